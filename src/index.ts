@@ -1,0 +1,37 @@
+/** The public API of nestjs-room-keys, by name. */
+
+// --- the module -----------------------------------------------------------------------------
+export { RoomKeysModule } from './room-keys/room-keys.module.js';
+export type {
+  AccessTokenVerifier,
+  RoomKeysExtras,
+  RoomKeysOptions,
+  TokenOwner,
+} from './room-keys/room-keys-options.interface.js';
+
+// --- for the host's DataSource ---------------------------------------------------------------
+export { roomKeysEntities } from './room-keys/storage/entities.js';
+export { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
+
+// --- the operations as methods ---------------------------------------------------------------
+export { RoomKeysService } from './room-keys/room-keys.service.js';
+export type {
+  Backup,
+  BackupInformation,
+  KeyId,
+  KeyRank,
+  KeySelection,
+  KeysState,
+  RoomKey,
+} from './room-keys/room-key.js';
+export type { KeyPages } from './room-keys/storage/key-pages.js';
+
+// --- for verifiers ---------------------------------------------------------------------------
+export { MatrixError, type MatrixErrorBody, unknownToken } from './room-keys/room-keys.errors.js';
+export {
+  type DevelopmentToken,
+  developmentTokens,
+} from './access-tokens/development-tokens.js';
+
+// --- for the host's OpenAPI document ---------------------------------------------------------
+export { SECURITY_SCHEME as ROOM_KEYS_SECURITY_SCHEME } from './room-keys/http/room-keys-controller.decorator.js';

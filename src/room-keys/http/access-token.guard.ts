@@ -1,0 +1,73 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
+import type { Request } from 'express';
+import {
+  guestForbidden,
+  MatrixError,
+  missingToken,
+  unknownToken,
+  verifierFailed,
+} from '../room-keys.errors.js';
+import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
+import type { RoomKeysOptions, TokenOwner } from '../room-keys-options.interface.js';
+import { accessTokenOf, setTokenOwner } from './request-state.js';
+
+const MAX_USER_ID_BYTES = 255;
+
+/**
+ * Lets a request through whose access token the host's verifier knows, and remembers its owner.
+ *
+ * Everything but a plain "nobody's" is 503, never 401: clients log their user out on
+ * `M_UNKNOWN_TOKEN`, and with the session go the keys that are not backed up yet.
+ */
+@Injectable()
+export class AccessTokenGuard implements CanActivate {
+  private readonly logger = new Logger('RoomKeysAccessToken');
+
+  constructor(
+    @Inject(ROOM_KEYS_OPTIONS) private readonly options: Pick<RoomKeysOptions, 'verifyAccessToken'>,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    const token = accessTokenOf(request);
+    if (token === undefined) throw missingToken();
+    const owner = await this.ask(token, request);
+    if (owner === null) throw unknownToken();
+    if (owner.isGuest) throw guestForbidden();
+    setTokenOwner(request, owner);
+    return true;
+  }
+
+  private async ask(token: string, request: Request): Promise<TokenOwner | null> {
+    try {
+      const owner = await this.options.verifyAccessToken(token, request);
+      if (owner !== null) checkOwner(owner);
+      return owner;
+    } catch (error) {
+      if (error instanceof MatrixError) throw error;
+      // The message may come from anywhere, so it may hold the token.
+      const why = (error instanceof Error ? error.message : String(error)).replaceAll(token, '…');
+      this.logger.error(`verifyAccessToken failed, the client is told 503: ${why}`);
+      throw verifierFailed();
+    }
+  }
+}
+
+function checkOwner(owner: TokenOwner): void {
+  const { userId, deviceId } = (owner as TokenOwner | undefined) ?? { userId: '' };
+  if (!isId(userId)) {
+    throw new Error('it must return null or { userId }, with a user id of 1 to 255 bytes.');
+  }
+  if (deviceId !== undefined && !isId(deviceId)) {
+    throw new Error('the deviceId it returns must be left out, or have 1 to 255 bytes.');
+  }
+}
+
+function isId(value: unknown): boolean {
+  return (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.isWellFormed() &&
+    Buffer.byteLength(value) <= MAX_USER_ID_BYTES
+  );
+}

@@ -1,0 +1,189 @@
+import { Delete, Get, Put } from '@nestjs/common';
+import type { RoomKey } from '../room-key.js';
+import type { TokenOwner } from '../room-keys-options.interface.js';
+import { RoomKeysService } from '../room-keys.service.js';
+import * as answers from './answers.js';
+import { BackupVersionQuery, Operation, RoomIdParam, SessionIdParam } from './operation.decorator.js';
+import { BackupVersion, KeysBody, Owner, PathParameter } from './parameters.decorator.js';
+import { KeyBackupDataDto, RoomKeyBackupDto, RoomKeysDto, RoomKeysUpdateResponseDto } from './room-key.dto.js';
+import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
+
+const changed = {
+  answer: RoomKeysUpdateResponseDto,
+  answerDescription: 'The update succeeded.',
+  notFound: { description: 'The backup was not found.', error: 'Unknown backup version' },
+};
+const badQuery = 'The query parameter `version` is missing, or a parameter is wrong.';
+
+/** The nine operations on keys: to store, read and delete all of them, those of a room, or one. */
+@RoomKeysController()
+export class BackupKeysController {
+  constructor(private readonly service: RoomKeysService) {}
+
+  @Put('keys')
+  @BackupVersionQuery('The backup in which to store the keys. Must be the current backup.')
+  @Operation({
+    id: 'putRoomKeys',
+    summary: 'Store several keys in the backup.',
+    description:
+      'Stores keys of several rooms: all of them or, on an error, none. A key that is stored already stays unless the new one is better: verified before unverified, then the lower `first_message_index`, then the lower `forwarded_count`.',
+    body: { type: RoomKeysDto, description: 'The backup data.' },
+    storesKeys: true,
+    ...changed,
+  })
+  async putAll(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @KeysBody('allRooms') keys: RoomKey[],
+  ) {
+    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+  }
+
+  @Get('keys')
+  @BackupVersionQuery('The backup from which to retrieve the keys.')
+  @Operation({
+    id: 'getRoomKeys',
+    summary: 'Retrieve the keys from the backup.',
+    description: 'Retrieves all keys of the backup, as of one moment.',
+    answer: RoomKeysDto,
+    answerDescription: 'The key data. Without keys it is `{"rooms": {}}`.',
+    badRequest: badQuery,
+    notFound: changed.notFound,
+  })
+  async getAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
+    return answers.allRooms(await this.service.keys(owner.userId, version));
+  }
+
+  @Delete('keys')
+  @BackupVersionQuery('The backup from which to delete the keys.')
+  @Operation({
+    id: 'deleteRoomKeys',
+    summary: 'Delete the keys from the backup.',
+    description: 'Deletes all keys of the backup; the backup itself stays.',
+    badRequest: badQuery,
+    ...changed,
+  })
+  async deleteAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
+    return answers.keysState(await this.service.deleteKeys(owner.userId, version));
+  }
+
+  @Put('keys/:roomId')
+  @BackupVersionQuery('The backup in which to store the keys. Must be the current backup.')
+  @RoomIdParam('The id of the room that the keys are for.')
+  @Operation({
+    id: 'putRoomKeysByRoomId',
+    summary: 'Store several keys in the backup for a given room.',
+    description: 'Stores keys of one room, by the same rule as `PUT keys`.',
+    body: { type: RoomKeyBackupDto, description: 'The backup data.' },
+    storesKeys: true,
+    ...changed,
+  })
+  async putRoom(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @KeysBody('oneRoom') keys: RoomKey[],
+  ) {
+    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+  }
+
+  @Get('keys/:roomId')
+  @BackupVersionQuery('The backup from which to retrieve the keys.')
+  @RoomIdParam('The id of the room that the keys are for.')
+  @Operation({
+    id: 'getRoomKeysByRoomId',
+    summary: 'Retrieve the keys from the backup for a given room.',
+    answer: RoomKeyBackupDto,
+    answerDescription: 'The key data. Without keys it is `{"sessions": {}}`.',
+    badRequest: badQuery,
+    notFound: changed.notFound,
+  })
+  async getRoom(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @PathParameter('roomId') roomId: string,
+  ) {
+    return answers.oneRoom(await this.service.keys(owner.userId, version, { roomId }));
+  }
+
+  @Delete('keys/:roomId')
+  @BackupVersionQuery('The backup from which to delete the keys.')
+  @RoomIdParam('The id of the room that the keys are for.')
+  @Operation({
+    id: 'deleteRoomKeysByRoomId',
+    summary: 'Delete the keys from the backup for a given room.',
+    badRequest: badQuery,
+    ...changed,
+  })
+  async deleteRoom(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @PathParameter('roomId') roomId: string,
+  ) {
+    return answers.keysState(await this.service.deleteKeys(owner.userId, version, { roomId }));
+  }
+
+  @Put('keys/:roomId/:sessionId')
+  @BackupVersionQuery('The backup in which to store the key. Must be the current backup.')
+  @RoomIdParam('The id of the room that the key is for.')
+  @SessionIdParam('The id of the megolm session that the key is for.')
+  @Operation({
+    id: 'putRoomKeyBySessionId',
+    summary: 'Store a key in the backup.',
+    description: 'Stores one key, by the same rule as `PUT keys`.',
+    body: { type: KeyBackupDataDto, description: 'The key data.' },
+    storesKeys: true,
+    ...changed,
+  })
+  async putKey(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @KeysBody('oneKey') keys: RoomKey[],
+  ) {
+    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+  }
+
+  @Get('keys/:roomId/:sessionId')
+  @BackupVersionQuery('The backup from which to retrieve the key.')
+  @RoomIdParam('The id of the room that the key is for.')
+  @SessionIdParam('The id of the megolm session whose key is requested.')
+  @Operation({
+    id: 'getRoomKeyBySessionId',
+    summary: 'Retrieve a key from the backup.',
+    answer: KeyBackupDataDto,
+    answerDescription: 'The key data.',
+    badRequest: badQuery,
+    notFound: { description: 'The key or the backup was not found.', error: 'Key not found.' },
+  })
+  async getKey(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @PathParameter('roomId') roomId: string,
+    @PathParameter('sessionId') sessionId: string,
+  ) {
+    return answers.key(await this.service.key(owner.userId, version, { roomId, sessionId }));
+  }
+
+  @Delete('keys/:roomId/:sessionId')
+  @BackupVersionQuery('The backup from which to delete the key.')
+  @RoomIdParam('The id of the room that the key is for.')
+  @SessionIdParam('The id of the megolm session whose key is to be deleted.')
+  @Operation({
+    id: 'deleteRoomKeyBySessionId',
+    summary: 'Delete a key from the backup.',
+    badRequest: badQuery,
+    ...changed,
+  })
+  async deleteKey(
+    @Owner() owner: TokenOwner,
+    @BackupVersion() version: string,
+    @PathParameter('roomId') roomId: string,
+    @PathParameter('sessionId') sessionId: string,
+  ) {
+    return answers.keysState(
+      await this.service.deleteKeys(owner.userId, version, { roomId, sessionId }),
+    );
+  }
+}
+
+@LegacyRoomKeysController()
+export class LegacyBackupKeysController extends BackupKeysController {}

@@ -1,0 +1,47 @@
+import type { BackupInformation } from '../room-key.js';
+import { badJson, invalidParameter, versionMismatch } from '../room-keys.errors.js';
+import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
+import type { JsonBody } from './json-body.js';
+import { JsonCursor } from './json-cursor.js';
+import { RawJson } from './raw-json.js';
+import { checkDto } from './check-dto.js';
+
+const MAX_ALGORITHM_BYTES = 255;
+
+/** @throws 400 for a body that is not a {@link CreateBackupDto} */
+export function createBackupBody(body: JsonBody): BackupInformation {
+  return information(fill(new CreateBackupDto(), body));
+}
+
+/**
+ * @param version the version in the path
+ * @throws 400 for a body that is not an {@link UpdateBackupDto}, or is about another version
+ */
+export function updateBackupBody(body: JsonBody, version: string): BackupInformation {
+  const dto = fill(new UpdateBackupDto(), body);
+  if (dto.version !== undefined && dto.version !== version) throw versionMismatch();
+  return information(dto);
+}
+
+function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: JsonBody): T {
+  const cursor = new JsonCursor(text);
+  if (!cursor.isObject) throw badJson('The body must be an object.');
+  const given = new Set<string>();
+  cursor.object((name) => {
+    if (given.has(name)) throw badJson('The body has the same name twice.');
+    given.add(name);
+    if (name === 'auth_data') dto.auth_data = new RawJson(cursor.value());
+    else if (name === 'algorithm') dto.algorithm = JSON.parse(cursor.value()) as string;
+    else if (name === 'version' && dto instanceof UpdateBackupDto) {
+      dto.version = JSON.parse(cursor.value()) as string;
+    }
+  });
+  return checkDto(dto);
+}
+
+function information({ algorithm, auth_data }: CreateBackupDto): BackupInformation {
+  if (!algorithm.isWellFormed() || Buffer.byteLength(algorithm) > MAX_ALGORITHM_BYTES) {
+    throw invalidParameter(`'algorithm' is longer than ${MAX_ALGORITHM_BYTES} bytes, or not Unicode.`);
+  }
+  return { algorithm, authData: auth_data.ascii };
+}

@@ -1,0 +1,95 @@
+import { Delete, Get, Post, Put } from '@nestjs/common';
+import type { BackupInformation } from '../room-key.js';
+import type { TokenOwner } from '../room-keys-options.interface.js';
+import { RoomKeysService } from '../room-keys.service.js';
+import * as answers from './answers.js';
+import { BackupDto, CreateBackupDto, CreatedBackupDto, UpdateBackupDto } from './backup-version.dto.js';
+import { Operation, VersionParam } from './operation.decorator.js';
+import { BackupBody, Owner, PathParameter } from './parameters.decorator.js';
+import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
+
+const unknownVersion = {
+  description: 'The backup does not exist, or is deleted.',
+  error: 'Unknown backup version',
+};
+
+/** The five operations on backups as such. */
+@RoomKeysController()
+export class BackupVersionsController {
+  constructor(private readonly service: RoomKeysService) {}
+
+  @Post('version')
+  @Operation({
+    id: 'postRoomKeysVersion',
+    summary: 'Create a new backup.',
+    description: 'Creates a new backup, which is the current one from then on.',
+    body: { type: CreateBackupDto, description: 'The backup configuration.' },
+    answer: CreatedBackupDto,
+    answerDescription: 'The version id of the new backup.',
+  })
+  async create(@Owner() owner: TokenOwner, @BackupBody('create') information: BackupInformation) {
+    return answers.createdBackup(await this.service.createBackup(owner.userId, information));
+  }
+
+  @Get('version')
+  @Operation({
+    id: 'getRoomKeysVersionCurrent',
+    summary: 'Get information about the current backup.',
+    description: 'Gets the information about the newest backup that is not deleted.',
+    answer: BackupDto,
+    answerDescription: 'The information about the backup.',
+    notFound: { description: 'No backup exists.', error: 'No current backup version' },
+  })
+  async getCurrent(@Owner() owner: TokenOwner) {
+    return answers.backup(await this.service.currentBackup(owner.userId));
+  }
+
+  @Get('version/:version')
+  @VersionParam('The version id of the backup.')
+  @Operation({
+    id: 'getRoomKeysVersion',
+    summary: 'Get information about an existing backup.',
+    answer: BackupDto,
+    answerDescription: 'The information about the backup.',
+    notFound: unknownVersion,
+  })
+  async get(@Owner() owner: TokenOwner, @PathParameter('version') version: string) {
+    return answers.backup(await this.service.backup(owner.userId, version));
+  }
+
+  @Put('version/:version')
+  @VersionParam('The version id of the backup to update.')
+  @Operation({
+    id: 'putRoomKeysVersion',
+    summary: 'Update information about an existing backup.',
+    description: 'Updates the information about an existing backup. Only `auth_data` can be changed.',
+    body: { type: UpdateBackupDto, description: 'The backup configuration.' },
+    answerDescription: 'The update succeeded.',
+    badRequest:
+      'The body is not JSON or has the wrong shape, or a parameter is wrong: the `algorithm` is not that of the backup, or the `version` in the body not the one in the path.',
+    notFound: unknownVersion,
+  })
+  async update(
+    @Owner() owner: TokenOwner,
+    @PathParameter('version') version: string,
+    @BackupBody('update') information: BackupInformation,
+  ) {
+    return this.service.updateBackup(owner.userId, version, information).then(answers.nothing);
+  }
+
+  @Delete('version/:version')
+  @VersionParam('The version id of the backup to delete.')
+  @Operation({
+    id: 'deleteRoomKeysVersion',
+    summary: 'Delete an existing backup.',
+    description: 'Deletes the information about a backup and all of its keys.',
+    answerDescription: 'The delete succeeded, or the backup had been deleted before.',
+    notFound: { description: 'The backup never existed.', error: 'Unknown backup version' },
+  })
+  async delete(@Owner() owner: TokenOwner, @PathParameter('version') version: string) {
+    return this.service.deleteBackup(owner.userId, version).then(answers.nothing);
+  }
+}
+
+@LegacyRoomKeysController()
+export class LegacyBackupVersionsController extends BackupVersionsController {}

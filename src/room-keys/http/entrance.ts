@@ -1,0 +1,121 @@
+import { type HttpServer, RequestMethod, type Type } from '@nestjs/common';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { type MatrixError, unrecognizedPath, wrongMethod } from '../room-keys.errors.js';
+import { setPathParameters } from './request-state.js';
+import { sendError } from './send.js';
+
+/** The documented prefix first, then those of old clients; each serves the same operations. */
+export const PATH_PREFIXES = [
+  '_matrix/client/v3/room_keys',
+  '_matrix/client/r0/room_keys',
+  '_matrix/client/unstable/room_keys',
+] as const;
+
+/** In any case: Express would take those, Matrix does not. */
+const OURS = new RegExp(`^/(?:${PATH_PREFIXES.join('|')})(?=/|$)`, 'i');
+
+/** Every answer carries these, errors too: a browser hands no other to the client. */
+const CORS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE, OPTIONS',
+  'Access-Control-Allow-Headers': 'X-Requested-With, Content-Type, Authorization',
+};
+
+interface Route {
+  pattern: RegExp;
+  methods: string[];
+}
+
+/** The routes of controllers, from the metadata that Nest's own router reads. */
+export function routesOf(controllers: readonly Type[]): Route[] {
+  const methodsOf = new Map<string, string[]>();
+  for (const { prototype } of controllers) {
+    for (const name of Object.getOwnPropertyNames(prototype)) {
+      const handler = (prototype as Record<string, object>)[name] as object;
+      const path = Reflect.getMetadata(PATH_METADATA, handler) as string | undefined;
+      if (path === undefined) continue;
+      const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
+      methodsOf.set(path, [...(methodsOf.get(path) ?? []), method]);
+    }
+  }
+  return [...methodsOf].map(([path, methods]) => ({
+    pattern: new RegExp(`^/${path.replace(/^\//, '').replaceAll(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
+    methods,
+  }));
+}
+
+/**
+ * What happens to a request before Nest sees it: CORS, preflights, unknown paths and wrong methods,
+ * none of which needs a token; and the body is kept from a host's parsers, which would refuse a
+ * batch of keys over their limit, and read a body before anybody asked whose token it is.
+ */
+export function entrance(routes: readonly Route[]): RequestHandler {
+  return (request: Request, response: Response, next: NextFunction) => {
+    const [path = ''] = request.url.split('?', 1);
+    const prefix = OURS.exec(path)?.[0];
+    if (prefix === undefined) {
+      next();
+      return;
+    }
+    insistOnCors(response);
+    if (request.method === 'OPTIONS') {
+      response.status(204).end();
+      return;
+    }
+    const refuse = (error: MatrixError) => {
+      sendError(response, error);
+    };
+    const exact = (PATH_PREFIXES as readonly string[]).includes(prefix.slice(1));
+    const rest = path.slice(prefix.length);
+    const route = exact ? routes.find(({ pattern }) => pattern.test(rest)) : undefined;
+    if (!route) {
+      refuse(unrecognizedPath());
+      return;
+    }
+    if (!route.methods.includes(request.method)) {
+      refuse(wrongMethod(route.methods));
+      return;
+    }
+    setPathParameters(request, { ...route.pattern.exec(rest)?.groups });
+    // Express answers a path that it cannot decode before any guard is asked; we know the segments.
+    request.url = withoutBadEncoding(path) + request.url.slice(path.length);
+    // Parsers choose by content type. A body here is JSON, whatever it says.
+    delete request.headers['content-type'];
+    next();
+  };
+}
+
+/**
+ * Puts the entrance in front of all that the host has: it must come before body parsers and before
+ * a `cors` that would answer our preflights.
+ */
+export function installEntrance(adapter: HttpServer, handler: RequestHandler): void {
+  const express = adapter.getInstance() as { router: { stack: unknown[] } };
+  adapter.use(handler);
+  const { stack } = express.router;
+  stack.unshift(stack.pop());
+}
+
+/** Sets the headers now, and again when the head is written: a host's middleware may have changed them. */
+function insistOnCors(response: Response): void {
+  const set = () => {
+    for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
+    response.removeHeader('Access-Control-Allow-Credentials');
+  };
+  set();
+  const writeHead = response.writeHead.bind(response);
+  response.writeHead = ((...head: Parameters<typeof writeHead>) => {
+    set();
+    return writeHead(...head);
+  }) as typeof writeHead;
+}
+
+function withoutBadEncoding(path: string): string {
+  try {
+    decodeURIComponent(path);
+    return path;
+  } catch {
+    return path.replaceAll('%', '-');
+  }
+}

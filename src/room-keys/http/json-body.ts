@@ -1,0 +1,64 @@
+import bodyParser from 'body-parser';
+import type { Request, Response } from 'express';
+import { type MatrixError, badJson, notJson, tooLarge } from '../room-keys.errors.js';
+import { isDeeperThan } from './json-cursor.js';
+
+/** Levels that a body may nest: real ones have five; what reads a restore has to bear them again. */
+const MAX_DEPTH = 100;
+
+/** A body as sent, and as JSON.parse reads it. */
+export interface JsonBody {
+  text: string;
+  value: unknown;
+}
+
+/**
+ * Reads the body as JSON, whatever its content type says, also without one.
+ *
+ * @param maxBytes limit after decompression
+ * @throws 413 `M_TOO_LARGE`, 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON`
+ *   for what nests deeper than 100 levels
+ */
+export async function readJson(request: Request, response: Response, maxBytes: number): Promise<JsonBody> {
+  const text = decode(await readBytes(request, response, maxBytes));
+  if (isDeeperThan(MAX_DEPTH, text)) throw badJson(`The body nests deeper than ${MAX_DEPTH} levels.`);
+  try {
+    return { text, value: JSON.parse(text) };
+  } catch {
+    // V8's own message quotes the body
+    throw notJson('The body is not JSON.');
+  }
+}
+
+async function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
+  // It reads to the end also what it refuses, so that the client hears the answer.
+  const read = bodyParser.raw({ type: () => true, limit });
+  await new Promise<void>((resolve, reject) => {
+    read(request, response, (error?: unknown) => {
+      if (error === undefined) resolve();
+      else reject(asMatrixError(error as { type?: string }, limit));
+    });
+  });
+  const body: unknown = request.body;
+  if (body === undefined) throw notJson('The body is missing.');
+  if (!Buffer.isBuffer(body)) {
+    throw new Error(
+      'The body of a /room_keys/ request was read before RoomKeysModule could: let your body parser skip these paths.',
+    );
+  }
+  return body;
+}
+
+function asMatrixError({ type }: { type?: string }, limit: number): MatrixError {
+  if (type === 'entity.too.large') return tooLarge(`The body is larger than ${limit} bytes.`);
+  if (type === 'encoding.unsupported') return notJson('The Content-Encoding of the body is not supported.');
+  return notJson('The body cannot be read.');
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw notJson('The body is not UTF-8.');
+  }
+}

@@ -1,0 +1,113 @@
+/** Walks JSON text that is known to be valid, for what JSON.parse loses: the text of a value, and names given twice. */
+export class JsonCursor {
+  private at = 0;
+
+  /** @param text valid JSON: JSON.parse has taken it */
+  constructor(private readonly text: string) {}
+
+  /** Whether an object comes next. */
+  get isObject(): boolean {
+    this.skipSpace();
+    return this.text.charCodeAt(this.at) === OPEN_BRACE;
+  }
+
+  /**
+   * Steps into the object that comes next, and calls `member` with the name of each member in turn.
+   * `member` reads the value, or leaves it.
+   */
+  object(member: (name: string) => void): void {
+    this.skipSpace();
+    this.at++;
+    for (;;) {
+      this.skipSpace();
+      if (this.text.charCodeAt(this.at) === CLOSE_BRACE) break;
+      const name = this.string();
+      this.skipSpace();
+      this.at++; // the colon
+      this.skipSpace();
+      const before = this.at;
+      member(name);
+      if (this.at === before) this.value();
+      this.skipSpace();
+      if (this.text.charCodeAt(this.at) !== COMMA) break;
+      this.at++;
+    }
+    this.at++;
+  }
+
+  /** Reads the value that comes next; returns its text as it stands. */
+  value(): string {
+    this.skipSpace();
+    const start = this.at;
+    const first = this.text.charCodeAt(start);
+    if (first === QUOTE) this.at = endOfString(this.text, start);
+    else if (first === OPEN_BRACE || first === OPEN_BRACKET) this.skipNested();
+    else while (this.at < this.text.length && !endsScalar(this.text.charCodeAt(this.at))) this.at++;
+    return this.text.slice(start, this.at);
+  }
+
+  private string(): string {
+    const start = this.at;
+    this.at = endOfString(this.text, start);
+    const inside = this.text.slice(start + 1, this.at - 1);
+    return inside.includes('\\') ? (JSON.parse(`"${inside}"`) as string) : inside;
+  }
+
+  private skipNested(): void {
+    let depth = 0;
+    do {
+      const c = this.text.charCodeAt(this.at);
+      if (c === QUOTE) {
+        this.at = endOfString(this.text, this.at);
+        continue;
+      }
+      if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
+      else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
+      this.at++;
+    } while (depth > 0);
+  }
+
+  private skipSpace(): void {
+    while (isSpace(this.text.charCodeAt(this.at))) this.at++;
+  }
+}
+
+/**
+ * How deep brackets nest in the text, valid JSON or not. Asked before JSON.parse, which takes any
+ * depth, and with it more memory than the text itself.
+ */
+export function isDeeperThan(limit: number, text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) at = endOfString(text, at) - 1;
+    else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
+      if (++depth > limit) return true;
+    } else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
+  }
+  return false;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/** The index after the closing quote of the string that opens at `start`; the text's end where none closes it. */
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let before = quote - 1;
+    while (text.charCodeAt(before) === BACKSLASH) before--;
+    // an even number of backslashes are pairs that stand for one each: the quote is a real one
+    if ((quote - before) % 2 === 1) return quote + 1;
+  }
+  return text.length;
+}
+
+const isSpace = (c: number) => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09;
+
+const endsScalar = (c: number) =>
+  c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET || isSpace(c);

@@ -1,0 +1,152 @@
+import { applyDecorators, HttpCode, Res, type Type, UseInterceptors } from '@nestjs/common';
+import {
+  ApiBody,
+  ApiExtraModels,
+  ApiOperation,
+  ApiParam,
+  ApiQuery,
+  ApiResponse,
+  getSchemaPath,
+} from '@nestjs/swagger';
+import { ErrorDto, RateLimitErrorDto, WrongVersionErrorDto } from './error.dto.js';
+import { JsonBodyInterceptor } from './json-body.interceptor.js';
+import { RoomKeysUpdateResponseDto } from './room-key.dto.js';
+
+/** An index no handler has a parameter at. */
+const BEYOND_PARAMETERS = 9;
+
+interface OperationOptions {
+  /** The contract's operation id. */
+  id: string;
+  summary: string;
+  description?: string;
+  /** The class of the answer's body; without one it is `{}`. */
+  answer?: Type;
+  answerDescription: string;
+  body?: { type: Type; description: string };
+  /** The 400s that are this operation's own. */
+  badRequest?: string;
+  /** What is not there when the answer is 404, and the example's text. */
+  notFound?: { description: string; error: string };
+  /** Whether keys are stored: 403 for all but the current backup. */
+  storesKeys?: boolean;
+}
+
+/** An operation of the contract: its documentation, its status, and that we send the answer ourselves. */
+export function Operation(options: OperationOptions): MethodDecorator {
+  const { id, summary, description = summary, answer, answerDescription, body } = options;
+  const decorators: MethodDecorator[] = [
+    HttpCode(200),
+    ApiOperation({ operationId: id, summary, description }),
+    ...answerOf(answer, answerDescription),
+    ApiResponse({
+      status: 401,
+      description: 'The access token is missing (`M_MISSING_TOKEN`) or unknown (`M_UNKNOWN_TOKEN`).',
+      type: ErrorDto,
+      example: { errcode: 'M_MISSING_TOKEN', error: 'The access token is missing.' },
+    }),
+    ApiResponse({
+      status: 429,
+      description: 'This request was rate-limited.',
+      type: RateLimitErrorDto,
+    }),
+    ApiResponse({
+      status: 503,
+      description: 'The access token cannot be checked, or the keys not be reached, just now. Try again.',
+      type: ErrorDto,
+      example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
+    }),
+    ...badRequestOf(options),
+    ...notFoundOf(options),
+    forbiddenOf(options),
+    sendsItsAnswer,
+  ];
+  if (body) {
+    decorators.push(
+      UseInterceptors(JsonBodyInterceptor),
+      ApiBody({ type: body.type, description: body.description, required: true }),
+      ApiResponse({
+        status: 413,
+        description: 'The body is larger than the server takes.',
+        type: ErrorDto,
+        example: { errcode: 'M_TOO_LARGE', error: 'The body is larger than 16777216 bytes.' },
+      }),
+    );
+  }
+  return applyDecorators(...decorators);
+}
+
+/** The query parameter that names the backup. */
+export const BackupVersionQuery = (description: string) =>
+  ApiQuery({ name: 'version', required: true, description, example: '1', type: 'string' });
+
+export const VersionParam = (description: string) =>
+  ApiParam({ name: 'version', description, example: '1', type: 'string' });
+
+export const RoomIdParam = (description: string) =>
+  ApiParam({ name: 'roomId', description, example: '!roomid:example.org', type: 'string' });
+
+export const SessionIdParam = (description: string) =>
+  ApiParam({ name: 'sessionId', description, example: 'sessionid', type: 'string' });
+
+function answerOf(answer: Type | undefined, description: string): MethodDecorator[] {
+  const status = 200;
+  if (!answer) return [ApiResponse({ status, description, schema: { type: 'object', example: {} } })];
+  if (answer !== RoomKeysUpdateResponseDto) return [ApiResponse({ status, description, type: answer })];
+  // The contract refers to this schema by name and defines it nowhere, so that it must not be said
+  // here, where the reference stands, to be an object.
+  const schema = { oneOf: [{ $ref: getSchemaPath(answer) }] };
+  return [ApiExtraModels(answer), ApiResponse({ status, description, schema })];
+}
+
+function badRequestOf({ badRequest, body }: OperationOptions): MethodDecorator[] {
+  if (badRequest === undefined && !body) return [];
+  return [
+    ApiResponse({
+      status: 400,
+      description:
+        badRequest ??
+        'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or a parameter is wrong.',
+      type: ErrorDto,
+      example:
+        badRequest === undefined
+          ? { errcode: 'M_BAD_JSON', error: 'is_verified must be true or false' }
+          : { errcode: 'M_INVALID_PARAM', error: 'Algorithm does not match' },
+    }),
+  ];
+}
+
+function notFoundOf({ notFound }: OperationOptions): MethodDecorator[] {
+  if (!notFound) return [];
+  const { description, error } = notFound;
+  return [
+    ApiResponse({ status: 404, description, type: ErrorDto, example: { errcode: 'M_NOT_FOUND', error } }),
+  ];
+}
+
+function forbiddenOf({ storesKeys }: OperationOptions): MethodDecorator {
+  if (!storesKeys) {
+    return ApiResponse({
+      status: 403,
+      description: 'The access token is a guest’s.',
+      type: ErrorDto,
+      example: { errcode: 'M_GUEST_ACCESS_FORBIDDEN', error: 'Guests cannot use the key backup.' },
+    });
+  }
+  return ApiResponse({
+    status: 403,
+    description:
+      'The version is not that of the current backup, whose version is in `current_version`; or the access token is a guest’s (`M_GUEST_ACCESS_FORBIDDEN`).',
+    type: WrongVersionErrorDto,
+    example: {
+      errcode: 'M_WRONG_ROOM_KEYS_VERSION',
+      error: 'Wrong backup version.',
+      current_version: '42',
+    },
+  });
+}
+
+/** Tells Nest that the answer is sent by us: see `AnswerInterceptor`. A handler that injects the response says so. */
+const sendsItsAnswer: MethodDecorator = (target, key) => {
+  Res()(target, key, BEYOND_PARAMETERS);
+};

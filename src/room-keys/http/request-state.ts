@@ -1,0 +1,88 @@
+import type { IncomingMessage } from 'node:http';
+import { invalidParameter, missingParameter } from '../room-keys.errors.js';
+import type { TokenOwner } from '../room-keys-options.interface.js';
+import type { JsonBody } from './json-body.js';
+import { checkId } from './matrix-id.js';
+
+/** The placeholders of our paths. */
+export type PathParameter = 'version' | 'roomId' | 'sessionId';
+
+// Kept beside the request, not on it: what a host's middleware does to `params`, `query` or `user`
+// does not reach us, nor we it.
+const parametersOf = new WeakMap<IncomingMessage, Readonly<Record<string, string>>>();
+const ownerOf = new WeakMap<IncomingMessage, TokenOwner>();
+const bodyOf = new WeakMap<IncomingMessage, JsonBody>();
+
+/** Remembers the segments of the path, still percent-encoded. */
+export function setPathParameters(request: IncomingMessage, raw: Readonly<Record<string, string>>): void {
+  parametersOf.set(request, raw);
+}
+
+/**
+ * A segment of the path, decoded and checked.
+ *
+ * @throws 400 `M_INVALID_PARAM` for an id that is too long, or not percent-encoded UTF-8; any
+ *   version passes, being at worst the name of no backup
+ */
+export function pathParameter(request: IncomingMessage, name: PathParameter): string {
+  const raw = parametersOf.get(request)?.[name] ?? '';
+  const decoded = decode(raw);
+  if (name === 'version') return decoded ?? raw;
+  const what = `The ${name} in the path`;
+  if (decoded === undefined) throw invalidParameter(`${what} is not percent-encoded UTF-8.`);
+  return checkId(what, decoded);
+}
+
+/**
+ * The query parameter `version`.
+ *
+ * @throws 400 `M_MISSING_PARAM` when absent or empty, 400 `M_INVALID_PARAM` when given twice
+ */
+export function versionParameter(request: IncomingMessage): string {
+  const [version, ...more] = queryOf(request).getAll('version');
+  if (more.length > 0) throw invalidParameter("The query parameter 'version' is given more than once.");
+  if (!version) throw missingParameter('version');
+  return version;
+}
+
+/** The access token: from the header, else from the query, where old clients put it. */
+export function accessTokenOf(request: IncomingMessage): string | undefined {
+  const header = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '');
+  return header?.[1] ?? (queryOf(request).get('access_token') || undefined);
+}
+
+export function setTokenOwner(request: IncomingMessage, owner: TokenOwner): void {
+  ownerOf.set(request, owner);
+}
+
+/** Whose token the request carries; the guard has found out. */
+export function tokenOwner(request: IncomingMessage): TokenOwner {
+  const owner = ownerOf.get(request);
+  if (!owner) throw new Error('AccessTokenGuard did not run before a handler that asks for the owner.');
+  return owner;
+}
+
+export function setJsonBody(request: IncomingMessage, body: JsonBody): void {
+  bodyOf.set(request, body);
+}
+
+/** The body of the request; the interceptor has read it. */
+export function jsonBody(request: IncomingMessage): JsonBody {
+  const body = bodyOf.get(request);
+  if (!body) throw new Error('JsonBodyInterceptor did not run before a handler that asks for the body.');
+  return body;
+}
+
+function decode(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Parsed here, since a host can give Express any query parser, or none. */
+function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
+  const mark = url.indexOf('?');
+  return new URLSearchParams(mark === -1 ? '' : url.slice(mark));
+}

@@ -1,0 +1,57 @@
+/**
+ * The plain types of the module. Names are those of the Matrix specification, in camel case;
+ * the wire's own names (`first_message_index`) appear in DTOs only.
+ */
+
+/** The three facts about a key by which the better of two is told: see {@link isBetter}. */
+export interface KeyRank {
+  /** Whether the uploading device had verified the device that the key came from. */
+  isVerified: boolean;
+  /** Index of the first message that the key can decrypt: 0 to 2^53−1, lower is better. */
+  firstMessageIndex: number;
+  /** How often the key was forwarded between devices: 0 to 2^53−1, lower is better. */
+  forwardedCount: number;
+}
+
+/** Names one key inside a backup. Both ids are opaque, 1 to 255 bytes of UTF-8, compared byte for byte. */
+export interface KeyId {
+  roomId: string;
+  sessionId: string;
+}
+
+/** One backed up key of a megolm session. */
+export interface RoomKey extends KeyId, KeyRank {
+  /**
+   * The encrypted key as JSON text, opaque to the server: what the client sent, character for
+   * character (beyond ASCII as `\uXXXX`), never parsed and written anew, so that nothing in it
+   * changes, numbers beyond 2^53 included.
+   */
+  sessionData: string;
+}
+
+/** What a read or a delete is about: the whole backup, one room of it, or one session. */
+export type KeySelection =
+  | { roomId?: undefined; sessionId?: undefined }
+  | { roomId: string; sessionId?: undefined }
+  | { roomId: string; sessionId: string };
+
+/** The answer to each change of the keys, from the transaction that made it. */
+export interface KeysState {
+  /** Exact number of keys in the backup. */
+  count: number;
+  /** Opaque; another value after each change of the keys, never the same for two states. */
+  etag: string;
+}
+
+/** A backup without its keys. */
+export interface Backup extends KeysState {
+  /** Decimal digits without a leading zero, counted per user from "1", never used twice. */
+  version: string;
+  /** Such as `m.megolm_backup.v1.curve25519-aes-sha2`. */
+  algorithm: string;
+  /** The client's `auth_data` as JSON text, kept like {@link RoomKey.sessionData}. */
+  authData: string;
+}
+
+/** What a client chooses of a backup. */
+export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;

@@ -1,0 +1,125 @@
+/** THE ERRORS: every answer of this module that is not a 2xx, one named factory per case. */
+import { HttpException } from '@nestjs/common';
+
+/** The body of every error answer. */
+export interface MatrixErrorBody {
+  errcode: string;
+  error: string;
+  [field: string]: unknown;
+}
+
+/**
+ * An error in the form that Matrix gives it. A verifier may throw one, and its status, body and
+ * headers reach the client as they are; anything else it throws becomes {@link verifierFailed}.
+ *
+ * @publicApi
+ */
+export class MatrixError extends HttpException {
+  constructor(
+    status: number,
+    readonly body: MatrixErrorBody,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(body, status);
+    this.message = `${body.errcode}: ${body.error}`;
+  }
+}
+
+const matrixError = (status: number, errcode: string, error: string, more: object = {}) =>
+  new MatrixError(status, { errcode, error, ...more });
+
+// --- the request as such --------------------------------------------------------------------
+
+/** No such path below `/room_keys`. */
+export const unrecognizedPath = () =>
+  matrixError(404, 'M_UNRECOGNIZED', 'There is no such endpoint.');
+
+/** The path exists, with other methods: `allowed` lists them. */
+export const wrongMethod = (allowed: readonly string[]) =>
+  new MatrixError(
+    405,
+    { errcode: 'M_UNRECOGNIZED', error: `This endpoint takes ${allowed.join(', ')} only.` },
+    { Allow: [...allowed, 'OPTIONS'].join(', ') },
+  );
+
+/** The body is not JSON, or not UTF-8. */
+export const notJson = (why: string) => matrixError(400, 'M_NOT_JSON', why);
+
+/** The body is JSON of the wrong shape; `why` names the field. */
+export const badJson = (why: string) => matrixError(400, 'M_BAD_JSON', why);
+
+/** A required query parameter is absent or empty. */
+export const missingParameter = (name: string) =>
+  matrixError(400, 'M_MISSING_PARAM', `The query parameter '${name}' is missing.`);
+
+/** A parameter or field has a value that it cannot have. */
+export const invalidParameter = (why: string) => matrixError(400, 'M_INVALID_PARAM', why);
+
+/** The body, or one value in it, is larger than the server takes. */
+export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
+
+// --- the access token -----------------------------------------------------------------------
+
+/** The request carries no access token. */
+export const missingToken = () => matrixError(401, 'M_MISSING_TOKEN', 'The access token is missing.');
+
+/**
+ * The token belongs to nobody. With `softLogout` the client keeps its keys and signs in again;
+ * without it, it logs its user out and throws them away: never use this for a check that failed.
+ *
+ * @publicApi
+ */
+export const unknownToken = (softLogout = false) =>
+  matrixError(401, 'M_UNKNOWN_TOKEN', 'The access token is unknown.', softLogout ? { soft_logout: true } : {});
+
+/** Guests have no backup. */
+export const guestForbidden = () =>
+  matrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests cannot use the key backup.');
+
+/** Whose token it is could not be found out just now: the client is to try again. */
+export const verifierFailed = () =>
+  new MatrixError(
+    503,
+    { errcode: 'M_UNKNOWN', error: 'The access token cannot be checked at the moment.' },
+    { 'Retry-After': '2' },
+  );
+
+// --- backups and keys -----------------------------------------------------------------------
+
+/** The user has no backup. */
+export const noCurrentBackup = () => matrixError(404, 'M_NOT_FOUND', 'No current backup version');
+
+/** The backup never existed, or is deleted. */
+export const unknownBackup = () => matrixError(404, 'M_NOT_FOUND', 'Unknown backup version');
+
+/** The backup exists and has no such key. */
+export const unknownKey = () => matrixError(404, 'M_NOT_FOUND', 'Key not found.');
+
+/** Keys are stored in the current backup only; `currentVersion` is the one that is current now. */
+export const wrongVersion = (currentVersion: string) =>
+  matrixError(403, 'M_WRONG_ROOM_KEYS_VERSION', 'Wrong backup version.', {
+    current_version: currentVersion,
+  });
+
+/** The server is not configured for backups of this algorithm. */
+export const unsupportedAlgorithm = (supported: readonly string[]) =>
+  invalidParameter(`'algorithm' must be one of: ${supported.join(', ')}`);
+
+/** `PUT version/{version}` with another algorithm than the backup has. */
+export const algorithmMismatch = () => invalidParameter('Algorithm does not match');
+
+/** `PUT version/{version}` with another version in the body than in the path. */
+export const versionMismatch = () => invalidParameter('Version does not match the path');
+
+// --- the server's own trouble ---------------------------------------------------------------
+
+/** The database cannot be reached, or is too busy: nothing was stored, the client is to try again. */
+export const storageUnavailable = () =>
+  new MatrixError(
+    503,
+    { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
+    { 'Retry-After': '2' },
+  );
+
+/** A fault of the server's own: its cause is in the log, never in the answer. */
+export const internalError = () => matrixError(500, 'M_UNKNOWN', 'Internal server error');

@@ -1,0 +1,16 @@
+import { Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+
+/**
+ * One row per set of keys that a backup has or had. To delete a backup, or all of its keys, its
+ * set is retired: gone for every reader at once, however large it is, and swept row by row later.
+ */
+@Entity('room_keys_key_sets')
+export class KeySetEntity {
+  @PrimaryGeneratedColumn({ name: 'key_set_id', type: 'bigint' })
+  keySetId!: number;
+
+  /** When its backup let go of it, null while a backup has it; what is not null is to be swept. */
+  @Index('room_keys_key_sets_retired')
+  @Column({ name: 'retired_at', type: 'bigint', nullable: true })
+  retiredAt!: number | null;
+}

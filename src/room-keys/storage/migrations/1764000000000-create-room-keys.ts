@@ -1,0 +1,128 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { type DatabaseFamily, familyOf } from '../database-family.js';
+
+/** Creates the five tables. What the columns mean is said in the entities. */
+export class CreateRoomKeys1764000000000 implements MigrationInterface {
+  name = 'CreateRoomKeys1764000000000';
+
+  async up(queryRunner: QueryRunner): Promise<void> {
+    for (const statement of create[familyOf(queryRunner.dataSource.options.type)](prefix(queryRunner))) {
+      await queryRunner.query(statement);
+    }
+  }
+
+  async down(queryRunner: QueryRunner): Promise<void> {
+    const p = prefix(queryRunner);
+    for (const table of ['keys', 'rooms', 'key_sets', 'backups', 'users']) {
+      await queryRunner.query(`DROP TABLE IF EXISTS \`${p}room_keys_${table}\``);
+    }
+  }
+}
+
+const prefix = (queryRunner: QueryRunner) => queryRunner.dataSource.options.entityPrefix ?? '';
+
+// MySQL commits each DDL statement by itself: IF NOT EXISTS lets a migration that was broken off
+// in the middle be run again.
+const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
+
+const create: Record<DatabaseFamily, (p: string) => string[]> = {
+  mysql: (p) => [
+    `CREATE TABLE IF NOT EXISTS \`${p}room_keys_users\` (
+      user_id varbinary(255) NOT NULL,
+      last_version bigint NOT NULL,
+      current_version bigint NULL,
+      PRIMARY KEY (user_id)
+    ) ${innodb}`,
+    `CREATE TABLE IF NOT EXISTS \`${p}room_keys_backups\` (
+      user_id varbinary(255) NOT NULL,
+      version bigint NOT NULL,
+      key_set_id bigint NOT NULL,
+      algorithm varbinary(255) NOT NULL,
+      auth_data longtext NOT NULL,
+      etag bigint NOT NULL,
+      key_count bigint NOT NULL,
+      byte_count bigint NOT NULL,
+      largest_key bigint NOT NULL,
+      next_seq bigint NOT NULL,
+      created_at bigint NOT NULL,
+      changed_at bigint NOT NULL,
+      PRIMARY KEY (user_id, version)
+    ) ${innodb}`,
+    `CREATE TABLE IF NOT EXISTS \`${p}room_keys_key_sets\` (
+      key_set_id bigint NOT NULL AUTO_INCREMENT,
+      retired_at bigint NULL,
+      PRIMARY KEY (key_set_id),
+      INDEX room_keys_key_sets_retired (retired_at)
+    ) ${innodb}`,
+    `CREATE TABLE IF NOT EXISTS \`${p}room_keys_rooms\` (
+      key_set_id bigint NOT NULL,
+      room_id varbinary(255) NOT NULL,
+      room_no int unsigned NOT NULL,
+      PRIMARY KEY (key_set_id, room_id)
+    ) ${innodb}`,
+    `CREATE TABLE IF NOT EXISTS \`${p}room_keys_keys\` (
+      key_set_id bigint NOT NULL,
+      room_no int unsigned NOT NULL,
+      seq int unsigned NOT NULL,
+      id_hash binary(16) NOT NULL,
+      session_id varbinary(255) NOT NULL,
+      first_message_index bigint NOT NULL,
+      forwarded_count bigint NOT NULL,
+      is_verified tinyint NOT NULL,
+      device_id varbinary(255) NULL,
+      session_data longtext NOT NULL,
+      PRIMARY KEY (key_set_id, room_no, seq),
+      UNIQUE INDEX room_keys_keys_id (key_set_id, id_hash)
+    ) ${innodb}`,
+  ],
+
+  sqlite: (p) => [
+    `CREATE TABLE "${p}room_keys_users" (
+      "user_id" blob NOT NULL,
+      "last_version" integer NOT NULL,
+      "current_version" integer,
+      PRIMARY KEY ("user_id")
+    )`,
+    `CREATE TABLE "${p}room_keys_backups" (
+      "user_id" blob NOT NULL,
+      "version" integer NOT NULL,
+      "key_set_id" integer NOT NULL,
+      "algorithm" blob NOT NULL,
+      "auth_data" text NOT NULL,
+      "etag" integer NOT NULL,
+      "key_count" integer NOT NULL,
+      "byte_count" integer NOT NULL,
+      "largest_key" integer NOT NULL,
+      "next_seq" integer NOT NULL,
+      "created_at" integer NOT NULL,
+      "changed_at" integer NOT NULL,
+      PRIMARY KEY ("user_id", "version")
+    )`,
+    // AUTOINCREMENT: the id of a swept set is not given out again
+    `CREATE TABLE "${p}room_keys_key_sets" (
+      "key_set_id" integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+      "retired_at" integer
+    )`,
+    `CREATE INDEX "room_keys_key_sets_retired" ON "${p}room_keys_key_sets" ("retired_at")`,
+    `CREATE TABLE "${p}room_keys_rooms" (
+      "key_set_id" integer NOT NULL,
+      "room_id" blob NOT NULL,
+      "room_no" integer NOT NULL,
+      PRIMARY KEY ("key_set_id", "room_id")
+    )`,
+    `CREATE TABLE "${p}room_keys_keys" (
+      "key_set_id" integer NOT NULL,
+      "room_no" integer NOT NULL,
+      "seq" integer NOT NULL,
+      "id_hash" blob NOT NULL,
+      "session_id" blob NOT NULL,
+      "first_message_index" integer NOT NULL,
+      "forwarded_count" integer NOT NULL,
+      "is_verified" integer NOT NULL,
+      "device_id" blob,
+      "session_data" text NOT NULL,
+      PRIMARY KEY ("key_set_id", "room_no", "seq")
+    )`,
+    `CREATE UNIQUE INDEX "room_keys_keys_id" ON "${p}room_keys_keys" ("key_set_id", "id_hash")`,
+  ],
+};

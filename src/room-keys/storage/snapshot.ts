@@ -1,0 +1,102 @@
+import { DataSource, type QueryRunner } from 'typeorm';
+import { familyOf } from './database-family.js';
+import type { Transactions } from './transactions.js';
+
+type Row = Record<string, unknown>;
+
+/** One moment's state of the database: every query sees the same, whatever is written meanwhile. */
+export interface Snapshot {
+  query(sql: string, parameters: unknown[]): Promise<Row[]>;
+  close(): Promise<void>;
+  /** Nobody else is served before it is closed: read what is needed, and close it. */
+  holdsUpOthers?: true;
+}
+
+/**
+ * Opens a snapshot for reading: on MySQL a transaction that takes no lock, on SQLite one on a second
+ * connection, and where that cannot be, the single connection itself.
+ */
+export function openSnapshot(dataSource: DataSource, transactions: Transactions): Promise<Snapshot> {
+  if (familyOf(dataSource.options.type) === 'mysql') {
+    return inReadTransaction(dataSource.createQueryRunner('master'), 'REPEATABLE READ');
+  }
+  return openSqliteSnapshot(dataSource, transactions);
+}
+
+async function inReadTransaction(
+  runner: QueryRunner,
+  isolation?: 'REPEATABLE READ',
+): Promise<Snapshot> {
+  const close = async () => {
+    await runner.rollbackTransaction().catch(() => undefined);
+    await runner.release();
+  };
+  try {
+    await runner.startTransaction(isolation);
+  } catch (error) {
+    await runner.release();
+    throw error;
+  }
+  return { query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[], close };
+}
+
+async function openSqliteSnapshot(
+  dataSource: DataSource,
+  transactions: Transactions,
+): Promise<Snapshot> {
+  const options = dataSource.options;
+  if (options.type !== 'better-sqlite3' || !(await transactions.single(isWalFile))) {
+    return holdingTheConnection(transactions);
+  }
+  // The one exception to using the host's connections only: TypeORM has a single one for SQLite,
+  // and a restore that holds it would hold up everybody.
+  const reader = await new DataSource({
+    ...options,
+    entities: [],
+    migrations: [],
+    subscribers: [],
+    synchronize: false,
+    dropSchema: false,
+    migrationsRun: false,
+    cache: false,
+    readonly: true,
+    fileMustExist: true,
+    enableWAL: false,
+  }).initialize();
+  try {
+    const snapshot = await inReadTransaction(reader.createQueryRunner());
+    return {
+      ...snapshot,
+      close: async () => {
+        await snapshot.close();
+        await reader.destroy();
+      },
+    };
+  } catch (error) {
+    await reader.destroy();
+    throw error;
+  }
+}
+
+/** In memory, or without a write-ahead log, a second connection is not possible or blocks writers. */
+async function isWalFile(runner: QueryRunner): Promise<boolean> {
+  const [row] = (await runner.query('PRAGMA journal_mode')) as Row[];
+  return row?.journal_mode === 'wal';
+}
+
+async function holdingTheConnection(transactions: Transactions): Promise<Snapshot> {
+  return new Promise((resolve, reject) => {
+    transactions
+      .single(
+        (runner) =>
+          new Promise<void>((release) => {
+            resolve({
+              holdsUpOthers: true,
+              query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[],
+              close: () => Promise.resolve(release()),
+            });
+          }),
+      )
+      .catch(reject);
+  });
+}

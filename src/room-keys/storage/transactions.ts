@@ -1,0 +1,97 @@
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import type { DataSource, QueryRunner } from 'typeorm';
+import { familyOf } from './database-family.js';
+
+/** How often a transaction that gave way to another is begun again before the caller is told. */
+const ATTEMPTS = 10;
+
+/**
+ * The transactions of one DataSource: begun again when the database gave them up for another's
+ * sake, and one after the other on SQLite, where TypeORM has a single connection.
+ */
+export class Transactions {
+  private static readonly known = new WeakMap<DataSource, Transactions>();
+
+  /** All instances of the module on one DataSource share its queue. */
+  static of(dataSource: DataSource): Transactions {
+    let found = this.known.get(dataSource);
+    if (!found) this.known.set(dataSource, (found = new Transactions(dataSource)));
+    return found;
+  }
+
+  private readonly singleConnection: boolean;
+  private lastTurn: Promise<unknown> = Promise.resolve();
+
+  private constructor(private readonly dataSource: DataSource) {
+    this.singleConnection = familyOf(dataSource.options.type) === 'sqlite';
+  }
+
+  /**
+   * Runs `work` in a transaction, from its start again on a deadlock, a lock timeout or a busy
+   * database: `work` must have no effect but through the runner it is given.
+   */
+  async run<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.inTurn((runner) => inTransaction(runner, work));
+      } catch (error) {
+        if (attempt === ATTEMPTS || !gaveWay(error)) throw error;
+        await setTimeout(Math.random() * 10 * 2 ** Math.min(attempt, 5));
+      }
+    }
+  }
+
+  /** Runs single statements, each its own transaction, on a connection of the primary. */
+  single<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    return this.inTurn(work);
+  }
+
+  private async inTurn<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    if (!this.singleConnection) return this.withRunner(work);
+    const turn = this.lastTurn.then(async () => {
+      // a transaction of the host's own is under way on the one connection that there is
+      while (this.dataSource.createQueryRunner().isTransactionActive) await setImmediate();
+      return this.withRunner(work);
+    });
+    this.lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner('master');
+    try {
+      return await work(runner);
+    } finally {
+      await runner.release();
+    }
+  }
+}
+
+async function inTransaction<T>(
+  runner: QueryRunner,
+  work: (runner: QueryRunner) => Promise<T>,
+): Promise<T> {
+  await runner.startTransaction();
+  try {
+    const result = await work(runner);
+    await runner.commitTransaction();
+    return result;
+  } catch (error) {
+    // Where the connection is gone there is nothing to roll back: the first error is the one to tell.
+    if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+    throw error;
+  }
+}
+
+const GAVE_WAY = new Set([
+  'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster
+  'ER_LOCK_WAIT_TIMEOUT',
+  'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
+  'SQLITE_BUSY',
+  'SQLITE_BUSY_SNAPSHOT',
+  'SQLITE_LOCKED',
+]);
+
+function gaveWay(error: unknown): boolean {
+  return GAVE_WAY.has((error as { code?: string }).code ?? '');
+}

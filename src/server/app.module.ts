@@ -1,0 +1,38 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { developmentTokens, RoomKeysModule } from '../index.js';
+import { dataSourceOptions, openDatabase } from './database.js';
+import type { Environment } from './environment.js';
+import { GracefulShutdown } from './graceful-shutdown.js';
+import { HealthController } from './health.controller.js';
+
+/** The standalone server: the first host of {@link RoomKeysModule}. */
+@Module({})
+export class AppModule {
+  static with(environment: Environment): DynamicModule {
+    const options = dataSourceOptions(environment.databaseUrl);
+    return {
+      module: AppModule,
+      imports: [
+        TypeOrmModule.forRootAsync({
+          useFactory: () => ({ ...options, retryAttempts: 10, retryDelay: 3000, toRetry: isNotUpYet }),
+          dataSourceFactory: () => openDatabase(options, environment.runMigrations),
+        }),
+        RoomKeysModule.forRoot({
+          verifyAccessToken: developmentTokens(environment.developmentTokens),
+          allowedAlgorithms: environment.allowedAlgorithms,
+          maxBodyBytes: environment.maxBodyBytes,
+        }),
+      ],
+      controllers: [HealthController],
+      providers: [GracefulShutdown],
+    };
+  }
+}
+
+/** A database that is starting is waited for; a wrong password or name is not. */
+function isNotUpYet(error: { code?: string }): boolean {
+  return ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'PROTOCOL_CONNECTION_LOST'].includes(
+    error.code ?? '',
+  );
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import type { INestApplication } from '@nestjs/common';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { ROOM_KEYS_SECURITY_SCHEME } from '../index.js';
+
+/** Where Swagger UI is served; its JSON is beside it, at `/docs-json`. */
+export const DOCS_PATH = 'docs';
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+
+/** The OpenAPI document, from the decorators of controllers and DTOs. */
+export function openApiDocument(app: INestApplication): OpenAPIObject {
+  const description = [
+    'The server-side key backup of Matrix: a client stores the encrypted keys of its messages here,',
+    'and gets them back when it has lost every device.',
+    '',
+    'Try it: press **Authorize**, paste an access token, and run the operations from top to bottom;',
+    'each has an example that works as it is.',
+  ].join('\n');
+  return SwaggerModule.createDocument(
+    app,
+    new DocumentBuilder()
+      .setOpenAPIVersion('3.1.0')
+      .setTitle('Matrix key backup')
+      .setDescription(description)
+      .setVersion(version)
+      .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+      .addTag('End-to-end encryption')
+      .addBearerAuth(
+        { type: 'http', scheme: 'bearer', description: 'The access token of a Matrix client.' },
+        ROOM_KEYS_SECURITY_SCHEME,
+      )
+      .build(),
+  );
+}
+
+/** Serves the document and Swagger UI. */
+export function serveDocs(app: INestApplication): void {
+  SwaggerModule.setup(DOCS_PATH, app, () => openApiDocument(app), {
+    customSiteTitle: 'Matrix key backup',
+    swaggerOptions: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true },
+  });
+}

@@ -1,0 +1,23 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import type { Response } from 'express';
+
+/** Answers what no other filter did, such as paths that do not exist, in the form of Matrix errors. */
+@Catch()
+export class UnrecognizedFilter implements ExceptionFilter {
+  private readonly logger = new Logger('Server');
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const response = host.switchToHttp().getResponse<Response>();
+    if (!(error instanceof HttpException)) {
+      this.logger.error(error instanceof Error ? error.stack : String(error));
+      response.status(500).json({ errcode: 'M_UNKNOWN', error: 'Internal server error' });
+      return;
+    }
+    const status = error.getStatus();
+    const body =
+      status === 404
+        ? { errcode: 'M_UNRECOGNIZED', error: 'There is no such endpoint.' }
+        : error.getResponse();
+    response.status(status).json(body);
+  }
+}

@@ -1,0 +1,35 @@
+import { DOCS_PATH } from './docs.js';
+import type { Environment } from './environment.js';
+
+/** What the server says when it serves: where to look, and a first session to paste. */
+export function welcome(
+  { developmentTokens: [first], developmentTokenMadeUp, databaseUrl }: Environment,
+  url: string,
+): string {
+  const api = `${url}/_matrix/client/v3/room_keys`;
+  const lines = [
+    `Key backup API  ${api}`,
+    `Swagger UI      ${url}/${DOCS_PATH}`,
+    `Database        ${databaseUrl.protocol === 'sqlite:' ? databaseUrl.href : `${databaseUrl.protocol}//${databaseUrl.host}${databaseUrl.pathname}`}`,
+  ];
+  if (first && developmentTokenMadeUp) {
+    lines.push(
+      `Access token    ${first.token}  (of ${first.userId}, for this start only: DEV_TOKENS sets a lasting one)`,
+      '',
+      'Create a backup, store a key and read it back:',
+      '',
+      ...firstSession(api, first.token).map((line) => `  ${line}`),
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function firstSession(api: string, token: string): string[] {
+  const curl = `curl -s -H 'Authorization: Bearer ${token}'`;
+  const key = `{"first_message_index":0,"forwarded_count":0,"is_verified":true,"session_data":{"ciphertext":"…"}}`;
+  return [
+    `V=$(${curl} ${api}/version -d '{"algorithm":"m.megolm_backup.v1.curve25519-aes-sha2","auth_data":{}}' | sed 's/[^0-9]//g')`,
+    `${curl} -X PUT "${api}/keys/%21room%3Alocalhost/session1?version=$V" -d '${key}'`,
+    `${curl} "${api}/keys?version=$V"`,
+  ];
+}

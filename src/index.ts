@@ -28,10 +28,7 @@ export type { KeyPages } from './room-keys/storage/key-pages.js';
 
 // --- for verifiers ---------------------------------------------------------------------------
 export { MatrixError, type MatrixErrorBody, unknownToken } from './room-keys/room-keys.errors.js';
-export {
-  type DevelopmentToken,
-  developmentTokens,
-} from './access-tokens/development-tokens.js';
+export { type DevelopmentToken, developmentTokens } from './access-tokens/development-tokens.js';
 
 // --- for the host's OpenAPI document ---------------------------------------------------------
 export { SECURITY_SCHEME as ROOM_KEYS_SECURITY_SCHEME } from './room-keys/http/room-keys-controller.decorator.js';

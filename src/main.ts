@@ -10,6 +10,8 @@ try {
   process.stdout.write(welcome(environment, url));
 } catch (error) {
   // A setting is the operator's to mend, and one sentence says how; anything else shows where it happened.
-  process.stderr.write(`${error instanceof SettingError ? error.message : String((error as Error).stack)}\n`);
+  process.stderr.write(
+    `${error instanceof SettingError ? error.message : String((error as Error).stack)}\n`,
+  );
   process.exit(1);
 }

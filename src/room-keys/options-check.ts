@@ -32,13 +32,17 @@ function faultOf(options: RoomKeysOptions): string | undefined {
     return "'maxBodyBytes' must be a whole number above 0: write 16777216 for 16 MiB.";
   }
   // Node takes a longer timer for one of 1 ms
-  if (sweepIntervalMs !== undefined && !(isWhole(sweepIntervalMs, 0) && sweepIntervalMs < 2 ** 31)) {
+  if (
+    sweepIntervalMs !== undefined &&
+    !(isWhole(sweepIntervalMs, 0) && sweepIntervalMs < 2 ** 31)
+  ) {
     return "'sweepIntervalMs' must be a whole number of milliseconds from 0 to 2147483647: write 60000 for a minute.";
   }
   return undefined;
 }
 
-const isWhole = (value: unknown, least: number) => Number.isSafeInteger(value) && (value as number) >= least;
+const isWhole = (value: unknown, least: number) =>
+  Number.isSafeInteger(value) && (value as number) >= least;
 
 const isAlgorithms = (value: unknown) =>
   value === '*' ||

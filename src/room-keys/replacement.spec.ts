@@ -56,7 +56,11 @@ describe('the replacement rule', () => {
   });
 
   it('tells neighbours apart at the upper limit of the numbers', () => {
-    const high = { isVerified: false, firstMessageIndex: Number.MAX_SAFE_INTEGER, forwardedCount: 0 };
+    const high = {
+      isVerified: false,
+      firstMessageIndex: Number.MAX_SAFE_INTEGER,
+      forwardedCount: 0,
+    };
     const lower = { ...high, firstMessageIndex: Number.MAX_SAFE_INTEGER - 1 };
     expect(isBetter(lower, high)).toBe(true);
     expect(isBetter(high, lower)).toBe(false);

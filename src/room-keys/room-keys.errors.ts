@@ -61,7 +61,8 @@ export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
 // --- the access token -----------------------------------------------------------------------
 
 /** The request carries no access token. */
-export const missingToken = () => matrixError(401, 'M_MISSING_TOKEN', 'The access token is missing.');
+export const missingToken = () =>
+  matrixError(401, 'M_MISSING_TOKEN', 'The access token is missing.');
 
 /**
  * The token belongs to nobody. With `softLogout` the client keeps its keys and signs in again;
@@ -70,7 +71,12 @@ export const missingToken = () => matrixError(401, 'M_MISSING_TOKEN', 'The acces
  * @publicApi
  */
 export const unknownToken = (softLogout = false) =>
-  matrixError(401, 'M_UNKNOWN_TOKEN', 'The access token is unknown.', softLogout ? { soft_logout: true } : {});
+  matrixError(
+    401,
+    'M_UNKNOWN_TOKEN',
+    'The access token is unknown.',
+    softLogout ? { soft_logout: true } : {},
+  );
 
 /** Guests have no backup. */
 export const guestForbidden = () =>

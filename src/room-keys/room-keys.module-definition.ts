@@ -20,7 +20,10 @@ export const {
       // the tokens under which @nestjs/typeorm provides a DataSource
       {
         provide: ROOM_KEYS_DATA_SOURCE,
-        useExisting: dataSource === undefined || dataSource === 'default' ? DataSource : `${dataSource}DataSource`,
+        useExisting:
+          dataSource === undefined || dataSource === 'default'
+            ? DataSource
+            : `${dataSource}DataSource`,
       },
     ],
   }))

@@ -71,7 +71,9 @@ export class RoomKeysModule extends RoomKeysModuleClass implements OnModuleInit 
     const adapter = this.adapterHost.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined;
     if (!adapter) return;
     if (adapter.getType() !== 'express') {
-      throw new Error('RoomKeysModule needs @nestjs/platform-express: create the application with it.');
+      throw new Error(
+        'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
+      );
     }
     installEntrance(adapter, entrance(routesOf([BackupVersionsController, BackupKeysController])));
   }

@@ -20,7 +20,11 @@ import { ROOM_KEYS_OPTIONS } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import { type LockedBackup, RoomKeysRepository, type StoredRank } from './storage/room-keys.repository.js';
+import {
+  type LockedBackup,
+  RoomKeysRepository,
+  type StoredRank,
+} from './storage/room-keys.repository.js';
 
 /** The contract's one algorithm; the configuration can add more. */
 export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';

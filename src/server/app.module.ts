@@ -15,7 +15,12 @@ export class AppModule {
       module: AppModule,
       imports: [
         TypeOrmModule.forRootAsync({
-          useFactory: () => ({ ...options, retryAttempts: 10, retryDelay: 3000, toRetry: isNotUpYet }),
+          useFactory: () => ({
+            ...options,
+            retryAttempts: 10,
+            retryDelay: 3000,
+            toRetry: isNotUpYet,
+          }),
           dataSourceFactory: () => openDatabase(options, environment.runMigrations),
         }),
         RoomKeysModule.forRoot({
@@ -32,7 +37,12 @@ export class AppModule {
 
 /** A database that is starting is waited for; a wrong password or name is not. */
 function isNotUpYet(error: { code?: string }): boolean {
-  return ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'PROTOCOL_CONNECTION_LOST'].includes(
-    error.code ?? '',
-  );
+  return [
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'ETIMEDOUT',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'PROTOCOL_CONNECTION_LOST',
+  ].includes(error.code ?? '');
 }

@@ -30,7 +30,10 @@ export function dataSourceOptions(url: URL): DataSourceOptions {
 }
 
 /** Connects, and runs pending migrations where `migrate` says so. */
-export async function openDatabase(options: DataSourceOptions, migrate: boolean): Promise<DataSource> {
+export async function openDatabase(
+  options: DataSourceOptions,
+  migrate: boolean,
+): Promise<DataSource> {
   const dataSource = await new DataSource(options).initialize();
   try {
     if (migrate) await runMigrations(dataSource);
@@ -52,7 +55,8 @@ async function locked(dataSource: DataSource): Promise<void> {
   const name = "CONCAT('room_keys_migrations.', MD5(DATABASE()))";
   try {
     const [row] = (await runner.query(`SELECT GET_LOCK(${name}, 60) AS got`)) as { got: unknown }[];
-    if (Number(row?.got) !== 1) throw new Error('Another server is still running migrations: start again when it is done.');
+    if (Number(row?.got) !== 1)
+      throw new Error('Another server is still running migrations: start again when it is done.');
     await dataSource.runMigrations();
     await runner.query(`SELECT RELEASE_LOCK(${name})`);
   } finally {

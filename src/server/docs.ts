@@ -40,6 +40,10 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
 export function serveDocs(app: INestApplication): void {
   SwaggerModule.setup(DOCS_PATH, app, () => openApiDocument(app), {
     customSiteTitle: 'Matrix key backup',
-    swaggerOptions: { persistAuthorization: true, tryItOutEnabled: true, displayRequestDuration: true },
+    swaggerOptions: {
+      persistAuthorization: true,
+      tryItOutEnabled: true,
+      displayRequestDuration: true,
+    },
   });
 }

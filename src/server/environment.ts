@@ -29,7 +29,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
  * @throws SettingError for the first one that cannot be used
  */
 export function readEnvironment(variables: Variables): Environment {
-  const host = variables.HOST || '127.0.0.1';
+  const host = given(variables, 'HOST') ?? '127.0.0.1';
   return {
     databaseUrl: databaseUrl(variables),
     runMigrations: flag(variables, 'RUN_MIGRATIONS', true),
@@ -42,14 +42,15 @@ export function readEnvironment(variables: Variables): Environment {
 }
 
 function databaseUrl(variables: Variables): URL {
-  const text = variables.DATABASE_URL || 'sqlite:data/room-keys.db';
+  const text = given(variables, 'DATABASE_URL') ?? 'sqlite:data/room-keys.db';
   const examples = "'sqlite:data/room-keys.db' or 'mysql://user:password@host:3306/database'";
   // never the value itself in a message: it may hold a password
   if (!URL.canParse(text)) throw new SettingError(`DATABASE_URL is not a URL: write ${examples}.`);
   const url = new URL(text);
   switch (url.protocol) {
     case 'sqlite:':
-      if (url.pathname === '') throw new SettingError(`DATABASE_URL names no file: write ${examples}.`);
+      if (url.pathname === '')
+        throw new SettingError(`DATABASE_URL names no file: write ${examples}.`);
       break;
     case 'mysql:':
     case 'mariadb:':
@@ -61,7 +62,8 @@ function databaseUrl(variables: Variables): URL {
       throw new SettingError(`DATABASE_URL begins with '${url.protocol}': write ${examples}.`);
   }
   const passwordFile = variables.DATABASE_PASSWORD_FILE;
-  if (passwordFile) url.password = encodeURIComponent(secretFrom('DATABASE_PASSWORD_FILE', passwordFile));
+  if (passwordFile)
+    url.password = encodeURIComponent(secretFrom('DATABASE_PASSWORD_FILE', passwordFile));
   return url;
 }
 
@@ -86,7 +88,9 @@ function developmentTokens(
   }
   if (!DEV_TOKENS) {
     return {
-      developmentTokens: [{ token: randomBytes(24).toString('base64url'), userId: '@dev:localhost' }],
+      developmentTokens: [
+        { token: randomBytes(24).toString('base64url'), userId: '@dev:localhost' },
+      ],
       developmentTokenMadeUp: true,
     };
   }
@@ -108,7 +112,13 @@ function allowedAlgorithms(text = ''): string[] | '*' {
   return names.filter((name) => name !== '');
 }
 
-function whole(variables: Variables, name: string, standard: number, least: number, most: number): number {
+function whole(
+  variables: Variables,
+  name: string,
+  standard: number,
+  least: number,
+  most: number,
+): number {
   const text = variables[name];
   if (!text) return standard;
   const value = Number(text);
@@ -127,6 +137,11 @@ function flag(variables: Variables, name: string, standard: boolean): boolean {
     throw new SettingError(`${name} is '${text}': write 'true' or 'false'.`);
   }
   return text === 'true';
+}
+
+/** A variable that is set to nothing counts as not set. */
+function given(variables: Variables, name: string): string | undefined {
+  return variables[name] === '' ? undefined : variables[name];
 }
 
 function isLoopback(host: string): boolean {

@@ -14,6 +14,8 @@ export class GracefulShutdown implements BeforeApplicationShutdown {
     const server = this.adapterHost.httpAdapter.getHttpServer() as Server;
     // read after each answer: a connection that has one now is closed after it
     server.keepAliveTimeout = 1;
-    setTimeout(() => { server.closeAllConnections(); }, PATIENCE_MS).unref();
+    setTimeout(() => {
+      server.closeAllConnections();
+    }, PATIENCE_MS).unref();
   }
 }

@@ -30,7 +30,8 @@ export class AnswerInterceptor implements NestInterceptor<JsonText, void> {
       // Breaks the connection: an answer that ends in the middle must not look like a whole one.
       response.destroy();
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'ERR_STREAM_PREMATURE_CLOSE') this.logger.error(`An answer broke off: ${message}`);
+      if (code !== 'ERR_STREAM_PREMATURE_CLOSE')
+        this.logger.error(`An answer broke off: ${message}`);
     }
   }
 }

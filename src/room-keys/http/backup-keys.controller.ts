@@ -3,9 +3,19 @@ import type { RoomKey } from '../room-key.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as answers from './answers.js';
-import { BackupVersionQuery, Operation, RoomIdParam, SessionIdParam } from './operation.decorator.js';
+import {
+  BackupVersionQuery,
+  Operation,
+  RoomIdParam,
+  SessionIdParam,
+} from './operation.decorator.js';
 import { BackupVersion, KeysBody, Owner, PathParameter } from './parameters.decorator.js';
-import { KeyBackupDataDto, RoomKeyBackupDto, RoomKeysDto, RoomKeysUpdateResponseDto } from './room-key.dto.js';
+import {
+  KeyBackupDataDto,
+  RoomKeyBackupDto,
+  RoomKeysDto,
+  RoomKeysUpdateResponseDto,
+} from './room-key.dto.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
 
 const changed = {
@@ -36,7 +46,9 @@ export class BackupKeysController {
     @BackupVersion() version: string,
     @KeysBody('allRooms') keys: RoomKey[],
   ) {
-    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+    return answers.keysState(
+      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
+    );
   }
 
   @Get('keys')
@@ -83,7 +95,9 @@ export class BackupKeysController {
     @BackupVersion() version: string,
     @KeysBody('oneRoom') keys: RoomKey[],
   ) {
-    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+    return answers.keysState(
+      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
+    );
   }
 
   @Get('keys/:roomId')
@@ -139,7 +153,9 @@ export class BackupKeysController {
     @BackupVersion() version: string,
     @KeysBody('oneKey') keys: RoomKey[],
   ) {
-    return answers.keysState(await this.service.putKeys(owner.userId, version, keys, owner.deviceId));
+    return answers.keysState(
+      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
+    );
   }
 
   @Get('keys/:roomId/:sessionId')

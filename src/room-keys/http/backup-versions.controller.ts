@@ -3,7 +3,12 @@ import type { BackupInformation } from '../room-key.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as answers from './answers.js';
-import { BackupDto, CreateBackupDto, CreatedBackupDto, UpdateBackupDto } from './backup-version.dto.js';
+import {
+  BackupDto,
+  CreateBackupDto,
+  CreatedBackupDto,
+  UpdateBackupDto,
+} from './backup-version.dto.js';
 import { Operation, VersionParam } from './operation.decorator.js';
 import { BackupBody, Owner, PathParameter } from './parameters.decorator.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
@@ -62,7 +67,8 @@ export class BackupVersionsController {
   @Operation({
     id: 'putRoomKeysVersion',
     summary: 'Update information about an existing backup.',
-    description: 'Updates the information about an existing backup. Only `auth_data` can be changed.',
+    description:
+      'Updates the information about an existing backup. Only `auth_data` can be changed.',
     body: { type: UpdateBackupDto, description: 'The backup configuration.' },
     answerDescription: 'The update succeeded.',
     badRequest:

@@ -12,6 +12,7 @@ export function checkDto<T extends object>(dto: T, where = ''): T {
     stopAtFirstError: true,
     validationError: { target: false, value: false },
   });
-  if (fault) throw badJson(`${where}${Object.values(fault.constraints ?? {})[0] ?? fault.property}`);
+  if (fault)
+    throw badJson(`${where}${Object.values(fault.constraints ?? {})[0] ?? fault.property}`);
   return dto;
 }

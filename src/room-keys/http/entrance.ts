@@ -32,7 +32,8 @@ export function routesOf(controllers: readonly Type[]): Route[] {
   const methodsOf = new Map<string, string[]>();
   for (const { prototype } of controllers) {
     for (const name of Object.getOwnPropertyNames(prototype)) {
-      const handler = (prototype as Record<string, object>)[name] as object;
+      const handler = (prototype as Record<string, object>)[name];
+      if (handler === undefined) continue;
       const path = Reflect.getMetadata(PATH_METADATA, handler) as string | undefined;
       if (path === undefined) continue;
       const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];

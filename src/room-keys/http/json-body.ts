@@ -19,9 +19,14 @@ export interface JsonBody {
  * @throws 413 `M_TOO_LARGE`, 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON`
  *   for what nests deeper than 100 levels
  */
-export async function readJson(request: Request, response: Response, maxBytes: number): Promise<JsonBody> {
+export async function readJson(
+  request: Request,
+  response: Response,
+  maxBytes: number,
+): Promise<JsonBody> {
   const text = decode(await readBytes(request, response, maxBytes));
-  if (isDeeperThan(MAX_DEPTH, text)) throw badJson(`The body nests deeper than ${MAX_DEPTH} levels.`);
+  if (isDeeperThan(MAX_DEPTH, text))
+    throw badJson(`The body nests deeper than ${MAX_DEPTH} levels.`);
   try {
     return { text, value: JSON.parse(text) };
   } catch {
@@ -51,7 +56,8 @@ async function readBytes(request: Request, response: Response, limit: number): P
 
 function asMatrixError({ type }: { type?: string }, limit: number): MatrixError {
   if (type === 'entity.too.large') return tooLarge(`The body is larger than ${limit} bytes.`);
-  if (type === 'encoding.unsupported') return notJson('The Content-Encoding of the body is not supported.');
+  if (type === 'encoding.unsupported')
+    return notJson('The Content-Encoding of the body is not supported.');
   return notJson('The body cannot be read.');
 }
 

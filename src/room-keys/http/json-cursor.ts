@@ -98,7 +98,11 @@ const CLOSE_BRACKET = 0x5d;
 
 /** The index after the closing quote of the string that opens at `start`; the text's end where none closes it. */
 function endOfString(text: string, start: number): number {
-  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+  for (
+    let quote = text.indexOf('"', start + 1);
+    quote !== -1;
+    quote = text.indexOf('"', quote + 1)
+  ) {
     let before = quote - 1;
     while (text.charCodeAt(before) === BACKSLASH) before--;
     // an even number of backslashes are pairs that stand for one each: the quote is a real one

@@ -41,7 +41,8 @@ export function Operation(options: OperationOptions): MethodDecorator {
     ...answerOf(answer, answerDescription),
     ApiResponse({
       status: 401,
-      description: 'The access token is missing (`M_MISSING_TOKEN`) or unknown (`M_UNKNOWN_TOKEN`).',
+      description:
+        'The access token is missing (`M_MISSING_TOKEN`) or unknown (`M_UNKNOWN_TOKEN`).',
       type: ErrorDto,
       example: { errcode: 'M_MISSING_TOKEN', error: 'The access token is missing.' },
     }),
@@ -52,7 +53,8 @@ export function Operation(options: OperationOptions): MethodDecorator {
     }),
     ApiResponse({
       status: 503,
-      description: 'The access token cannot be checked, or the keys not be reached, just now. Try again.',
+      description:
+        'The access token cannot be checked, or the keys not be reached, just now. Try again.',
       type: ErrorDto,
       example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
     }),
@@ -91,8 +93,10 @@ export const SessionIdParam = (description: string) =>
 
 function answerOf(answer: Type | undefined, description: string): MethodDecorator[] {
   const status = 200;
-  if (!answer) return [ApiResponse({ status, description, schema: { type: 'object', example: {} } })];
-  if (answer !== RoomKeysUpdateResponseDto) return [ApiResponse({ status, description, type: answer })];
+  if (!answer)
+    return [ApiResponse({ status, description, schema: { type: 'object', example: {} } })];
+  if (answer !== RoomKeysUpdateResponseDto)
+    return [ApiResponse({ status, description, type: answer })];
   // The contract refers to this schema by name and defines it nowhere, so that it must not be said
   // here, where the reference stands, to be an object.
   const schema = { oneOf: [{ $ref: getSchemaPath(answer) }] };
@@ -120,7 +124,12 @@ function notFoundOf({ notFound }: OperationOptions): MethodDecorator[] {
   if (!notFound) return [];
   const { description, error } = notFound;
   return [
-    ApiResponse({ status: 404, description, type: ErrorDto, example: { errcode: 'M_NOT_FOUND', error } }),
+    ApiResponse({
+      status: 404,
+      description,
+      type: ErrorDto,
+      example: { errcode: 'M_NOT_FOUND', error },
+    }),
   ];
 }
 

@@ -14,7 +14,10 @@ const ownerOf = new WeakMap<IncomingMessage, TokenOwner>();
 const bodyOf = new WeakMap<IncomingMessage, JsonBody>();
 
 /** Remembers the segments of the path, still percent-encoded. */
-export function setPathParameters(request: IncomingMessage, raw: Readonly<Record<string, string>>): void {
+export function setPathParameters(
+  request: IncomingMessage,
+  raw: Readonly<Record<string, string>>,
+): void {
   parametersOf.set(request, raw);
 }
 
@@ -40,7 +43,8 @@ export function pathParameter(request: IncomingMessage, name: PathParameter): st
  */
 export function versionParameter(request: IncomingMessage): string {
   const [version, ...more] = queryOf(request).getAll('version');
-  if (more.length > 0) throw invalidParameter("The query parameter 'version' is given more than once.");
+  if (more.length > 0)
+    throw invalidParameter("The query parameter 'version' is given more than once.");
   if (!version) throw missingParameter('version');
   return version;
 }
@@ -48,7 +52,9 @@ export function versionParameter(request: IncomingMessage): string {
 /** The access token: from the header, else from the query, where old clients put it. */
 export function accessTokenOf(request: IncomingMessage): string | undefined {
   const header = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '');
-  return header?.[1] ?? (queryOf(request).get('access_token') || undefined);
+  if (header) return header[1];
+  const parameter = queryOf(request).get('access_token');
+  return parameter === '' ? undefined : (parameter ?? undefined);
 }
 
 export function setTokenOwner(request: IncomingMessage, owner: TokenOwner): void {
@@ -58,7 +64,8 @@ export function setTokenOwner(request: IncomingMessage, owner: TokenOwner): void
 /** Whose token the request carries; the guard has found out. */
 export function tokenOwner(request: IncomingMessage): TokenOwner {
   const owner = ownerOf.get(request);
-  if (!owner) throw new Error('AccessTokenGuard did not run before a handler that asks for the owner.');
+  if (!owner)
+    throw new Error('AccessTokenGuard did not run before a handler that asks for the owner.');
   return owner;
 }
 
@@ -69,7 +76,8 @@ export function setJsonBody(request: IncomingMessage, body: JsonBody): void {
 /** The body of the request; the interceptor has read it. */
 export function jsonBody(request: IncomingMessage): JsonBody {
   const body = bodyOf.get(request);
-  if (!body) throw new Error('JsonBodyInterceptor did not run before a handler that asks for the body.');
+  if (!body)
+    throw new Error('JsonBodyInterceptor did not run before a handler that asks for the body.');
   return body;
 }
 

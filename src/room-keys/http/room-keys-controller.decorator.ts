@@ -30,7 +30,4 @@ export const RoomKeysController = () =>
 
 /** The same operations for old clients, for a class that extends one with {@link RoomKeysController}. */
 export const LegacyRoomKeysController = () =>
-  applyDecorators(
-    Controller({ path: legacy, version: VERSION_NEUTRAL }),
-    ApiExcludeController(),
-  );
+  applyDecorators(Controller({ path: legacy, version: VERSION_NEUTRAL }), ApiExcludeController());

@@ -73,21 +73,29 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, where: s
 }
 
 /** Reads an object that must have a member `name`, which must be an object: calls `entry` for each of its members. */
-function readMap(cursor: JsonCursor, name: string, where: string, entry: (id: string) => void): void {
-  let found = false;
-  readObject(cursor, where, (member) => {
-    if (member !== name) return;
-    found = true;
-    readObject(cursor, `${where}${name}.`, entry);
+function readMap(
+  cursor: JsonCursor,
+  name: string,
+  where: string,
+  entry: (id: string) => void,
+): void {
+  const names = readObject(cursor, where, (member) => {
+    if (member === name) readObject(cursor, `${where}${name}.`, entry);
   });
-  if (!found) throw badJson(`${where}${name} must be an object`);
+  if (!names.has(name)) throw badJson(`${where}${name} must be an object`);
 }
 
 /**
  * Reads an object whose members all have different names: of two with one name, one would get lost
  * although the client was told that it is stored.
+ *
+ * @returns the names
  */
-function readObject(cursor: JsonCursor, where: string, member: (name: string) => void): void {
+function readObject(
+  cursor: JsonCursor,
+  where: string,
+  member: (name: string) => void,
+): ReadonlySet<string> {
   const what = where === '' ? 'The body' : where.slice(0, -1);
   if (!cursor.isObject) throw badJson(`${what} must be an object`);
   const given = new Set<string>();
@@ -96,6 +104,7 @@ function readObject(cursor: JsonCursor, where: string, member: (name: string) =>
     given.add(name);
     member(name);
   });
+  return given;
 }
 
 /** An id inside the text of an error: an id is at most 255 bytes long. */

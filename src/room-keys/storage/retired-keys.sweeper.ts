@@ -26,7 +26,10 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
 
   onApplicationBootstrap(): void {
     this.wake();
-    if (this.intervalMs > 0) this.timer = setInterval(() => { this.wake(); }, this.intervalMs).unref();
+    if (this.intervalMs > 0)
+      this.timer = setInterval(() => {
+        this.wake();
+      }, this.intervalMs).unref();
   }
 
   /** Stops after the step that is under way, and waits for it. */

@@ -89,9 +89,7 @@ export class RoomKeysRepository {
     const user = bytes(userId);
     return this.transactions.run(async (runner) => {
       const next =
-        this.family === 'mysql'
-          ? 'ON DUPLICATE KEY UPDATE'
-          : 'ON CONFLICT (user_id) DO UPDATE SET';
+        this.family === 'mysql' ? 'ON DUPLICATE KEY UPDATE' : 'ON CONFLICT (user_id) DO UPDATE SET';
       // In this order it reads the same where assignments see each other's effect (MySQL) and
       // where they do not (SQLite).
       await runner.query(
@@ -178,7 +176,9 @@ export class RoomKeysRepository {
             : String(Number(row.current_version)),
         everExisted: row !== undefined && id !== undefined && id <= Number(row.last_version),
         backup: exists
-          ? new LockedBackup(runner, this.family, this.tables, user, row, () => this.newKeySet(runner))
+          ? new LockedBackup(runner, this.family, this.tables, user, row, () =>
+              this.newKeySet(runner),
+            )
           : undefined,
       });
     });
@@ -237,7 +237,8 @@ export class RoomKeysRepository {
         roomId === undefined ? [set] : [set, bytes(roomId)],
       );
       const roomIds = new Map(roomRows.map((row) => [Number(row.room_no), text(row.room_id)]));
-      const onlyRoom = roomId === undefined ? undefined : roomRows[0] && Number(roomRows[0].room_no);
+      const onlyRoom =
+        roomId === undefined ? undefined : roomRows[0] && Number(roomRows[0].room_no);
       const source: PageSource = {
         keyCount: roomId !== undefined && onlyRoom === undefined ? 0 : Number(backup.key_count),
         largestKey: Number(backup.largest_key),
@@ -389,7 +390,10 @@ export class LockedBackup {
         [this.keySetId, ...some],
       );
       for (const row of stored) {
-        found.set((row.id_hash as Buffer).toString('latin1'), { ...asRank(row), row: asStoredRow(row) });
+        found.set((row.id_hash as Buffer).toString('latin1'), {
+          ...asRank(row),
+          row: asStoredRow(row),
+        });
       }
     }
     return hashes.map((hash) => found.get(hash.toString('latin1')));
@@ -433,8 +437,15 @@ export class LockedBackup {
   ): Promise<void> {
     const device = deviceId === undefined ? null : bytes(deviceId);
     // MySQL 8.0.20 and newer call VALUES() deprecated, MariaDB knows nothing else
-    const value = this.family === 'mysql' ? (c: string) => `VALUES(${c})` : (c: string) => `excluded.${c}`;
-    const set = ['first_message_index', 'forwarded_count', 'is_verified', 'device_id', 'session_data']
+    const value =
+      this.family === 'mysql' ? (c: string) => `VALUES(${c})` : (c: string) => `excluded.${c}`;
+    const set = [
+      'first_message_index',
+      'forwarded_count',
+      'is_verified',
+      'device_id',
+      'session_data',
+    ]
       .map((column) => `${column} = ${value(column)}`)
       .join(', ');
     const onDuplicate =
@@ -695,7 +706,9 @@ async function affected(runner: QueryRunner, sql: string, parameters: unknown[])
 const placeholders = (count: number) => Array(count).fill('?').join(', ');
 
 const rowPlaceholders = (rowCount: number, columns: number) =>
-  Array(rowCount).fill(`(${placeholders(columns)})`).join(', ');
+  Array(rowCount)
+    .fill(`(${placeholders(columns)})`)
+    .join(', ');
 
 function* chunks<T>(all: readonly T[], size: number): Generator<T[]> {
   for (let start = 0; start < all.length; start += size) yield all.slice(start, start + size);

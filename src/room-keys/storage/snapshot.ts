@@ -16,7 +16,10 @@ export interface Snapshot {
  * Opens a snapshot for reading: on MySQL a transaction that takes no lock, on SQLite one on a second
  * connection, and where that cannot be, the single connection itself.
  */
-export function openSnapshot(dataSource: DataSource, transactions: Transactions): Promise<Snapshot> {
+export function openSnapshot(
+  dataSource: DataSource,
+  transactions: Transactions,
+): Promise<Snapshot> {
   if (familyOf(dataSource.options.type) === 'mysql') {
     return inReadTransaction(dataSource.createQueryRunner('master'), 'REPEATABLE READ');
   }
@@ -37,7 +40,10 @@ async function inReadTransaction(
     await runner.release();
     throw error;
   }
-  return { query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[], close };
+  return {
+    query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[],
+    close,
+  };
 }
 
 async function openSqliteSnapshot(
@@ -93,7 +99,10 @@ async function holdingTheConnection(transactions: Transactions): Promise<Snapsho
             resolve({
               holdsUpOthers: true,
               query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[],
-              close: () => Promise.resolve(release()),
+              close: () => {
+                release();
+                return Promise.resolve();
+              },
             });
           }),
       )

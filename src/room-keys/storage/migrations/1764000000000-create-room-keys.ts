@@ -6,7 +6,9 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
   name = 'CreateRoomKeys1764000000000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
-    for (const statement of create[familyOf(queryRunner.dataSource.options.type)](prefix(queryRunner))) {
+    for (const statement of create[familyOf(queryRunner.dataSource.options.type)](
+      prefix(queryRunner),
+    )) {
       await queryRunner.query(statement);
     }
   }

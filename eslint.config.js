@@ -1,0 +1,130 @@
+import js from '@eslint/js';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+const SPECS = ['**/*.spec.ts', '**/*.e2e-spec.ts'];
+
+/**
+ * One room of the house: what its files must not import. Every file is in at most one room, because
+ * of two blocks that set the same rule ESLint keeps the last alone. Unit tests beside the code may
+ * import whatever they test.
+ */
+function room(files, restrictions, { ignores = SPECS } = {}) {
+  const patterns = restrictions.map(([regex, message]) => ({ regex, message }));
+  return { files, ignores, rules: { 'no-restricted-imports': ['error', { patterns }] } };
+}
+
+/** Everything but these modules. */
+const allBut = (...modules) => `^(?!(?:${modules.join('|')})$)`;
+/** Files of the repository, wherever the importing file lies: `../` as often as it takes. */
+const own = (path) => String.raw`^\.{1,2}/(?:.*/)?(?:${path})`;
+
+const HOST = [
+  own('(?:server|cli)/|(?:main|ormconfig)\\.js$'),
+  'The library knows nothing of the server around it, nor of any other host.',
+];
+const INDEX = [
+  String.raw`^(?:\.\./)+index\.js$`,
+  'src/index.ts is the door for hosts; inside, import the file itself.',
+];
+const TYPEORM = ['^(?:typeorm|@nestjs/typeorm)(?:/|$)', 'Only storage/ speaks to the database.'];
+const HTTP = [own('http/'), 'A request flows one way: http/, then the service, then storage/.'];
+const STORAGE = [own('storage/'), 'http/ asks the service; only the service asks storage/.'];
+const SERVICE = [own('room-keys\\.(?:service|module)\\.js$'), 'storage/ serves; it does not ask.'];
+const INSIDES = [
+  own('(?:room-keys|access-tokens)/'),
+  'A host uses src/index.ts only. What is missing there, every other host misses too.',
+];
+
+const rooms = [
+  room(
+    ['src/room-keys/replacement.ts', 'src/room-keys/room-key.ts'],
+    [[allBut('\\./replacement\\.js', '\\./room-key\\.js'), 'The rule is pure: it needs nothing.']],
+  ),
+  room(
+    ['src/room-keys/room-keys.errors.ts'],
+    [[allBut('@nestjs/common'), 'The errors are a list that everybody can import.']],
+  ),
+  room(['src/room-keys/storage/**/*.ts'], [HOST, INDEX, HTTP, SERVICE]),
+  room(['src/room-keys/room-keys.service.ts'], [HOST, INDEX, HTTP, TYPEORM]),
+  room(['src/room-keys/http/**/*.ts'], [HOST, INDEX, STORAGE, TYPEORM]),
+  room(['src/index.ts'], [HOST]),
+  room(['src/access-tokens/**/*.ts'], [HOST, INDEX]),
+  // The module and its options: they put the rooms together, so they may import all of them.
+  room(['src/room-keys/*.ts'], [HOST, INDEX], {
+    ignores: [
+      ...SPECS,
+      ...['replacement', 'room-key', 'room-keys.errors', 'room-keys.service'].map(
+        (name) => `src/room-keys/${name}.ts`,
+      ),
+    ],
+  }),
+  room(['src/server/**/*.ts', 'src/cli/**/*.ts', 'src/main.ts', 'ormconfig.ts'], [INSIDES]),
+  // These are specs themselves: a test from outside is a host like any other.
+  room(['test/e2e/**/*.ts'], [INSIDES], { ignores: [] }),
+];
+
+/** Whoever switches a rule off says why: `// eslint-disable-next-line rule -- because …`. */
+const disableWithReason = {
+  meta: { type: 'suggestion', schema: [], messages: { why: 'Say why: "-- because …".' } },
+  create(context) {
+    return {
+      Program() {
+        for (const comment of context.sourceCode.getAllComments()) {
+          if (!/^\s*eslint-disable/.test(comment.value)) continue;
+          if (/\s--\s+\S/.test(comment.value)) continue;
+          // Column -1 lies before the comment, so that it cannot switch this off as well.
+          const { line } = comment.loc.start;
+          context.report({ loc: { line, column: -1 }, messageId: 'why' });
+        }
+      },
+    };
+  },
+};
+
+export default defineConfig(
+  globalIgnores(['**/dist/', 'coverage/', 'data/']),
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  js.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    plugins: { local: { rules: { 'disable-with-reason': disableWithReason } } },
+    rules: {
+      eqeqeq: 'error',
+      'local/disable-with-reason': 'error',
+      // Also refuses `import('…')` in types, which would slip past the rooms.
+      '@typescript-eslint/consistent-type-imports': 'error',
+      // Modules, entities and migrations are classes for their decorators' sake.
+      '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // Nest and TypeORM declare classes for what everybody hands them as plain objects.
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+    },
+  },
+  rooms,
+  {
+    // Tests hold answers whose types are what they are about to prove.
+    files: ['test/**/*.ts', ...SPECS],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/unbound-method': 'off',
+    },
+  },
+  {
+    // Configuration and scripts are plain JavaScript, outside tsconfig.json.
+    files: ['**/*.{js,mjs}'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } },
+  },
+);

@@ -1,0 +1,52 @@
+import { availableParallelism } from 'node:os';
+
+/** @type {import('jest').Config} */
+export default {
+  testEnvironment: 'node',
+  testMatch: [
+    '<rootDir>/src/**/*.spec.ts',
+    '<rootDir>/test/**/*.spec.ts',
+    '<rootDir>/test/e2e/**/*.e2e-spec.ts',
+  ],
+
+  // Nest 12 is made of ES modules only, so the tests are too: hence --experimental-vm-modules in
+  // the test script.
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    // TypeScript writes './x.js' for './x.ts'. Packages, which really have './x.js', come first.
+    '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'],
+    '^nestjs-room-keys$': '<rootDir>/src/index.ts',
+  },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        swcrc: false,
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          // The same class semantics as tsconfig.json.
+          transform: {
+            legacyDecorator: true,
+            decoratorMetadata: true,
+            useDefineForClassFields: true,
+          },
+          keepClassNames: true,
+        },
+        module: { type: 'es6' },
+      },
+    ],
+  },
+
+  globalSetup: '<rootDir>/test/support/global-setup.mjs',
+  globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
+
+  // Jest's default leaves one core idle, which on two cores means one file at a time. Four is
+  // enough: all of them share one server of each kind.
+  maxWorkers: Math.min(availableParallelism(), 4),
+  // Eight devices at once on a small machine are slow, not broken.
+  testTimeout: 30_000,
+
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', '!src/main.ts'],
+};

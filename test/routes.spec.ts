@@ -1,0 +1,108 @@
+/** Proves, by one walk over all controllers that the module declares, that its 14 routes are there, guarded and documented. */
+import 'reflect-metadata';
+import { RequestMethod, type Type } from '@nestjs/common';
+import {
+  GUARDS_METADATA,
+  METHOD_METADATA,
+  MODULE_METADATA,
+  PATH_METADATA,
+  ROUTE_ARGS_METADATA,
+} from '@nestjs/common/constants.js';
+import { RoomKeysModule } from '../src/index.js';
+import { AccessTokenGuard } from '../src/room-keys/http/access-token.guard.js';
+
+interface Route {
+  route: string;
+  controller: Type;
+  name: string;
+  handler: object;
+}
+
+const controllers = Reflect.getMetadata(MODULE_METADATA.CONTROLLERS, RoomKeysModule) as Type[];
+
+/** Every route of a controller, those that it inherits too: Nest's router takes them as well. */
+function routesOf(controller: Type): Route[] {
+  const routes: Route[] = [];
+  for (
+    let at = controller.prototype as object;
+    at !== Object.prototype;
+    at = Object.getPrototypeOf(at) as object
+  ) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      const handler = value as object;
+      if (name === 'constructor' || !Reflect.hasMetadata(PATH_METADATA, handler)) continue;
+      const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
+      for (const prefix of [Reflect.getMetadata(PATH_METADATA, controller)].flat() as string[]) {
+        const route = `${method} /${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) as string}`;
+        routes.push({ route, controller, name, handler });
+      }
+    }
+  }
+  return routes;
+}
+
+const OPERATIONS = [
+  'DELETE /keys',
+  'DELETE /keys/:roomId',
+  'DELETE /keys/:roomId/:sessionId',
+  'DELETE /version/:version',
+  'GET /keys',
+  'GET /keys/:roomId',
+  'GET /keys/:roomId/:sessionId',
+  'GET /version',
+  'GET /version/:version',
+  'POST /version',
+  'PUT /keys',
+  'PUT /keys/:roomId',
+  'PUT /keys/:roomId/:sessionId',
+  'PUT /version/:version',
+];
+const PREFIXES = ['v3', 'r0', 'unstable'].map((version) => `/_matrix/client/${version}/room_keys`);
+
+const routes = controllers.flatMap(routesOf);
+const metadata = (name: string, target: object) =>
+  Reflect.getMetadata(`swagger/${name}`, target) as unknown;
+const isDocumented = ({ controller }: Route) =>
+  metadata('apiExcludeController', controller) === undefined;
+
+describe('the routes', () => {
+  it.each(PREFIXES)('are the 14 of the contract under %s', (prefix) => {
+    const found = routes.map(({ route }) => route).filter((route) => route.includes(` ${prefix}/`));
+    expect(found.map((route) => route.replace(prefix, '')).sort()).toEqual(OPERATIONS);
+  });
+
+  it('are no others', () => {
+    expect(routes).toHaveLength(PREFIXES.length * OPERATIONS.length);
+  });
+
+  it.each(routes)('$route asks for an access token', ({ controller, handler }) => {
+    expect(Reflect.getMetadata(GUARDS_METADATA, controller)).toEqual([AccessTokenGuard]);
+    expect(Reflect.getMetadata(GUARDS_METADATA, handler)).toBeUndefined();
+  });
+
+  it.each(routes)('$route is told whose it is, first of all', ({ controller, name }) => {
+    const parameters = Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, name) as Record<
+      string,
+      { index: number }
+    >;
+    expect(Object.values(parameters).some(({ index }) => index === 0)).toBe(true);
+  });
+
+  it('are documented under v3, and nowhere else', () => {
+    expect(routes.filter(isDocumented).map(({ route }) => route)).toEqual(
+      routes.map(({ route }) => route).filter((route) => route.includes(` ${PREFIXES[0]}/`)),
+    );
+  });
+
+  it.each(routes.filter(isDocumented))('$route is documented', ({ controller, handler }) => {
+    expect(metadata('apiOperation', handler)).toMatchObject({
+      operationId: expect.stringMatching(/RoomKey/) as string,
+      summary: expect.stringMatching(/\.$/) as string,
+      description: expect.stringMatching(/\.$/) as string,
+    });
+    const statuses = Object.keys(metadata('apiResponse', handler) as object);
+    expect(statuses).toEqual(expect.arrayContaining(['200', '401', '403', '429', '503']));
+    expect(metadata('apiSecurity', controller)).toEqual([{ accessToken: [] }]);
+    expect(metadata('apiUseTags', controller)).toEqual(['End-to-end encryption']);
+  });
+});

@@ -1,0 +1,98 @@
+/** Proves that the migrations make the tables that the entities describe, on each database, also when several servers start at once. */
+import { DataSource } from 'typeorm';
+import { roomKeysEntities, roomKeysMigrations } from '../../src/index.js';
+import { runMigrations } from '../../src/server/database.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+
+describe.each(databases)('migrations on $name', ({ create }) => {
+  let database: TestDatabase;
+  const opened: DataSource[] = [];
+
+  beforeEach(async () => {
+    database = await create();
+  });
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((one) => one.destroy()));
+    await database.drop();
+  });
+
+  const open = async (more: object = {}) => {
+    const options = {
+      ...database.dataSourceOptions,
+      entities: roomKeysEntities(database.dataSourceOptions.type),
+      migrations: roomKeysMigrations,
+      ...more,
+    };
+    const dataSource = await new DataSource(options).initialize();
+    opened.push(dataSource);
+    return dataSource;
+  };
+  const drift = async (dataSource: DataSource) => {
+    const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
+    return upQueries.map(({ query }) => query);
+  };
+  const tables = async (dataSource: DataSource) => {
+    const runner = dataSource.createQueryRunner();
+    const names = await Promise.all(
+      dataSource.entityMetadatas.map(async ({ tablePath }) =>
+        (await runner.hasTable(tablePath)) ? tablePath : '',
+      ),
+    );
+    await runner.release();
+    return names.filter((name) => name !== '');
+  };
+
+  it('leave no difference to the entities', async () => {
+    const dataSource = await open();
+    expect(await drift(dataSource)).not.toEqual([]);
+    await dataSource.runMigrations();
+    expect(await drift(dataSource)).toEqual([]);
+    expect(await tables(dataSource)).toHaveLength(5);
+  });
+
+  it('keep to the entity prefix of the DataSource', async () => {
+    const dataSource = await open({ entityPrefix: 'hs_' });
+    await dataSource.runMigrations();
+    expect(await drift(dataSource)).toEqual([]);
+    expect(await tables(dataSource)).toContain('hs_room_keys_users');
+  });
+
+  it('can be undone and done again', async () => {
+    const dataSource = await open();
+    await dataSource.runMigrations();
+    for (const migration of roomKeysMigrations) {
+      expect(migration.name).not.toBe('');
+      await dataSource.undoLastMigration();
+    }
+    expect(await tables(dataSource)).toEqual([]);
+    await dataSource.runMigrations();
+    expect(await drift(dataSource)).toEqual([]);
+  });
+
+  it('are run once when four servers start at once', async () => {
+    const servers = await Promise.all([open(), open(), open(), open()]);
+    await Promise.all(servers.map(runMigrations));
+    const [first] = servers;
+    expect(await drift(first as DataSource)).toEqual([]);
+    const [row] = await first!.query<{ runs: number }[]>('SELECT COUNT(*) AS runs FROM migrations');
+    expect(Number(row?.runs)).toBe(roomKeysMigrations.length);
+  });
+
+  it('make the same tables as a host that synchronizes its schema', async () => {
+    const dataSource = await open({ migrations: [] });
+    await dataSource.synchronize();
+    expect(await tables(dataSource)).toHaveLength(5);
+    // A column that compares without regard to case would show here.
+    for (const id of ['Order-1', 'order-1', 'order-1 ']) {
+      await dataSource.query(
+        'INSERT INTO room_keys_rooms (key_set_id, room_id, room_no) VALUES (1, ?, 1)',
+        [Buffer.from(id)],
+      );
+    }
+    const [row] = await dataSource.query<{ count: number }[]>(
+      'SELECT COUNT(*) AS count FROM room_keys_rooms WHERE room_id = ?',
+      [Buffer.from('order-1')],
+    );
+    expect(Number(row?.count)).toBe(1);
+  });
+});

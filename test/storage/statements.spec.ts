@@ -1,0 +1,72 @@
+/** Proves what each operation costs the database: how many statements, however many keys are stored. */
+import { startApplication, type TestApplication } from '../support/application.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { recordStatements } from '../support/statements.js';
+
+const batch = (from: number, count: number, fields: object = {}) =>
+  roomsBody(
+    Array.from(
+      { length: count },
+      (_, n) => [`!r${n % 6}:hs1`, `s${from + n}`, keyData(fields)] as const,
+    ),
+  );
+
+describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
+  'statements on $name',
+  ({ create }) => {
+    let database: TestDatabase;
+    let application: TestApplication;
+    let alice: MatrixClient;
+
+    beforeAll(async () => {
+      database = await create();
+      application = await startApplication(database);
+      alice = application.client('alice');
+      await alice.createBackup();
+    });
+    afterAll(async () => {
+      await application.close();
+      await database.drop();
+    });
+
+    const costOf = async (action: () => Promise<{ status: number }>) => {
+      const { statements, stop } = recordStatements(application.dataSource);
+      expect((await action()).status).toBe(200);
+      stop();
+      return statements.length;
+    };
+
+    it('an upload of 100 new keys takes 8 in rooms that are new and 7 in known ones, at any size of the backup', async () => {
+      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(8);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(100, 100)))).toBe(7);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(200, 500)))).toBe(7);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(700, 100)))).toBe(7);
+    });
+
+    it('an upload of 100 keys that are all stored takes 4, and of better ones 6', async () => {
+      await alice.put('/keys?version=1', batch(0, 100));
+      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(4);
+      expect(
+        await costOf(() => alice.put('/keys?version=1', batch(0, 100, { is_verified: true }))),
+      ).toBe(6);
+    });
+
+    it('reading the current backup, any backup, or one key takes 1', async () => {
+      await alice.put(`${keyPath('!r0:hs1', 's0')}?version=1`, keyData());
+      expect(await costOf(() => alice.get('/version'))).toBe(1);
+      expect(await costOf(() => alice.get('/version/1'))).toBe(1);
+      expect(await costOf(() => alice.get(`${keyPath('!r0:hs1', 's0')}?version=1`))).toBe(1);
+    });
+
+    it('deleting all keys, or a backup, takes as many however many keys there are', async () => {
+      const bob = application.client('bob');
+      await bob.createBackup();
+      await bob.put(`${keyPath('!r:hs1', 's')}?version=1`, keyData());
+      const deleteFew = await costOf(() => bob.delete('/keys?version=1'));
+      await bob.put('/keys?version=1', batch(0, 2000));
+      expect(await costOf(() => bob.delete('/keys?version=1'))).toBe(deleteFew);
+      expect(await costOf(() => bob.delete('/version/1'))).toBe(6);
+    });
+  },
+);

@@ -73,8 +73,8 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     const servers = await Promise.all([open(), open(), open(), open()]);
     await Promise.all(servers.map(runMigrations));
     const [first] = servers;
-    expect(await drift(first as DataSource)).toEqual([]);
-    const [row] = await first!.query<{ runs: number }[]>('SELECT COUNT(*) AS runs FROM migrations');
+    expect(await drift(first)).toEqual([]);
+    const [row] = await first.query<{ runs: number }[]>('SELECT COUNT(*) AS runs FROM migrations');
     expect(Number(row?.runs)).toBe(roomKeysMigrations.length);
   });
 

@@ -1,20 +1,21 @@
-import type { DataSource } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 
-/** Records the statements that a DataSource runs, until `stop` is called. */
+/** Records the statements that a DataSource runs, by the runner that runs them, until `stop` is called. */
 export function recordStatements(dataSource: DataSource): {
-  statements: string[];
+  byRunner: Map<QueryRunner | undefined, string[]>;
   stop: () => void;
 } {
-  const statements: string[] = [];
+  const byRunner = new Map<QueryRunner | undefined, string[]>();
   const before = dataSource.logger;
+  const logQuery = (query: string, _: unknown, runner?: QueryRunner) => {
+    byRunner.set(runner, [...(byRunner.get(runner) ?? []), query]);
+  };
   dataSource.logger = new Proxy(before, {
     get: (logger, name, receiver): unknown =>
-      name === 'logQuery'
-        ? (query: string) => statements.push(query)
-        : Reflect.get(logger, name, receiver),
+      name === 'logQuery' ? logQuery : Reflect.get(logger, name, receiver),
   });
   return {
-    statements,
+    byRunner,
     stop: () => {
       dataSource.logger = before;
     },

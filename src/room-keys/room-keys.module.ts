@@ -1,5 +1,6 @@
-import { Inject, Module, type OnModuleInit } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { Inject, Module, type NestModule } from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
 import { BackupKeysController, LegacyBackupKeysController } from './http/backup-keys.controller.js';
@@ -7,7 +8,7 @@ import {
   BackupVersionsController,
   LegacyBackupVersionsController,
 } from './http/backup-versions.controller.js';
-import { entrance, installEntrance, routesOf } from './http/entrance.js';
+import { entrance, installEntrance, PATH_PREFIXES, routesOf } from './http/entrance.js';
 import { checkOptions } from './options-check.js';
 import {
   ROOM_KEYS_DATA_SOURCE,
@@ -57,16 +58,18 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
   ],
   exports: [RoomKeysService],
 })
-export class RoomKeysModule extends RoomKeysModuleClass implements OnModuleInit {
+export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
   constructor(
     @Inject(ROOM_KEYS_OPTIONS) options: RoomKeysOptions,
     private readonly adapterHost: HttpAdapterHost,
+    private readonly applicationConfig: ApplicationConfig,
   ) {
     super();
     checkOptions(options);
   }
 
-  onModuleInit(): void {
+  /** Nest calls this when the application is set up, and before it registers routes. */
+  configure(): void {
     // none in an application context without HTTP, such as a script that uses RoomKeysService
     const adapter = this.adapterHost.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined;
     if (!adapter) return;
@@ -75,6 +78,17 @@ export class RoomKeysModule extends RoomKeysModuleClass implements OnModuleInit 
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
       );
     }
+    this.leaveOutGlobalPrefix();
     installEntrance(adapter, entrance(routesOf([BackupVersionsController, BackupKeysController])));
+  }
+
+  /** Matrix fixes our paths; a prefix that the host gave to all of its routes must not move them. */
+  private leaveOutGlobalPrefix(): void {
+    const options = this.applicationConfig.getGlobalPrefixOptions();
+    const ours = mapToExcludeRoute(PATH_PREFIXES.map((prefix) => `${prefix}/*path`));
+    this.applicationConfig.setGlobalPrefixOptions({
+      ...options,
+      exclude: [...(options.exclude ?? []), ...ours],
+    });
   }
 }

@@ -1,17 +1,13 @@
-import { createApplication } from './server/application.js';
-import { readEnvironment, SettingError } from './server/environment.js';
+import { createApplication, listen } from './server/application.js';
+import { readEnvironment } from './server/environment.js';
+import { startFailure } from './server/start-failure.js';
 import { welcome } from './server/welcome.js';
 
 try {
   const environment = readEnvironment(process.env);
   const app = await createApplication(environment);
-  await app.listen(environment.port, environment.host);
-  const url = (await app.getUrl()).replace('[::1]', 'localhost');
-  process.stdout.write(welcome(environment, url));
+  process.stdout.write(welcome(environment, await listen(app, environment)));
 } catch (error) {
-  // A setting is the operator's to mend, and one sentence says how; anything else shows where it happened.
-  process.stderr.write(
-    `${error instanceof SettingError ? error.message : String((error as Error).stack)}\n`,
-  );
+  process.stderr.write(`${startFailure(error, process.env)}\n`);
   process.exit(1);
 }

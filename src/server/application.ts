@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -14,7 +17,24 @@ export async function createApplication(environment: Environment): Promise<NestE
   });
   app.disable('x-powered-by');
   app.useGlobalFilters(new UnrecognizedFilter());
-  app.enableShutdownHooks();
+  app.enableShutdownHooks([], { useProcessExit: true });
   serveDocs(app);
   return app;
+}
+
+/**
+ * Listens, and returns the URL of the server. Not by `app.listen`, which writes its failure to the
+ * log before the caller can say it in a sentence.
+ */
+export async function listen(
+  app: NestExpressApplication,
+  { host, port }: Environment,
+): Promise<string> {
+  await app.init();
+  const server = app.getHttpServer() as Server;
+  server.listen(port, host);
+  await once(server, 'listening');
+  const at = server.address() as AddressInfo;
+  const name = at.family === 'IPv6' ? `[${at.address}]` : at.address;
+  return `http://${name}:${at.port}`;
 }

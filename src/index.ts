@@ -18,11 +18,13 @@ export { RoomKeysService } from './room-keys/room-keys.service.js';
 export type {
   Backup,
   BackupInformation,
+  BackupSummary,
   KeyId,
   KeyRank,
   KeySelection,
   KeysState,
   RoomKey,
+  UserSummary,
 } from './room-keys/room-key.js';
 export type { KeyPages } from './room-keys/storage/key-pages.js';
 

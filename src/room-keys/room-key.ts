@@ -55,3 +55,30 @@ export interface Backup extends KeysState {
 
 /** What a client chooses of a backup. */
 export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;
+
+/** What {@link RoomKeysService.summary} tells of a backup. */
+export interface BackupSummary extends KeysState {
+  version: string;
+  algorithm: string;
+  /** Bytes of all `session_data` in the backup. */
+  bytes: number;
+  createdAt: Date;
+  /** When the keys last changed; when the backup was created, if they never did. */
+  changedAt: Date;
+  /** The devices that wrote the keys that are stored now, in no order; without those that the verifier did not name. */
+  devices: string[];
+}
+
+/** What is stored of one user. */
+export interface UserSummary {
+  /** The backups that are not deleted, oldest first; the last one is the current. */
+  backups: BackupSummary[];
+  /** Keys in all of them. */
+  count: number;
+  /** Bytes of all `session_data` in all of them. */
+  bytes: number;
+  /** When the oldest of them was created, undefined without any. */
+  firstChange: Date | undefined;
+  /** When keys of any of them last changed, undefined without any. */
+  lastChange: Date | undefined;
+}

@@ -7,6 +7,7 @@ import type {
   KeySelection,
   KeysState,
   RoomKey,
+  UserSummary,
 } from './room-key.js';
 import {
   algorithmMismatch,
@@ -169,6 +170,28 @@ export class RoomKeysService {
     if (selection.roomId === undefined) this.sweeper.wake();
     return state;
   }
+
+  /**
+   * Deletes all backups and keys of a user, at once for every reader; for the deactivation of an
+   * account. Only the number of the last version stays, so that none is given out twice. To erase
+   * a user again, or one who never had a backup, changes nothing.
+   */
+  async eraseUser(userId: string): Promise<void> {
+    await this.repository.eraseUser(userId);
+    this.sweeper.wake();
+  }
+
+  /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
+  async summary(userId: string): Promise<UserSummary> {
+    const backups = await this.repository.summaries(userId);
+    return {
+      backups,
+      count: sum(backups.map(({ count }) => count)),
+      bytes: sum(backups.map(({ bytes }) => bytes)),
+      firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
+      lastChange: latest(backups.map(({ changedAt }) => changedAt)),
+    };
+  }
 }
 
 /** Divides the keys of an upload into those that are new and those that are better than the stored one. */
@@ -183,6 +206,10 @@ async function weigh(keys: readonly RoomKey[], backup: LockedBackup) {
   });
   return { added, better };
 }
+
+const sum = (numbers: number[]) => numbers.reduce((total, one) => total + one, 0);
+const earliest = (dates: Date[]) => dates.sort((a, b) => a.getTime() - b.getTime()).at(0);
+const latest = (dates: Date[]) => dates.sort((a, b) => a.getTime() - b.getTime()).at(-1);
 
 function raise(error: Error): never {
   throw error;

@@ -4,6 +4,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type {
   Backup,
   BackupInformation,
+  BackupSummary,
   KeyId,
   KeyRank,
   KeySelection,
@@ -266,6 +267,58 @@ export class RoomKeysRepository {
       await snapshot.close();
       throw error;
     }
+  }
+
+  /**
+   * 6 statements, however many keys there are; locks the user. Forgets all backups and retires
+   * their keys. What stays is the number of the last version, so that none is given out twice.
+   */
+  eraseUser(userId: string): Promise<void> {
+    const { users, backups, keySets } = this.tables;
+    const user = bytes(userId);
+    return this.transactions.run(async (runner) => {
+      // comes first, as in every change: it takes the lock
+      await runner.query(`UPDATE ${users} SET current_version = NULL WHERE user_id = ?`, [user]);
+      const sets = await rows(runner, `SELECT key_set_id FROM ${backups} WHERE user_id = ?`, [
+        user,
+      ]);
+      // not by a subquery: MariaDB before 11.1 would go through, and lock, every row of the table
+      for (const some of chunks(sets, ROWS_PER_STATEMENT)) {
+        await runner.query(
+          `UPDATE ${keySets} SET retired_at = ? WHERE key_set_id IN (${placeholders(some.length)})`,
+          [Date.now(), ...some.map((row) => row.key_set_id)],
+        );
+      }
+      await runner.query(`DELETE FROM ${backups} WHERE user_id = ?`, [user]);
+    });
+  }
+
+  /** 1 statement and 1 per backup, which reads all of its keys; no lock. */
+  async summaries(userId: string): Promise<BackupSummary[]> {
+    const { backups, keys } = this.tables;
+    const found = await this.read(
+      `SELECT version, algorithm, etag, key_count, byte_count, created_at, changed_at, key_set_id
+       FROM ${backups} WHERE user_id = ? ORDER BY version`,
+      [bytes(userId)],
+    );
+    const summaries: BackupSummary[] = [];
+    for (const row of found) {
+      const devices = await this.read(
+        `SELECT DISTINCT device_id FROM ${keys} WHERE key_set_id = ? AND device_id IS NOT NULL`,
+        [row.key_set_id],
+      );
+      summaries.push({
+        version: String(Number(row.version)),
+        algorithm: text(row.algorithm),
+        count: Number(row.key_count),
+        etag: String(Number(row.etag)),
+        bytes: Number(row.byte_count),
+        createdAt: new Date(Number(row.created_at)),
+        changedAt: new Date(Number(row.changed_at)),
+        devices: devices.map((device) => text(device.device_id)),
+      });
+    }
+    return summaries;
   }
 
   /**

@@ -1,0 +1,122 @@
+/**
+ * Proves which options of the module are taken, and that each wrong one is refused with one
+ * sentence that names it and says what to write instead.
+ */
+import { checkOptions } from './options-check.js';
+import { ROOM_KEYS_OPTIONS, RoomKeysModuleClass } from './room-keys.module-definition.js';
+import type { RoomKeysOptions } from './room-keys-options.interface.js';
+
+const verifyAccessToken = () => null;
+
+/** The message that the options are refused with. */
+function refusal(options: unknown): string {
+  try {
+    checkOptions(options as RoomKeysOptions);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error('The options were accepted.');
+}
+
+/** One sentence that names the option, ends in a full stop, and says what to write. */
+const sentenceOn = (option: string) =>
+  new RegExp(`^RoomKeysModule: [^\\n]*'${option}'[^\\n]*: write [^\\n]+\\.$`);
+
+describe('the options of the module', () => {
+  it.each([
+    { verifyAccessToken },
+    { verifyAccessToken: () => Promise.resolve({ userId: '@a:b' }) },
+    { verifyAccessToken, allowedAlgorithms: undefined },
+    { verifyAccessToken, allowedAlgorithms: '*' as const },
+    { verifyAccessToken, allowedAlgorithms: [] },
+    { verifyAccessToken, allowedAlgorithms: ['m.a', 'a'.repeat(255), 'é'.repeat(127)] },
+    { verifyAccessToken, maxBodyBytes: undefined },
+    { verifyAccessToken, maxBodyBytes: 1 },
+    { verifyAccessToken, maxBodyBytes: Number.MAX_SAFE_INTEGER },
+    { verifyAccessToken, sweepIntervalMs: undefined },
+    { verifyAccessToken, sweepIntervalMs: 0 },
+    { verifyAccessToken, sweepIntervalMs: 1 },
+    { verifyAccessToken, sweepIntervalMs: 2 ** 31 - 1 },
+  ])('can be %j', (options: RoomKeysOptions) => {
+    expect(() => checkOptions(options)).not.toThrow();
+  });
+
+  it.each([undefined, null, 'options', 1, true, () => undefined])('cannot be %s', (options) => {
+    expect(refusal(options)).toBe(
+      'RoomKeysModule: forRoot needs options: write RoomKeysModule.forRoot({ verifyAccessToken: … }).',
+    );
+  });
+
+  it.each(['verifyToken', 'maxBodySize', 'prefix', '__proto', 'MaxBodyBytes', ''])(
+    'have none named %j: the message lists those that there are',
+    (name) => {
+      const message = refusal({ verifyAccessToken, [name]: undefined });
+      expect(message).toMatch(sentenceOn(name));
+      for (const known of [
+        'verifyAccessToken',
+        'allowedAlgorithms',
+        'maxBodyBytes',
+        'sweepIntervalMs',
+      ]) {
+        expect(message).toContain(known);
+      }
+    },
+  );
+
+  it.each([undefined, null, 'token', true, {}, Promise.resolve()])(
+    'need a verifier that is a function: %s is none',
+    (wrong) => {
+      expect(refusal({ verifyAccessToken: wrong })).toMatch(sentenceOn('verifyAccessToken'));
+    },
+  );
+
+  it('need a verifier', () => {
+    expect(refusal({})).toMatch(sentenceOn('verifyAccessToken'));
+    expect(refusal([])).toMatch(sentenceOn('verifyAccessToken'));
+  });
+
+  it.each([
+    [null],
+    [''],
+    ['m.a'],
+    ['**'],
+    [true],
+    [1],
+    [{}],
+    [new Set(['m.a'])],
+    [['']],
+    [['m.a', '']],
+    [[1]],
+    [[null]],
+    [[['m.a']]],
+    [['a'.repeat(256)]],
+    [['é'.repeat(128)]],
+    [Array(1)],
+  ])('cannot allow the algorithms %j', (allowedAlgorithms) => {
+    expect(refusal({ verifyAccessToken, allowedAlgorithms })).toMatch(
+      sentenceOn('allowedAlgorithms'),
+    );
+  });
+
+  const notWhole = [null, '1', '', true, 1.5, NaN, Infinity, -1, 2 ** 53, 1n, [1], {}];
+
+  it.each([...notWhole, 0])('cannot have the largest body %p', (maxBodyBytes) => {
+    expect(refusal({ verifyAccessToken, maxBodyBytes })).toMatch(sentenceOn('maxBodyBytes'));
+  });
+
+  it.each([...notWhole, 2 ** 31])('cannot have the interval %p', (sweepIntervalMs) => {
+    expect(refusal({ verifyAccessToken, sweepIntervalMs })).toMatch(sentenceOn('sweepIntervalMs'));
+  });
+
+  it('may come with what forRoot itself takes beside them', () => {
+    const { providers = [] } = RoomKeysModuleClass.forRoot({
+      verifyAccessToken,
+      dataSource: 'another',
+    });
+    const options = providers
+      .filter((provider) => 'useValue' in provider && provider.provide === ROOM_KEYS_OPTIONS)
+      .map((provider) => (provider as { useValue: RoomKeysOptions }).useValue);
+    expect(options).toHaveLength(1);
+    expect(() => checkOptions(options[0]!)).not.toThrow();
+  });
+});

@@ -1,0 +1,311 @@
+/**
+ * Proves what each variable of the standalone server's environment becomes, which values are
+ * refused, and that a refusal is one sentence that says what to write and gives no secret away.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readEnvironment, SettingError } from './environment.js';
+
+type Variables = Record<string, string | undefined>;
+
+/** The message that the environment is refused with. */
+function refusal(variables: Variables): string {
+  try {
+    readEnvironment(variables);
+  } catch (error) {
+    if (error instanceof SettingError) return error.message;
+    throw error;
+  }
+  throw new Error('The environment was accepted.');
+}
+
+/** One sentence that opens with the variable, ends in a full stop, and says what to write. */
+const sentenceOn = (variable: string) => new RegExp(`^${variable} [^\\n]+: write [^\\n]+\\.$`);
+
+const urlOf = (variables: Variables) => readEnvironment(variables).databaseUrl;
+
+describe('without any variable', () => {
+  it.each([
+    ['are not set', {}],
+    [
+      'are empty',
+      {
+        DATABASE_URL: '',
+        DATABASE_PASSWORD_FILE: '',
+        RUN_MIGRATIONS: '',
+        HOST: '',
+        PORT: '',
+        DEV_TOKENS: '',
+        ALLOWED_ALGORITHMS: '',
+        MAX_BODY_BYTES: '',
+      },
+    ],
+  ])('the server has its defaults, where they %s', (_, variables: Variables) => {
+    const { databaseUrl, developmentTokens, ...rest } = readEnvironment(variables);
+    expect(databaseUrl.href).toBe('sqlite:data/room-keys.db');
+    expect(rest).toEqual({
+      runMigrations: true,
+      host: '127.0.0.1',
+      port: 8090,
+      developmentTokenMadeUp: true,
+      allowedAlgorithms: [],
+      maxBodyBytes: 16_777_216,
+    });
+    expect(developmentTokens).toEqual([
+      { token: expect.stringMatching(/^[\w-]{32}$/), userId: '@dev:localhost' },
+    ]);
+  });
+
+  it('the server makes up another token at each start', () => {
+    const tokens = Array.from({ length: 5 }, () => readEnvironment({}).developmentTokens[0]?.token);
+    expect(new Set(tokens).size).toBe(5);
+  });
+
+  it('the server does not mind the variables of others', () => {
+    expect(() => readEnvironment({ PATH: '/bin', NODE_ENV: 'production' })).not.toThrow();
+  });
+});
+
+describe('DATABASE_URL', () => {
+  it.each([
+    'sqlite:data/room-keys.db',
+    'sqlite:/var/lib/room-keys.db',
+    'sqlite:///var/lib/room-keys.db',
+    'sqlite::memory:',
+    'mysql://user:password@host:3306/database',
+    'mysql://host/database',
+    'mariadb://user@[::1]/database',
+    'mysql://user:p%40ss@host/database?ssl=true',
+  ])('can be %s', (text) => {
+    expect(urlOf({ DATABASE_URL: text }).href).toBe(text);
+  });
+
+  it.each([
+    'room-keys.db',
+    '/var/lib/room-keys.db',
+    'host:3306/database',
+    'sqlite:',
+    'sqlite:?mode=ro',
+    'mysql:',
+    'mysql://',
+    'mysql:database',
+    'mysql:///database',
+    'mysql://user:password@host',
+    'mysql://user:password@host/',
+    'mysql://host:99999/database',
+    'postgres://user:password@host/database',
+    'file:room-keys.db',
+    'http://host/database',
+    ' ',
+  ])('cannot be %j', (text) => {
+    const message = refusal({ DATABASE_URL: text });
+    expect(message).toMatch(sentenceOn('DATABASE_URL'));
+    expect(message).toContain('sqlite:data/room-keys.db');
+    expect(message).toContain('mysql://user:password@host:3306/database');
+  });
+
+  it.each([
+    'mysql://root:hunter2@host',
+    'mysql://root:hunter2@host/',
+    'mysql:root:hunter2@host/database',
+    'mysql://root:hunter2@host:port/database',
+    'mysql://root:hunter2@/database',
+    'mysql://root:hunter2 @ho st/database',
+    'postgres://root:hunter2@host/database',
+    'root:hunter2@host/database',
+    'root@hunter2',
+    'hunter2',
+    'sqlite:?hunter2',
+  ])('is never quoted, for it may hold a password: %s', (text) => {
+    expect(refusal({ DATABASE_URL: text })).not.toContain('hunter2');
+  });
+});
+
+describe('DATABASE_PASSWORD_FILE', () => {
+  let folder: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'room-keys-environment-'));
+  });
+
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function fileWith(content: string): string {
+    const file = join(folder, 'password');
+    writeFileSync(file, content);
+    return file;
+  }
+
+  it.each(['hunter2', 'p@ss:w/o?r#d', '100%', '%41', 'a b', '\'"\\', 'pässwörd🔑'])(
+    'names a file whose text is the password, whatever it is: %s',
+    (password) => {
+      const url = urlOf({
+        DATABASE_URL: 'mysql://user@host/database',
+        DATABASE_PASSWORD_FILE: fileWith(password),
+      });
+      expect(decodeURIComponent(url.password)).toBe(password);
+      expect(url).toMatchObject({ username: 'user', host: 'host', pathname: '/database' });
+    },
+  );
+
+  it.each(['hunter2\n', 'hunter2\r\n'])('may end in a new line: %j', (content) => {
+    const url = urlOf({
+      DATABASE_URL: 'mysql://user@host/database',
+      DATABASE_PASSWORD_FILE: fileWith(content),
+    });
+    expect(url.password).toBe('hunter2');
+  });
+
+  it('counts for more than the password in the URL', () => {
+    const url = urlOf({
+      DATABASE_URL: 'mysql://user:old@host/database',
+      DATABASE_PASSWORD_FILE: fileWith('new'),
+    });
+    expect(url.password).toBe('new');
+  });
+
+  it('cannot be a file that is not there, nor a folder', () => {
+    const DATABASE_URL = 'mysql://user@host/database';
+    for (const file of [join(folder, 'nothing'), folder]) {
+      expect(refusal({ DATABASE_URL, DATABASE_PASSWORD_FILE: file })).toMatch(
+        sentenceOn('DATABASE_PASSWORD_FILE'),
+      );
+    }
+  });
+});
+
+describe('RUN_MIGRATIONS', () => {
+  it.each([
+    ['true', true],
+    ['false', false],
+  ])('can be %s', (text, value) => {
+    expect(readEnvironment({ RUN_MIGRATIONS: text }).runMigrations).toBe(value);
+  });
+
+  it.each(['TRUE', '1', '0', 'yes', 'no', ' true', ' '])('cannot be %j', (text) => {
+    expect(refusal({ RUN_MIGRATIONS: text })).toMatch(sentenceOn('RUN_MIGRATIONS'));
+  });
+});
+
+describe('HOST', () => {
+  it.each(['127.0.0.1', '127.1.2.3', 'localhost', '::1'])('can be %s', (host) => {
+    expect(readEnvironment({ HOST: host }).host).toBe(host);
+  });
+
+  it.each([
+    '0.0.0.0',
+    '::',
+    '192.168.0.1',
+    'example.org',
+    '127.example.org',
+    '127.0.0.1.example.org',
+    'localhost.example.org',
+    '::ffff:192.168.0.1',
+    '1127.0.0.1',
+    ' ',
+  ])('cannot be %j, where others would reach a server whose tokens are for development', (host) => {
+    const message = refusal({ HOST: host, DEV_TOKENS: 'hunter2=@a:b' });
+    expect(message).toMatch(sentenceOn('HOST'));
+    expect(message).not.toContain('hunter2');
+  });
+});
+
+describe.each([
+  { name: 'PORT', setting: 'port', least: 0, most: 65535 },
+  { name: 'MAX_BODY_BYTES', setting: 'maxBodyBytes', least: 1, most: Number.MAX_SAFE_INTEGER },
+] as const)('$name', ({ name, setting, least, most }) => {
+  it(`can be any whole number from ${least} to ${most}`, () => {
+    for (const value of [least, 1, 1234, most]) {
+      expect(readEnvironment({ [name]: String(value) })[setting]).toBe(value);
+    }
+  });
+
+  it.each([least - 1, most + 1, '1e3', '0x10', '1.0', '+1', '1,000', ' 80', '80 ', '٣', 'a', ' '])(
+    'cannot be %j',
+    (value) => {
+      const message = refusal({ [name]: String(value) });
+      expect(message).toMatch(sentenceOn(name));
+      expect(message).toContain(`from ${least} to ${most}`);
+    },
+  );
+});
+
+describe('DEV_TOKENS', () => {
+  const read = (text: string) => readEnvironment({ DEV_TOKENS: text });
+
+  it.each([
+    ['t=@a:b', [['t', '@a:b']]],
+    [
+      't=@a:b,u=@c:d',
+      [
+        ['t', '@a:b'],
+        ['u', '@c:d'],
+      ],
+    ],
+    [
+      ' t=@a:b , u=@c:d ',
+      [
+        ['t', '@a:b'],
+        ['u', '@c:d'],
+      ],
+    ],
+    [
+      't=@a:b,u=@a:b',
+      [
+        ['t', '@a:b'],
+        ['u', '@a:b'],
+      ],
+    ],
+    ['syt_YQ-x.y~z/+=@a.b=c/d:localhost:8448', [['syt_YQ-x.y~z/+', '@a.b=c/d:localhost:8448']]],
+    ['t=@a:[::1]:8448', [['t', '@a:[::1]:8448']]],
+    ['t=@:b', [['t', '@:b']]],
+    ['t:1@x=@a:b', [['t:1@x', '@a:b']]],
+  ])('lists tokens and their users: %s', (text, tokens) => {
+    expect(read(text)).toMatchObject({
+      developmentTokens: tokens.map(([token, userId]) => ({ token, userId })),
+      developmentTokenMadeUp: false,
+    });
+  });
+
+  it.each([
+    'hunter2',
+    'hunter2=',
+    '=@a:b',
+    'hunter2=a:b',
+    'hunter2=@a',
+    'hunter2=@a:',
+    'hunter2 =@a:b',
+    'hunter2= @a:b',
+    'hun ter2=@a:b',
+    'hunter2=@a b:c',
+    'hunter2==@a:b',
+    'hunter2:@a:b',
+    'hunter2=@a:b;u=@c:d x',
+    'hunter2=@a:b,',
+    ',hunter2=@a:b',
+    'hunter2=@a:b,,u=@c:d',
+    't=@a:b,hunter2',
+    ',',
+    ' ',
+  ])('cannot be %j, and is never quoted', (text) => {
+    const message = refusal({ DEV_TOKENS: text });
+    expect(message).toMatch(sentenceOn('DEV_TOKENS'));
+    expect(message).not.toContain('hunter2');
+  });
+});
+
+describe('ALLOWED_ALGORITHMS', () => {
+  it.each([
+    ['m.a', ['m.a']],
+    ['m.a,org.example.b', ['m.a', 'org.example.b']],
+    [' m.a , org.example.b ,', ['m.a', 'org.example.b']],
+    [',', []],
+    ['*', '*'],
+    [' * ', '*'],
+  ])('lists algorithms: %j', (text, algorithms) => {
+    expect(readEnvironment({ ALLOWED_ALGORITHMS: text }).allowedAlgorithms).toEqual(algorithms);
+  });
+});

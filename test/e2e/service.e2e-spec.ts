@@ -1,0 +1,87 @@
+/** Proves what a host can ask of RoomKeysService beside the operations: to erase a user, and what is stored of one. */
+import { RoomKeysService } from '../../src/index.js';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+import { keyData, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+
+const batch = (count: number, sessionData: object = { x: 'y' }) =>
+  roomsBody(
+    Array.from(
+      { length: count },
+      (_, n) => ['!r:hs1', `s${n}`, keyData({ session_data: sessionData })] as const,
+    ),
+  );
+
+describe.each(databases)('the service on $name', ({ create }) => {
+  let database: TestDatabase;
+  let application: TestApplication;
+  let service: RoomKeysService;
+  let phone: MatrixClient;
+  let laptop: MatrixClient;
+  let bob: MatrixClient;
+
+  beforeAll(async () => {
+    database = await create();
+    application = await startApplication(database);
+    service = application.app.get(RoomKeysService);
+    phone = application.client('alice/PHONE');
+    laptop = application.client('alice/LAPTOP');
+    bob = application.client('bob/BOBS');
+  });
+  afterAll(async () => {
+    await application.close();
+    await database.drop();
+  });
+
+  it('tells what is stored of a user', async () => {
+    const before = Date.now();
+    await phone.createBackup();
+    await phone.put('/keys?version=1', batch(3));
+    await phone.createBackup();
+    await phone.put('/keys?version=2', batch(2));
+    await laptop.put('/keys?version=2', batch(4));
+    await bob.createBackup();
+    await bob.put('/keys?version=1', batch(9));
+
+    const summary = await service.summary('@alice:hs1');
+    expect(summary).toMatchObject({
+      count: 7,
+      bytes: 7 * '{"x":"y"}'.length,
+      backups: [
+        { version: '1', count: 3, bytes: 3 * '{"x":"y"}'.length, devices: ['PHONE'] },
+        { version: '2', count: 4, bytes: 4 * '{"x":"y"}'.length, etag: '2' },
+      ],
+    });
+    expect(summary.backups[1]?.devices.sort()).toEqual(['LAPTOP', 'PHONE']);
+    expect(summary.firstChange?.getTime()).toBeGreaterThanOrEqual(before);
+    expect(summary.lastChange?.getTime()).toBeGreaterThanOrEqual(
+      summary.firstChange?.getTime() ?? 0,
+    );
+  });
+
+  it('keeps the bytes exact through replacing and deleting', async () => {
+    await phone.put(
+      '/keys?version=2',
+      roomsBody([['!r:hs1', 's0', keyData({ is_verified: true, session_data: { x: 'longer' } })]]),
+    );
+    expect((await service.summary('@alice:hs1')).backups[1]?.bytes).toBe(
+      3 * '{"x":"y"}'.length + '{"x":"longer"}'.length,
+    );
+    await phone.delete('/keys/!r%3Ahs1/s0?version=2');
+    expect((await service.summary('@alice:hs1')).backups[1]?.bytes).toBe(3 * '{"x":"y"}'.length);
+    await phone.delete('/keys/!r%3Ahs1?version=2');
+    expect((await service.summary('@alice:hs1')).backups[1]).toMatchObject({ bytes: 0, count: 0 });
+  });
+
+  it('erases a user, nobody else, and gives out no version twice', async () => {
+    await service.eraseUser('@alice:hs1');
+    for (const path of ['/version', '/version/1', '/keys?version=1', '/keys?version=2']) {
+      expect((await phone.get(path)).status).toBe(404);
+    }
+    expect(await service.summary('@alice:hs1')).toEqual({ backups: [], count: 0, bytes: 0 });
+    expect((await bob.get('/version')).body).toMatchObject({ version: '1', count: 9 });
+    await service.eraseUser('@alice:hs1');
+    await service.eraseUser('@nobody:hs1');
+    expect(await phone.createBackup()).toBe('3');
+  });
+});

@@ -30,7 +30,25 @@ export type { KeyPages } from './room-keys/storage/key-pages.js';
 
 // --- for verifiers ---------------------------------------------------------------------------
 export { MatrixError, type MatrixErrorBody, unknownToken } from './room-keys/room-keys.errors.js';
+export {
+  type HomeserverTokensOptions,
+  homeserverTokens,
+} from './access-tokens/homeserver-tokens.js';
+export {
+  type IntrospectedTokensOptions,
+  introspectedTokens,
+} from './access-tokens/introspected-tokens.js';
+export {
+  type ApplicationService,
+  applicationServiceTokens,
+} from './access-tokens/application-service-tokens.js';
 export { type DevelopmentToken, developmentTokens } from './access-tokens/development-tokens.js';
+export {
+  type ExpiringTokenOwner,
+  type RememberedOptions,
+  remembered,
+} from './access-tokens/remembered.js';
+export { firstKnown } from './access-tokens/first-known.js';
 
 // --- for the host's OpenAPI document ---------------------------------------------------------
 export { SECURITY_SCHEME as ROOM_KEYS_SECURITY_SCHEME } from './room-keys/http/room-keys-controller.decorator.js';

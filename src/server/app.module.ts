@@ -1,6 +1,14 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { developmentTokens, RoomKeysModule } from '../index.js';
+import {
+  type AccessTokenVerifier,
+  developmentTokens,
+  firstKnown,
+  homeserverTokens,
+  introspectedTokens,
+  remembered,
+  RoomKeysModule,
+} from '../index.js';
 import { dataSourceOptions, openDatabase } from './database.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
@@ -24,7 +32,7 @@ export class AppModule {
           dataSourceFactory: () => openDatabase(options, environment.runMigrations),
         }),
         RoomKeysModule.forRoot({
-          verifyAccessToken: developmentTokens(environment.developmentTokens),
+          verifyAccessToken: verifierOf(environment),
           allowedAlgorithms: environment.allowedAlgorithms,
           maxBodyBytes: environment.maxBodyBytes,
         }),
@@ -33,6 +41,20 @@ export class AppModule {
       providers: [GracefulShutdown],
     };
   }
+}
+
+/** Development tokens, if there are any, then the one service that the settings name. */
+function verifierOf({
+  developmentTokens: tokens,
+  homeserver,
+  introspection,
+  tokenCache,
+}: Environment): AccessTokenVerifier {
+  const local = developmentTokens(tokens);
+  if (homeserver) return firstKnown([local, remembered(homeserverTokens(homeserver), tokenCache)]);
+  if (introspection)
+    return firstKnown([local, remembered(introspectedTokens(introspection), tokenCache)]);
+  return local;
 }
 
 /** A database that is starting is waited for; a wrong password or name is not. */

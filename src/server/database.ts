@@ -52,7 +52,7 @@ export async function runMigrations(dataSource: DataSource): Promise<void> {
 async function locked(dataSource: DataSource): Promise<void> {
   const runner = dataSource.createQueryRunner('master');
   // a lock belongs to the server, not to the database: its name says which database it is about
-  const name = "CONCAT('room_keys_migrations.', MD5(DATABASE()))";
+  const name = "CONCAT('room_keys_migrations.', LEFT(SHA2(DATABASE(), 256), 32))";
   try {
     const [row] = (await runner.query(`SELECT GET_LOCK(${name}, 60) AS got`)) as { got: unknown }[];
     if (Number(row?.got) !== 1)

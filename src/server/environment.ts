@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import type { DevelopmentToken } from '../index.js';
+import type {
+  DevelopmentToken,
+  HomeserverTokensOptions,
+  IntrospectedTokensOptions,
+} from '../index.js';
 
 /** What the standalone server is told by its environment. */
 export interface Environment {
@@ -9,8 +13,16 @@ export interface Environment {
   databaseUrl: URL;
   /** Whether the server runs pending migrations when it starts. */
   runMigrations: boolean;
+  /** The address to listen at: a loopback one, unless a service is named that checks access tokens. */
   host: string;
   port: number;
+  /** The homeserver that checks access tokens by whoami, if one does. */
+  homeserver: HomeserverTokensOptions | undefined;
+  /** The authorization server that checks access tokens by introspection, if one does. */
+  introspection: IntrospectedTokensOptions | undefined;
+  /** How long what these two say is remembered, and of how many tokens. */
+  tokenCache: { ttlMs: number; max: number };
+  /** Accepted without asking anybody, on loopback only. */
   developmentTokens: DevelopmentToken[];
   /** Whether the development token was made up, and is to be printed. */
   developmentTokenMadeUp: boolean;
@@ -23,6 +35,10 @@ export class SettingError extends Error {}
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+const HOMESERVER_EXAMPLE = 'https://matrix.example.org';
+const INTROSPECTION_EXAMPLE = 'https://auth.example.org/oauth2/introspect';
+
 /**
  * Reads the settings, with their defaults.
  *
@@ -30,12 +46,25 @@ type Variables = Readonly<Record<string, string | undefined>>;
  */
 export function readEnvironment(variables: Variables): Environment {
   const host = given(variables, 'HOST') ?? '127.0.0.1';
+  const homeserver = homeserverSettings(variables);
+  const introspection = introspectionSettings(variables);
+  if (homeserver && introspection) {
+    throw new SettingError(
+      'HOMESERVER_URL and INTROSPECTION_URL contradict each other, because one of them checks the access tokens: write only that one.',
+    );
+  }
   return {
     databaseUrl: databaseUrl(variables),
     runMigrations: flag(variables, 'RUN_MIGRATIONS', true),
     host,
     port: whole(variables, 'PORT', 8090, 0, 65535),
-    ...developmentTokens(variables, host),
+    homeserver,
+    introspection,
+    tokenCache: {
+      ttlMs: whole(variables, 'TOKEN_CACHE_TTL_MS', 30_000, 0, DAY_MS),
+      max: whole(variables, 'TOKEN_CACHE_MAX', 10_000, 1, 10_000_000),
+    },
+    ...developmentTokens(variables, host, Boolean(homeserver ?? introspection)),
     allowedAlgorithms: allowedAlgorithms(variables.ALLOWED_ALGORITHMS),
     maxBodyBytes: whole(variables, 'MAX_BODY_BYTES', 16 * 1024 * 1024, 1, Number.MAX_SAFE_INTEGER),
   };
@@ -63,30 +92,114 @@ function databaseUrl(variables: Variables): URL {
   }
   const passwordFile = variables.DATABASE_PASSWORD_FILE;
   if (passwordFile)
-    url.password = encodeURIComponent(secretFrom('DATABASE_PASSWORD_FILE', passwordFile));
+    url.password = encodeURIComponent(
+      secretFrom('DATABASE_PASSWORD_FILE', passwordFile, 'password'),
+    );
   return url;
 }
 
-function secretFrom(name: string, file: string): string {
+function secretFrom(name: string, file: string, what: string): string {
   try {
     return readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
     throw new SettingError(
-      `${name} cannot be read (${(error as NodeJS.ErrnoException).code}): write the path of a file that holds the password.`,
+      `${name} cannot be read (${(error as NodeJS.ErrnoException).code}): write the path of a file that holds the ${what}.`,
     );
   }
 }
 
-function developmentTokens(
-  { DEV_TOKENS }: Variables,
-  host: string,
-): Pick<Environment, 'developmentTokens' | 'developmentTokenMadeUp'> {
-  if (!isLoopback(host)) {
+function homeserverSettings(variables: Variables): HomeserverTokensOptions | undefined {
+  const url = serviceUrl(variables, 'HOMESERVER_URL', HOMESERVER_EXAMPLE);
+  if (!url) return undefined;
+  if (url.pathname.includes('/_matrix')) {
     throw new SettingError(
-      `HOST is '${host}', which is not a loopback address, and development tokens are for those only: write HOST=127.0.0.1.`,
+      `HOMESERVER_URL is to end before '/_matrix': write one such as ${HOMESERVER_EXAMPLE}.`,
     );
   }
-  if (!DEV_TOKENS) {
+  return { homeserverUrl: url.href, timeoutMs: tokenCheckTimeout(variables) };
+}
+
+function introspectionSettings(variables: Variables): IntrospectedTokensOptions | undefined {
+  const url = serviceUrl(variables, 'INTROSPECTION_URL', INTROSPECTION_EXAMPLE);
+  if (!url) return undefined;
+  const needed = (name: string, what: string) => {
+    const value = given(variables, name);
+    if (value !== undefined) return value;
+    throw new SettingError(`INTROSPECTION_URL needs ${name}: write ${what}.`);
+  };
+  const clientId = needed(
+    'INTROSPECTION_CLIENT_ID',
+    'the id of the client that this server is there',
+  );
+  const secretFile = given(variables, 'INTROSPECTION_CLIENT_SECRET_FILE');
+  const clientSecret =
+    secretFile === undefined
+      ? needed(
+          'INTROSPECTION_CLIENT_SECRET',
+          'the secret of that client, or its file in INTROSPECTION_CLIENT_SECRET_FILE',
+        )
+      : secretFrom('INTROSPECTION_CLIENT_SECRET_FILE', secretFile, 'secret of the client');
+  if (clientSecret === '') {
+    throw new SettingError(
+      'INTROSPECTION_CLIENT_SECRET_FILE is an empty file: write the secret of the client into it.',
+    );
+  }
+  const serverName = needed(
+    'SERVER_NAME',
+    "what stands after the colon in user ids, such as 'example.org'",
+  );
+  // a host name or an address, and perhaps a port; neither a URL nor a user id
+  if (!/^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(serverName)) {
+    throw new SettingError(
+      "SERVER_NAME is no server name: write what stands after the colon in user ids, such as 'example.org'.",
+    );
+  }
+  return {
+    introspectionUrl: url.href,
+    clientId,
+    clientSecret,
+    serverName,
+    timeoutMs: tokenCheckTimeout(variables),
+  };
+}
+
+function tokenCheckTimeout(variables: Variables): number {
+  return whole(variables, 'TOKEN_CHECK_TIMEOUT_MS', 5000, 1, 600_000);
+}
+
+/** Never the value itself in a message: it may hold a password. */
+function serviceUrl(variables: Variables, name: string, example: string): URL | undefined {
+  const text = given(variables, name);
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !['http:', 'https:'].includes(url.protocol))
+    throw new SettingError(`${name} is not a URL of http or https: write one such as ${example}.`);
+  if (url.username || url.password || url.search || url.hash) {
+    throw new SettingError(
+      `${name} holds a user, a password, a query or a fragment, which it cannot: write one such as ${example}.`,
+    );
+  }
+  return url;
+}
+
+function developmentTokens(
+  variables: Variables,
+  host: string,
+  hasService: boolean,
+): Pick<Environment, 'developmentTokens' | 'developmentTokenMadeUp'> {
+  const DEV_TOKENS = given(variables, 'DEV_TOKENS');
+  if (!isLoopback(host) && DEV_TOKENS !== undefined) {
+    throw new SettingError(
+      `HOST is '${host}', which is not a loopback address, and DEV_TOKENS are for those only: write HOMESERVER_URL=${HOMESERVER_EXAMPLE} in their place, or HOST=127.0.0.1.`,
+    );
+  }
+  if (!isLoopback(host) && !hasService) {
+    throw new SettingError(
+      `HOST is '${host}', which is not a loopback address, and nobody is named who checks access tokens: write HOMESERVER_URL=${HOMESERVER_EXAMPLE}, or HOST=127.0.0.1.`,
+    );
+  }
+  if (DEV_TOKENS === undefined) {
+    if (hasService) return { developmentTokens: [], developmentTokenMadeUp: false };
     return {
       developmentTokens: [
         { token: randomBytes(24).toString('base64url'), userId: '@dev:localhost' },

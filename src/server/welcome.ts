@@ -2,17 +2,21 @@ import { DOCS_PATH } from './docs.js';
 import type { Environment } from './environment.js';
 
 /** What the server says when it serves: where to look, and a first session to paste. */
-export function welcome(
-  { developmentTokens: [first], developmentTokenMadeUp, databaseUrl }: Environment,
-  url: string,
-): string {
+export function welcome(environment: Environment, url: string): string {
+  const {
+    developmentTokens: [first],
+    developmentTokenMadeUp,
+    databaseUrl,
+  } = environment;
   const api = `${url}/_matrix/client/v3/room_keys`;
   const lines = [
     `Key backup API  ${api}`,
     `Swagger UI      ${url}/${DOCS_PATH}`,
     `Database        ${databaseUrl.protocol === 'sqlite:' ? databaseUrl.href : `${databaseUrl.protocol}//${databaseUrl.host}${databaseUrl.pathname}`}`,
   ];
-  if (first && developmentTokenMadeUp) {
+  if (!first || !developmentTokenMadeUp) {
+    lines.push(`Access tokens   ${checkedBy(environment)}`);
+  } else {
     lines.push(
       `Access token    ${first.token}  (of ${first.userId}, for this start only: DEV_TOKENS sets a lasting one)`,
       '',
@@ -22,6 +26,15 @@ export function welcome(
     );
   }
   return `${lines.join('\n')}\n`;
+}
+
+function checkedBy({ developmentTokens, homeserver, introspection }: Environment): string {
+  const ways = [
+    developmentTokens.length > 0 && 'those in DEV_TOKENS',
+    homeserver && `checked by whoami at ${homeserver.homeserverUrl}`,
+    introspection && `checked by introspection at ${introspection.introspectionUrl}`,
+  ];
+  return ways.filter(Boolean).join(', others ');
 }
 
 function firstSession(api: string, token: string): string[] {

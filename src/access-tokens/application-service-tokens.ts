@@ -1,0 +1,99 @@
+import { MatrixError } from '../room-keys/room-keys.errors.js';
+import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
+import { fixedTokens } from './fixed-tokens.js';
+import { masqueradeDevice, masqueradeOf } from './masquerade.js';
+import { checkText } from './option-checks.js';
+
+/**
+ * An application service, such as a bridge, as its registration file describes it.
+ *
+ * @publicApi
+ */
+export interface ApplicationService {
+  /** The `as_token` of the registration. Required, no default. */
+  token: string;
+
+  /**
+   * The user that it is when it names none, such as `@bridge:example.org`: the `sender_localpart`
+   * of the registration at its homeserver. Required, no default.
+   */
+  userId: string;
+
+  /**
+   * The users that it may act as: each `regex` below `namespaces.users` of the registration, which
+   * has to match from the start of the user id. Users of other homeservers are never among them.
+   * Default: none but `userId`.
+   */
+  users?: readonly string[] | undefined;
+}
+
+const MAX_ID_BYTES = 255;
+
+/**
+ * A verifier for the tokens of application services, no homeserver asked. The query parameters
+ * `user_id` and `device_id` say which of its users and devices one acts as; a user outside its
+ * namespace is refused with 403 `M_FORBIDDEN`. Unlike a homeserver it cannot know whether that
+ * user and device exist.
+ *
+ * @throws Error at once, for a description that cannot be used
+ * @publicApi
+ */
+export function applicationServiceTokens(
+  services: readonly ApplicationService[],
+): AccessTokenVerifier {
+  const find = fixedTokens(
+    services.map(({ token, userId, users = [] }) => {
+      checkText('token', token, 'the as_token of the registration');
+      if (!/^@[^:]*:./.test(userId))
+        throw new Error("'userId' must be a user id: write one such as '@bridge:example.org'.");
+      return { token, userId, server: serverOf(userId), users: users.map(startingWith) };
+    }),
+  );
+  return (token, request) => {
+    const service = find(token);
+    if (!service) return null;
+    const masquerade = masqueradeOf(request);
+    const userId = masquerade.get('user_id') ?? service.userId;
+    const isItsOwn =
+      userId === service.userId ||
+      (serverOf(userId) === service.server &&
+        Buffer.byteLength(userId) <= MAX_ID_BYTES &&
+        service.users.some((namespace) => namespace.test(userId)));
+    if (!isItsOwn) throw foreignUser();
+    const deviceId = masqueradeDevice(masquerade);
+    if (deviceId !== undefined && !isDeviceId(deviceId)) throw noSuchDevice();
+    return { userId, deviceId };
+  };
+}
+
+const foreignUser = () =>
+  new MatrixError(403, {
+    errcode: 'M_FORBIDDEN',
+    error: 'The application service cannot act as this user.',
+  });
+
+const noSuchDevice = () =>
+  new MatrixError(400, {
+    errcode: 'M_UNKNOWN_DEVICE',
+    error: 'The application service cannot act as a device with such an id.',
+  });
+
+/** As homeservers take the regular expressions of registrations: tied to the start, not to the end. */
+function startingWith(pattern: string): RegExp {
+  try {
+    return new RegExp(`^(?:${pattern})`);
+  } catch {
+    throw new Error(
+      "'users' must hold regular expressions: write some such as '@_bridge_.*:example\\\\.org'.",
+    );
+  }
+}
+
+/** Undefined for what is no user id. */
+function serverOf(userId: string): string | undefined {
+  return /^@[^:]*:(.+)$/s.exec(userId)?.[1];
+}
+
+function isDeviceId(deviceId: string): boolean {
+  return deviceId !== '' && Buffer.byteLength(deviceId) <= MAX_ID_BYTES;
+}

@@ -1,34 +1,61 @@
 // Builds dist/ when it is missing or older than what it is made of: `npm start` never runs old code.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
-const built = changed('dist/main.js');
-// Folders count too: their time moves when a file in them is deleted or renamed.
-const sources = [
-  'package.json',
-  'nest-cli.json',
-  ...readdirSync('.').filter((name) => /^tsconfig.*\.json$/.test(name)),
-  'src',
-  ...(existsSync('src')
-    ? readdirSync('src', { recursive: true }).map((name) => join('src', name))
-    : []),
-];
-// A container image may carry dist/ alone: without sources there is nothing to build from.
-const upToDate =
-  built > 0 && (!existsSync('src') || sources.every((path) => changed(path) <= built));
+// A build takes seconds: a lock that is older was left by one that was killed.
+const LOCK = 'node_modules/.room-keys-build';
+const LOCK_MS = 120_000;
 
-if (!upToDate) {
-  console.log(
-    built > 0 ? 'dist/ is older than the sources: building' : 'dist/ is missing: building',
-  );
+// A container image may carry dist/ alone: without sources there is nothing to build from.
+if (!existsSync('dist/main.js') || existsSync('src')) await buildIfNeeded();
+
+async function buildIfNeeded() {
+  if (upToDate()) return;
+  // Two builds at once would delete each other's files, and those of a server that runs from them.
+  while (!lock()) await sleep(100);
+  try {
+    if (!upToDate()) build();
+  } finally {
+    rmSync(LOCK, { recursive: true, force: true });
+  }
+}
+
+function upToDate() {
+  const built = changed('dist/main.js');
+  // Folders count too: their time moves when a file in them is deleted or renamed.
+  const sources = [
+    'package.json',
+    'nest-cli.json',
+    ...readdirSync('.').filter((name) => /^tsconfig.*\.json$/.test(name)),
+    'src',
+    ...readdirSync('src', { recursive: true }).map((name) => join('src', name)),
+  ];
+  return built > 0 && sources.every((path) => changed(path) <= built);
+}
+
+function build() {
+  const old = existsSync('dist/main.js');
+  console.log(old ? 'dist/ is older than the sources: building' : 'dist/ is missing: building');
   const nest = createRequire(import.meta.url).resolve('@nestjs/cli/bin/nest.js');
   const { status } = spawnSync(process.execPath, [nest, 'build'], { stdio: 'inherit' });
   process.exitCode = status ?? 1;
+}
+
+function lock() {
+  try {
+    mkdirSync(LOCK);
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (Date.now() - changed(LOCK) > LOCK_MS) rmSync(LOCK, { recursive: true, force: true });
+    return false;
+  }
 }
 
 function changed(path) {

@@ -109,7 +109,7 @@ export const wrongVersion = (currentVersion: string) =>
 
 /** The server is not configured for backups of this algorithm. */
 export const unsupportedAlgorithm = (supported: readonly string[]) =>
-  invalidParameter(`'algorithm' must be one of: ${supported.join(', ')}`);
+  invalidParameter(`algorithm must be one of: ${supported.join(', ')}`);
 
 /** `PUT version/{version}` with another algorithm than the backup has. */
 export const algorithmMismatch = () => invalidParameter('Algorithm does not match');

@@ -13,6 +13,7 @@ import { dataSourceOptions, openDatabase } from './database.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
 import { HealthController } from './health.controller.js';
+import { HomeController } from './home.controller.js';
 
 /** The standalone server: the first host of {@link RoomKeysModule}. */
 @Module({})
@@ -37,7 +38,7 @@ export class AppModule {
           maxBodyBytes: environment.maxBodyBytes,
         }),
       ],
-      controllers: [HealthController],
+      controllers: [HealthController, HomeController],
       providers: [GracefulShutdown],
     };
   }

@@ -31,7 +31,7 @@ export async function listen(
   { host, port }: Environment,
 ): Promise<string> {
   await app.init();
-  const server = app.getHttpServer() as Server;
+  const server = app.getHttpServer();
   server.listen(port, host);
   await once(server, 'listening');
   const at = server.address() as AddressInfo;

@@ -16,8 +16,9 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     'The server-side key backup of Matrix: a client stores the encrypted keys of its messages here,',
     'and gets them back when it has lost every device.',
     '',
-    'Try it: press **Authorize**, paste an access token, and run the operations from top to bottom;',
-    'each has an example that works as it is.',
+    'Try it: press **Authorize** and paste an access token. The examples are about backup `1`, the',
+    'first of a user, and work as they are: create it, store keys, read them back, and delete the',
+    'backup last. Later backups get other ids: put what `POST version` answers in place of `1`.',
   ].join('\n');
   return SwaggerModule.createDocument(
     app,
@@ -27,11 +28,13 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
       .setDescription(description)
       .setVersion(version)
       .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
-      .addTag('End-to-end encryption')
-      .addBearerAuth(
-        { type: 'http', scheme: 'bearer', description: 'The access token of a Matrix client.' },
-        ROOM_KEYS_SECURITY_SCHEME,
-      )
+      .addTag('End-to-end encryption', 'Encrypted message keys, kept on the server.')
+      .addSecurity(ROOM_KEYS_SECURITY_SCHEME, {
+        type: 'http',
+        scheme: 'bearer',
+        description:
+          'The access token of a Matrix client. A server that was started for development prints one.',
+      })
       .build(),
   );
 }
@@ -41,7 +44,6 @@ export function serveDocs(app: INestApplication): void {
   SwaggerModule.setup(DOCS_PATH, app, () => openApiDocument(app), {
     customSiteTitle: 'Matrix key backup',
     swaggerOptions: {
-      persistAuthorization: true,
       tryItOutEnabled: true,
       displayRequestDuration: true,
     },

@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { homeserverTokens, introspectedTokens } from '../index.js';
 import { readEnvironment, SettingError } from './environment.js';
 
 type Variables = Record<string, string | undefined>;
@@ -23,6 +24,14 @@ function refusal(variables: Variables): string {
 /** One sentence that opens with the variable, ends in a full stop, and says what to write. */
 const sentenceOn = (variable: string) => new RegExp(`^${variable} [^\\n]+: write [^\\n]+\\.$`);
 
+const HOMESERVER = { HOMESERVER_URL: 'https://matrix.example.org' };
+const INTROSPECTION = {
+  INTROSPECTION_URL: 'https://auth.example.org/oauth2/introspect',
+  INTROSPECTION_CLIENT_ID: '0000000000000000000ROOMKEYS',
+  INTROSPECTION_CLIENT_SECRET: 'hunter2',
+  SERVER_NAME: 'example.org',
+};
+
 const urlOf = (variables: Variables) => readEnvironment(variables).databaseUrl;
 
 describe('without any variable', () => {
@@ -36,6 +45,15 @@ describe('without any variable', () => {
         RUN_MIGRATIONS: '',
         HOST: '',
         PORT: '',
+        HOMESERVER_URL: '',
+        INTROSPECTION_URL: '',
+        INTROSPECTION_CLIENT_ID: '',
+        INTROSPECTION_CLIENT_SECRET: '',
+        INTROSPECTION_CLIENT_SECRET_FILE: '',
+        SERVER_NAME: '',
+        TOKEN_CHECK_TIMEOUT_MS: '',
+        TOKEN_CACHE_TTL_MS: '',
+        TOKEN_CACHE_MAX: '',
         DEV_TOKENS: '',
         ALLOWED_ALGORITHMS: '',
         MAX_BODY_BYTES: '',
@@ -48,6 +66,9 @@ describe('without any variable', () => {
       runMigrations: true,
       host: '127.0.0.1',
       port: 8090,
+      homeserver: undefined,
+      introspection: undefined,
+      tokenCache: { ttlMs: 30_000, max: 10_000 },
       developmentTokenMadeUp: true,
       allowedAlgorithms: [],
       maxBodyBytes: 16_777_216,
@@ -122,23 +143,23 @@ describe('DATABASE_URL', () => {
   });
 });
 
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'room-keys-environment-'));
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function fileWith(content: string): string {
+  const file = join(folder, 'password');
+  writeFileSync(file, content);
+  return file;
+}
+
 describe('DATABASE_PASSWORD_FILE', () => {
-  let folder: string;
-
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'room-keys-environment-'));
-  });
-
-  afterAll(() => {
-    rmSync(folder, { recursive: true });
-  });
-
-  function fileWith(content: string): string {
-    const file = join(folder, 'password');
-    writeFileSync(file, content);
-    return file;
-  }
-
   it.each(['hunter2', 'p@ss:w/o?r#d', '100%', '%41', 'a b', '\'"\\', 'pässwörd🔑'])(
     'names a file whose text is the password, whatever it is: %s',
     (password) => {
@@ -207,9 +228,181 @@ describe('HOST', () => {
     '1127.0.0.1',
     ' ',
   ])('cannot be %j, where others would reach a server whose tokens are for development', (host) => {
-    const message = refusal({ HOST: host, DEV_TOKENS: 'hunter2=@a:b' });
+    for (const others of [{}, HOMESERVER, INTROSPECTION]) {
+      const message = refusal({ HOST: host, DEV_TOKENS: 'hunter2=@a:b', ...others });
+      expect(message).toMatch(sentenceOn('HOST'));
+      expect(message).toContain('DEV_TOKENS');
+      expect(message).toContain('HOMESERVER_URL=https://');
+      expect(message).not.toContain('hunter2');
+    }
+  });
+
+  it('cannot be one that others reach while nobody is named who checks tokens', () => {
+    const message = refusal({ HOST: '0.0.0.0' });
     expect(message).toMatch(sentenceOn('HOST'));
-    expect(message).not.toContain('hunter2');
+    expect(message).toContain('HOMESERVER_URL=https://');
+  });
+
+  it.each(['0.0.0.0', '::', '192.168.0.1', 'example.org'])(
+    'can be %s where a homeserver or an authorization server checks tokens',
+    (host) => {
+      for (const service of [HOMESERVER, INTROSPECTION]) {
+        expect(readEnvironment({ HOST: host, ...service })).toMatchObject({
+          host,
+          developmentTokens: [],
+          developmentTokenMadeUp: false,
+        });
+      }
+    },
+  );
+});
+
+describe('HOMESERVER_URL', () => {
+  it.each([
+    'https://matrix.example.org',
+    'http://synapse:8008',
+    'http://[::1]:8008/',
+    'https://example.org/homeserver/',
+  ])('can be %s', (url) => {
+    const { homeserver, introspection } = readEnvironment({ HOMESERVER_URL: url });
+    expect(homeserver).toEqual({ homeserverUrl: new URL(url).href, timeoutMs: 5000 });
+    expect(introspection).toBeUndefined();
+    // a verifier takes whatever passes here
+    expect(() => homeserverTokens(homeserver!)).not.toThrow();
+  });
+
+  it.each([
+    'matrix.example.org',
+    'synapse:8008',
+    'localhost:8008',
+    '//matrix.example.org',
+    'ftp://matrix.example.org',
+    'https://',
+    'https://matrix.example.org/_matrix/client/v3',
+    'https://user@matrix.example.org',
+    'https://matrix.example.org?a=b',
+    'https://matrix.example.org#a',
+    ' ',
+  ])('cannot be %j', (url) => {
+    expect(refusal({ HOMESERVER_URL: url })).toMatch(sentenceOn('HOMESERVER_URL'));
+  });
+
+  it.each(['https://a:hunter2@matrix.example.org', 'https://a:hunter2@', 'a:hunter2@b'])(
+    'is never quoted, for it may hold a password: %s',
+    (url) => {
+      expect(refusal({ HOMESERVER_URL: url })).not.toContain('hunter2');
+    },
+  );
+
+  it('contradicts INTROSPECTION_URL', () => {
+    const message = refusal({ ...HOMESERVER, ...INTROSPECTION });
+    expect(message).toMatch(sentenceOn('HOMESERVER_URL and INTROSPECTION_URL'));
+  });
+
+  it('leaves room for development tokens on loopback', () => {
+    const environment = readEnvironment({ ...HOMESERVER, DEV_TOKENS: 't=@a:b' });
+    expect(environment).toMatchObject({
+      homeserver: { homeserverUrl: 'https://matrix.example.org/' },
+      developmentTokens: [{ token: 't', userId: '@a:b' }],
+      developmentTokenMadeUp: false,
+    });
+  });
+});
+
+describe('INTROSPECTION_URL', () => {
+  it('has what is needed to ask there', () => {
+    const { homeserver, introspection } = readEnvironment(INTROSPECTION);
+    expect(homeserver).toBeUndefined();
+    expect(introspection).toEqual({
+      introspectionUrl: 'https://auth.example.org/oauth2/introspect',
+      clientId: '0000000000000000000ROOMKEYS',
+      clientSecret: 'hunter2',
+      serverName: 'example.org',
+      timeoutMs: 5000,
+    });
+    expect(() => introspectedTokens(introspection!)).not.toThrow();
+  });
+
+  it.each(['INTROSPECTION_CLIENT_ID', 'INTROSPECTION_CLIENT_SECRET', 'SERVER_NAME'])(
+    'needs %s',
+    (name) => {
+      const message = refusal({ ...INTROSPECTION, [name]: undefined });
+      expect(message).toMatch(sentenceOn('INTROSPECTION_URL'));
+      expect(message).toContain(` needs ${name}: `);
+      expect(message).not.toContain('hunter2');
+    },
+  );
+
+  it.each(['auth.example.org/introspect', 'ftp://a/b', 'https://a:hunter2@b/c', 'https://b/c?d=e'])(
+    'cannot be %j',
+    (url) => {
+      const message = refusal({ ...INTROSPECTION, INTROSPECTION_URL: url });
+      expect(message).toMatch(sentenceOn('INTROSPECTION_URL'));
+      expect(message).not.toContain('hunter2');
+    },
+  );
+
+  it('takes the secret from a file, rather than from the variable', () => {
+    const { introspection } = readEnvironment({
+      ...INTROSPECTION,
+      INTROSPECTION_CLIENT_SECRET_FILE: fileWith('from+the/file=\n'),
+    });
+    expect(introspection?.clientSecret).toBe('from+the/file=');
+  });
+
+  it.each([() => join(folder, 'nothing'), () => folder, () => fileWith('\n')])(
+    'cannot take it from what holds no secret',
+    (file) => {
+      expect(refusal({ ...INTROSPECTION, INTROSPECTION_CLIENT_SECRET_FILE: file() })).toMatch(
+        sentenceOn('INTROSPECTION_CLIENT_SECRET_FILE'),
+      );
+    },
+  );
+
+  it.each(['example.org', 'localhost', 'hs1', '192.168.0.1:8448', '[::1]:8448', 'a-b.example'])(
+    'belongs to a SERVER_NAME such as %s',
+    (name) => {
+      const { introspection } = readEnvironment({ ...INTROSPECTION, SERVER_NAME: name });
+      expect(introspection?.serverName).toBe(name);
+    },
+  );
+
+  it.each(['https://example.org', '@alice:example.org', 'example.org/', 'a b', ' ', 'a:b', '[::1'])(
+    'belongs to no SERVER_NAME such as %j',
+    (name) => {
+      expect(refusal({ ...INTROSPECTION, SERVER_NAME: name })).toMatch(sentenceOn('SERVER_NAME'));
+    },
+  );
+});
+
+describe('what is asked of the service that checks tokens', () => {
+  it('has its limits from TOKEN_CHECK_TIMEOUT_MS, TOKEN_CACHE_TTL_MS and TOKEN_CACHE_MAX', () => {
+    const limits = {
+      TOKEN_CHECK_TIMEOUT_MS: '250',
+      TOKEN_CACHE_TTL_MS: '0',
+      TOKEN_CACHE_MAX: '5',
+    };
+    expect(readEnvironment({ ...HOMESERVER, ...limits })).toMatchObject({
+      homeserver: { timeoutMs: 250 },
+      tokenCache: { ttlMs: 0, max: 5 },
+    });
+    expect(readEnvironment({ ...INTROSPECTION, ...limits })).toMatchObject({
+      introspection: { timeoutMs: 250 },
+    });
+  });
+
+  it.each([
+    { TOKEN_CHECK_TIMEOUT_MS: '0' },
+    { TOKEN_CHECK_TIMEOUT_MS: '5s' },
+    { TOKEN_CACHE_TTL_MS: '-1' },
+    { TOKEN_CACHE_TTL_MS: 'never' },
+    { TOKEN_CACHE_MAX: '0' },
+    { TOKEN_CACHE_MAX: '10000001' },
+  ])('cannot have %j', (limit) => {
+    const [name, value] = Object.entries(limit)[0]!;
+    const message = refusal({ ...HOMESERVER, ...limit });
+    expect(message).toMatch(sentenceOn(name));
+    expect(message).toContain(`'${value}'`);
   });
 });
 

@@ -13,16 +13,35 @@ export interface Environment {
   databaseUrl: URL;
   /** Whether the server runs pending migrations when it starts. */
   runMigrations: boolean;
-  /** The address to listen at: a loopback one, unless a service is named that checks access tokens. */
+  /**
+   * `HOST`: the address to listen at; a loopback one, unless `HOMESERVER_URL` or
+   * `INTROSPECTION_URL` is set. Default: `127.0.0.1`.
+   */
   host: string;
   port: number;
-  /** The homeserver that checks access tokens by whoami, if one does. */
+  /**
+   * `HOMESERVER_URL`: the homeserver that checks access tokens by whoami, such as
+   * `http://synapse:8008`. `TOKEN_CHECK_TIMEOUT_MS`: milliseconds that it may take, 5,000 by
+   * default. Default: none.
+   */
   homeserver: HomeserverTokensOptions | undefined;
-  /** The authorization server that checks access tokens by introspection, if one does. */
+  /**
+   * `INTROSPECTION_URL`: the endpoint that checks access tokens instead, such as
+   * `https://auth.example.org/oauth2/introspect`. It needs `INTROSPECTION_CLIENT_ID`,
+   * `INTROSPECTION_CLIENT_SECRET` or its file in `INTROSPECTION_CLIENT_SECRET_FILE`, which counts
+   * for more, and `SERVER_NAME`, what stands after the colon in user ids; `TOKEN_CHECK_TIMEOUT_MS`
+   * as above. Default: none.
+   */
   introspection: IntrospectedTokensOptions | undefined;
-  /** How long what these two say is remembered, and of how many tokens. */
+  /**
+   * `TOKEN_CACHE_TTL_MS`: milliseconds that a checked token is remembered, 0 for never, 30,000 by
+   * default. `TOKEN_CACHE_MAX`: the most tokens that are remembered, 10,000 by default.
+   */
   tokenCache: { ttlMs: number; max: number };
-  /** Accepted without asking anybody, on loopback only. */
+  /**
+   * `DEV_TOKENS`: tokens that are accepted without asking anybody, on loopback only, such as
+   * `token=@user:server`. Default: one that is made up, where nobody checks tokens.
+   */
   developmentTokens: DevelopmentToken[];
   /** Whether the development token was made up, and is to be printed. */
   developmentTokenMadeUp: boolean;

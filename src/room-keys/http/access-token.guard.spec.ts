@@ -282,7 +282,10 @@ describe('a verifier', () => {
   ];
 
   it.each(failures)('that throws %s is 503, and the log says so', async (_, failure) => {
-    const later = () => Promise.reject(failure);
+    const later = async () => {
+      await Promise.resolve();
+      throw failure;
+    };
     const atOnce = () => {
       throw failure;
     };
@@ -315,7 +318,9 @@ describe('the log of a failure', () => {
       const url = `${PATH}?access_token=${encodeURIComponent(token)}`;
       const failures: unknown[] = [new Error(message(token)), message(token)];
       for (const failure of failures) {
-        await refusal(requestWith(undefined, url), () => Promise.reject(failure));
+        await refusal(requestWith(undefined, url), () => {
+          throw failure;
+        });
       }
       const text = logged.join('\n');
       expect(text).toContain('verifyAccessToken failed');

@@ -18,12 +18,30 @@ import {
 } from './room-key.dto.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
 
-const changed = {
+const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
+const stored = {
   answer: RoomKeysUpdateResponseDto,
-  answerDescription: 'The update succeeded.',
-  notFound: { description: 'The backup was not found.', error: 'Unknown backup version' },
+  answerDescription: 'The keys are stored, or better ones were there already.',
+  badRequest: {
+    description:
+      'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or a parameter is missing or wrong. Nothing is stored.',
+    errcode: 'M_BAD_JSON',
+    error: 'is_verified must be true or false',
+  },
+  notFound,
+  storesKeys: true,
 };
-const badQuery = 'The query parameter `version` is missing, or a parameter is wrong.';
+const badRequest = {
+  description: 'The query parameter `version` is missing, or a parameter is wrong.',
+  errcode: 'M_MISSING_PARAM',
+  error: "The query parameter 'version' is missing.",
+};
+const deleted = {
+  answer: RoomKeysUpdateResponseDto,
+  answerDescription: 'The keys are deleted.',
+  badRequest,
+  notFound,
+};
 
 /** The nine operations on keys: to store, read and delete all of them, those of a room, or one. */
 @RoomKeysController()
@@ -38,8 +56,7 @@ export class BackupKeysController {
     description:
       'Stores keys of several rooms: all of them or, on an error, none. A key that is stored already stays unless the new one is better: verified before unverified, then the lower `first_message_index`, then the lower `forwarded_count`.',
     body: { type: RoomKeysDto, description: 'The backup data.' },
-    storesKeys: true,
-    ...changed,
+    ...stored,
   })
   async putAll(
     @Owner() owner: TokenOwner,
@@ -59,8 +76,8 @@ export class BackupKeysController {
     description: 'Retrieves all keys of the backup, as of one moment.',
     answer: RoomKeysDto,
     answerDescription: 'The key data. Without keys it is `{"rooms": {}}`.',
-    badRequest: badQuery,
-    notFound: changed.notFound,
+    badRequest,
+    notFound,
   })
   async getAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
     return answers.allRooms(await this.service.keys(owner.userId, version));
@@ -72,8 +89,7 @@ export class BackupKeysController {
     id: 'deleteRoomKeys',
     summary: 'Delete the keys from the backup.',
     description: 'Deletes all keys of the backup; the backup itself stays.',
-    badRequest: badQuery,
-    ...changed,
+    ...deleted,
   })
   async deleteAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
     return answers.keysState(await this.service.deleteKeys(owner.userId, version));
@@ -87,8 +103,7 @@ export class BackupKeysController {
     summary: 'Store several keys in the backup for a given room.',
     description: 'Stores keys of one room, by the same rule as `PUT keys`.',
     body: { type: RoomKeyBackupDto, description: 'The backup data.' },
-    storesKeys: true,
-    ...changed,
+    ...stored,
   })
   async putRoom(
     @Owner() owner: TokenOwner,
@@ -106,10 +121,11 @@ export class BackupKeysController {
   @Operation({
     id: 'getRoomKeysByRoomId',
     summary: 'Retrieve the keys from the backup for a given room.',
+    description: 'Retrieves all keys of one room, from any backup that is not deleted.',
     answer: RoomKeyBackupDto,
     answerDescription: 'The key data. Without keys it is `{"sessions": {}}`.',
-    badRequest: badQuery,
-    notFound: changed.notFound,
+    badRequest,
+    notFound,
   })
   async getRoom(
     @Owner() owner: TokenOwner,
@@ -125,8 +141,9 @@ export class BackupKeysController {
   @Operation({
     id: 'deleteRoomKeysByRoomId',
     summary: 'Delete the keys from the backup for a given room.',
-    badRequest: badQuery,
-    ...changed,
+    description:
+      'Deletes all keys of one room. Where there are none, it succeeds and changes nothing.',
+    ...deleted,
   })
   async deleteRoom(
     @Owner() owner: TokenOwner,
@@ -138,15 +155,14 @@ export class BackupKeysController {
 
   @Put('keys/:roomId/:sessionId')
   @BackupVersionQuery('The backup in which to store the key. Must be the current backup.')
-  @RoomIdParam('The id of the room that the key is for.')
   @SessionIdParam('The id of the megolm session that the key is for.')
+  @RoomIdParam('The id of the room that the key is for.')
   @Operation({
     id: 'putRoomKeyBySessionId',
     summary: 'Store a key in the backup.',
     description: 'Stores one key, by the same rule as `PUT keys`.',
     body: { type: KeyBackupDataDto, description: 'The key data.' },
-    storesKeys: true,
-    ...changed,
+    ...stored,
   })
   async putKey(
     @Owner() owner: TokenOwner,
@@ -160,14 +176,15 @@ export class BackupKeysController {
 
   @Get('keys/:roomId/:sessionId')
   @BackupVersionQuery('The backup from which to retrieve the key.')
-  @RoomIdParam('The id of the room that the key is for.')
   @SessionIdParam('The id of the megolm session whose key is requested.')
+  @RoomIdParam('The id of the room that the key is for.')
   @Operation({
     id: 'getRoomKeyBySessionId',
     summary: 'Retrieve a key from the backup.',
+    description: 'Retrieves one key, from any backup that is not deleted.',
     answer: KeyBackupDataDto,
     answerDescription: 'The key data.',
-    badRequest: badQuery,
+    badRequest,
     notFound: { description: 'The key or the backup was not found.', error: 'Key not found.' },
   })
   async getKey(
@@ -181,13 +198,13 @@ export class BackupKeysController {
 
   @Delete('keys/:roomId/:sessionId')
   @BackupVersionQuery('The backup from which to delete the key.')
-  @RoomIdParam('The id of the room that the key is for.')
   @SessionIdParam('The id of the megolm session whose key is to be deleted.')
+  @RoomIdParam('The id of the room that the key is for.')
   @Operation({
     id: 'deleteRoomKeyBySessionId',
     summary: 'Delete a key from the backup.',
-    badRequest: badQuery,
-    ...changed,
+    description: 'Deletes one key. Where it is not, it succeeds and changes nothing.',
+    ...deleted,
   })
   async deleteKey(
     @Owner() owner: TokenOwner,

@@ -42,7 +42,7 @@ function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: Jso
 function information({ algorithm, auth_data }: CreateBackupDto): BackupInformation {
   if (!algorithm.isWellFormed() || Buffer.byteLength(algorithm) > MAX_ALGORITHM_BYTES) {
     throw invalidParameter(
-      `'algorithm' is longer than ${MAX_ALGORITHM_BYTES} bytes, or not Unicode.`,
+      `algorithm is longer than ${MAX_ALGORITHM_BYTES} bytes, or not Unicode.`,
     );
   }
   return { algorithm, authData: auth_data.ascii };

@@ -11,7 +11,7 @@ const AUTH_DATA = {
 
 /** Algorithm and its data: what a client decides of a backup. */
 export class BackupInformationDto {
-  /** The algorithm used for storing backups. */
+  /** The algorithm used for storing backups: the one of the specification, or another that the server is configured for. */
   @ApiProperty({ enum: [ALGORITHM], example: ALGORITHM })
   @IsString({ message: '$property must be a string' })
   algorithm!: string;

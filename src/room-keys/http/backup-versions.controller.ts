@@ -1,4 +1,4 @@
-import { Delete, Get, Post, Put } from '@nestjs/common';
+import { Delete, Get, HttpCode, Post, Put } from '@nestjs/common';
 import type { BackupInformation } from '../room-key.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 import { RoomKeysService } from '../room-keys.service.js';
@@ -24,6 +24,8 @@ export class BackupVersionsController {
   constructor(private readonly service: RoomKeysService) {}
 
   @Post('version')
+  // also in Operation, where the Swagger plugin does not see it and would document a 201
+  @HttpCode(200)
   @Operation({
     id: 'postRoomKeysVersion',
     summary: 'Create a new backup.',
@@ -31,6 +33,12 @@ export class BackupVersionsController {
     body: { type: CreateBackupDto, description: 'The backup configuration.' },
     answer: CreatedBackupDto,
     answerDescription: 'The version id of the new backup.',
+    badRequest: {
+      description:
+        'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or the server does not take the algorithm (`M_INVALID_PARAM`).',
+      errcode: 'M_BAD_JSON',
+      error: 'auth_data must be an object',
+    },
   })
   async create(@Owner() owner: TokenOwner, @BackupBody('create') information: BackupInformation) {
     return answers.createdBackup(await this.service.createBackup(owner.userId, information));
@@ -54,6 +62,8 @@ export class BackupVersionsController {
   @Operation({
     id: 'getRoomKeysVersion',
     summary: 'Get information about an existing backup.',
+    description:
+      'Gets the information about any backup that is not deleted, not only the current one.',
     answer: BackupDto,
     answerDescription: 'The information about the backup.',
     notFound: unknownVersion,
@@ -71,8 +81,12 @@ export class BackupVersionsController {
       'Updates the information about an existing backup. Only `auth_data` can be changed.',
     body: { type: UpdateBackupDto, description: 'The backup configuration.' },
     answerDescription: 'The update succeeded.',
-    badRequest:
-      'The body is not JSON or has the wrong shape, or a parameter is wrong: the `algorithm` is not that of the backup, or the `version` in the body not the one in the path.',
+    badRequest: {
+      description:
+        'The body is not JSON or has the wrong shape, or a parameter is wrong: the `algorithm` is not that of the backup, or the `version` in the body not the one in the path.',
+      errcode: 'M_INVALID_PARAM',
+      error: 'Algorithm does not match',
+    },
     notFound: unknownVersion,
   })
   async update(
@@ -88,7 +102,8 @@ export class BackupVersionsController {
   @Operation({
     id: 'deleteRoomKeysVersion',
     summary: 'Delete an existing backup.',
-    description: 'Deletes the information about a backup and all of its keys.',
+    description:
+      'Deletes the information about a backup and all of its keys. The backup before it, if there is one, is current again; its version id is never used again.',
     answerDescription: 'The delete succeeded, or the backup had been deleted before.',
     notFound: { description: 'The backup never existed.', error: 'Unknown backup version' },
   })

@@ -30,8 +30,16 @@ export class RateLimitErrorDto {
 
 /** Keys can be stored in the current backup only. */
 @ApiSchema({ name: 'WrongVersionError' })
-export class WrongVersionErrorDto extends ErrorDto {
+export class WrongVersionErrorDto {
+  /** The code of this error, or that of a guest's token. */
+  @ApiProperty({ example: 'M_WRONG_ROOM_KEYS_VERSION' })
+  errcode!: string;
+
+  /** A text for people. */
+  @ApiProperty({ example: 'Wrong backup version.' })
+  error!: string;
+
   /** The version id of the backup that is current now. */
-  @ApiProperty({ example: '42' })
-  current_version!: string;
+  @ApiProperty({ required: false, example: '42' })
+  current_version?: string;
 }

@@ -24,8 +24,8 @@ interface OperationOptions {
   answer?: Type;
   answerDescription: string;
   body?: { type: Type; description: string };
-  /** The 400s that are this operation's own. */
-  badRequest?: string;
+  /** When the answer is 400, with an example. */
+  badRequest?: { description: string; errcode: string; error: string };
   /** What is not there when the answer is 404, and the example's text. */
   notFound?: { description: string; error: string };
   /** Whether keys are stored: 403 for all but the current backup. */
@@ -54,7 +54,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
     ApiResponse({
       status: 503,
       description:
-        'The access token cannot be checked, or the keys not be reached, just now. Try again.',
+        'The server cannot check the token or reach its database at the moment. Try again later.',
       type: ErrorDto,
       example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
     }),
@@ -103,21 +103,10 @@ function answerOf(answer: Type | undefined, description: string): MethodDecorato
   return [ApiExtraModels(answer), ApiResponse({ status, description, schema })];
 }
 
-function badRequestOf({ badRequest, body }: OperationOptions): MethodDecorator[] {
-  if (badRequest === undefined && !body) return [];
-  return [
-    ApiResponse({
-      status: 400,
-      description:
-        badRequest ??
-        'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or a parameter is wrong.',
-      type: ErrorDto,
-      example:
-        badRequest === undefined
-          ? { errcode: 'M_BAD_JSON', error: 'is_verified must be true or false' }
-          : { errcode: 'M_INVALID_PARAM', error: 'Algorithm does not match' },
-    }),
-  ];
+function badRequestOf({ badRequest }: OperationOptions): MethodDecorator[] {
+  if (!badRequest) return [];
+  const { description, ...example } = badRequest;
+  return [ApiResponse({ status: 400, description, type: ErrorDto, example })];
 }
 
 function notFoundOf({ notFound }: OperationOptions): MethodDecorator[] {

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -76,6 +76,7 @@ describe('the standalone server', () => {
     const session = output.out.slice(output.out.indexOf('V=$('));
     const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', session]);
     expect(stdout).toContain('{"count":1,"etag":"1"}');
+    expect(await readFile(join(folder, 'data/development-token'), 'utf8')).toMatch(/^[\w-]{32}\n$/);
     expect(stdout).toContain('"session1":{"first_message_index":0');
   });
 

@@ -1,3 +1,4 @@
+import { developmentTokenFile } from './development-token.js';
 import { DOCS_PATH } from './docs.js';
 import type { Environment } from './environment.js';
 
@@ -17,8 +18,9 @@ export function welcome(environment: Environment, url: string): string {
   if (!first || !developmentTokenMadeUp) {
     lines.push(`Access tokens   ${checkedBy(environment)}`);
   } else {
+    const file = developmentTokenFile(environment);
     lines.push(
-      `Access token    ${first.token}  (of ${first.userId}, for this start only: DEV_TOKENS sets a lasting one)`,
+      `Access token    ${first.token}  (of ${first.userId}, ${file ? `kept in ${file}` : 'for this start only'})`,
       '',
       'Create a backup, store a key and read it back:',
       '',

@@ -30,7 +30,7 @@ describe('the ASCII form of a JSON text', () => {
       fc.property(jsonText, (text) => {
         const ascii = asciiOf(text);
         expect(ascii).toMatch(ASCII);
-        expect(JSON.parse(ascii)).toStrictEqual(JSON.parse(text));
+        expect(JSON.parse(ascii)).toEqual(JSON.parse(text));
       }),
     );
   });
@@ -52,7 +52,7 @@ describe('the ASCII form of a JSON text', () => {
     ['a letter after an escaped backslash', String.raw`"\\é"`, String.raw`"\\\u00e9"`],
   ])('escapes %s', (_, text, ascii) => {
     expect(asciiOf(text)).toBe(ascii);
-    expect(JSON.parse(ascii)).toStrictEqual(JSON.parse(text));
+    expect(JSON.parse(ascii)).toEqual(JSON.parse(text));
   });
 
   it.each([

@@ -1,6 +1,6 @@
 // Builds dist/ when it is missing or older than what it is made of: `npm start` never runs old code.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,9 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
-// A build takes seconds: a lock that is older was left by one that was killed.
+/** Holds the process id of who is building; that of one which is gone was left by a build that was killed. */
 const LOCK = 'node_modules/.room-keys-build';
-const LOCK_MS = 120_000;
 
 // A container image may carry dist/ alone: without sources there is nothing to build from.
 if (!existsSync('dist/main.js') || existsSync('src')) await buildIfNeeded();
@@ -22,7 +21,7 @@ async function buildIfNeeded() {
   try {
     if (!upToDate()) build();
   } finally {
-    rmSync(LOCK, { recursive: true, force: true });
+    rmSync(LOCK, { force: true });
   }
 }
 
@@ -49,11 +48,20 @@ function build() {
 
 function lock() {
   try {
-    mkdirSync(LOCK);
+    writeFileSync(LOCK, String(process.pid), { flag: 'wx' });
     return true;
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
-    if (Date.now() - changed(LOCK) > LOCK_MS) rmSync(LOCK, { recursive: true, force: true });
+    if (!isRunning(Number(readFileSync(LOCK, 'utf8')))) rmSync(LOCK, { force: true });
+    return false;
+  }
+}
+
+function isRunning(pid) {
+  try {
+    // between its creation and its writing the file is empty, and its maker is running
+    return pid === 0 || process.kill(pid, 0);
+  } catch {
     return false;
   }
 }

@@ -12,6 +12,7 @@ import type {
 import {
   algorithmMismatch,
   noCurrentBackup,
+  tooLarge,
   unknownBackup,
   unknownKey,
   unsupportedAlgorithm,
@@ -61,6 +62,7 @@ export class RoomKeysService {
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
     }
+    await this.checkFits('auth_data', information.authData);
     return this.repository.createBackup(userId, information);
   }
 
@@ -88,6 +90,7 @@ export class RoomKeysService {
     version: string,
     { algorithm, authData }: BackupInformation,
   ): Promise<void> {
+    await this.checkFits('auth_data', authData);
     await this.repository.locked(userId, version, async ({ backup }) => {
       if (!backup) throw unknownBackup();
       if (backup.algorithm !== algorithm) throw algorithmMismatch();
@@ -123,6 +126,7 @@ export class RoomKeysService {
     keys: readonly RoomKey[],
     deviceId?: string,
   ): Promise<KeysState> {
+    for (const { sessionData } of keys) await this.checkFits('session_data', sessionData);
     return this.repository.locked(userId, version, async ({ backup, currentVersion }) => {
       if (!backup) throw unknownBackup();
       if (currentVersion !== undefined && backup.version !== currentVersion) {
@@ -191,6 +195,12 @@ export class RoomKeysService {
       firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
       lastChange: latest(backups.map(({ changedAt }) => changedAt)),
     };
+  }
+
+  private async checkFits(field: string, json: string): Promise<void> {
+    if (!(await this.repository.fits(json))) {
+      throw tooLarge(`${field} is larger than the database takes.`);
+    }
   }
 }
 

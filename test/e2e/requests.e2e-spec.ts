@@ -503,6 +503,29 @@ describe.each(databases)('requests on $name', ({ create }) => {
   });
 });
 
+describe.each(databases)('a huge value on $name', ({ create }) => {
+  it('is stored, or refused as too large, and never a fault of the server', async () => {
+    const database = await create();
+    const application = await startApplication(database);
+    const alice = application.client('alice');
+    await alice.createBackup();
+    for (const text of ['x'.repeat(15_000_000), '\\\\'.repeat(7_000_000), 'é'.repeat(7_000_000)]) {
+      const key = `{"first_message_index":0,"forwarded_count":0,"is_verified":false,"session_data":{"x":"${text}"}}`;
+      const { count } = (await alice.get('/version')).body as { count: number };
+      const { status, body } = await alice.send('PUT', `/keys/!r/${count}?version=1`, key);
+      expect([200, 413]).toContain(status);
+      if (status === 413) expect(body).toMatchObject({ errcode: 'M_TOO_LARGE' });
+      else
+        expect((await alice.get(`/keys/!r/${count}?version=1`)).body.session_data).toEqual(
+          JSON.parse(`{"x":"${text}"}`),
+        );
+      expect((await alice.get('/version')).body.count).toBe(status === 200 ? count + 1 : count);
+    }
+    await application.close();
+    await database.drop();
+  });
+});
+
 describe.each(databases)('a large upload on $name', ({ create }) => {
   it('stores 5,000 keys in one request, replaces them, and reads them back', async () => {
     const database = await create();

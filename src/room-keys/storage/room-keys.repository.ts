@@ -20,6 +20,10 @@ import { Transactions } from './transactions.js';
 const ROWS_PER_STATEMENT = 500;
 /** Characters of `session_data` per statement: with escaping well below `max_allowed_packet`. */
 const CHARACTERS_PER_STATEMENT = 2 * 1024 * 1024;
+/** No server has a `max_allowed_packet` that this, each character escaped, would not fit in. */
+const SMALL_VALUE = 256 * 1024;
+/** What a statement holds beside its largest value. */
+const STATEMENT_MARGIN = 64 * 1024;
 
 /** A stored key as far as a new one is weighed against it. */
 export interface StoredRank extends KeyRank {
@@ -74,11 +78,24 @@ export class RoomKeysRepository {
   private readonly family: DatabaseFamily;
   private readonly tables: Tables;
   private readonly transactions: Transactions;
+  private maxAllowedPacket: Promise<number> | undefined;
 
   constructor(private readonly dataSource: DataSource) {
     this.family = familyOf(dataSource.options.type);
     this.tables = tableNames(dataSource.options.entityPrefix ?? '');
     this.transactions = Transactions.of(dataSource);
+  }
+
+  /**
+   * None, or 1 the first time that a value is large: whether a JSON text fits into a statement. One
+   * that does not would end the connection, and look like a database that is away.
+   */
+  async fits(json: string): Promise<boolean> {
+    if (this.family === 'sqlite' || json.length <= SMALL_VALUE) return true;
+    this.maxAllowedPacket ??= this.readMaxAllowedPacket();
+    // the driver writes a backslash before each of these
+    const escaped = json.length + (json.match(/["'\\]/g)?.length ?? 0);
+    return escaped + STATEMENT_MARGIN <= (await this.maxAllowedPacket);
   }
 
   /**
@@ -373,6 +390,16 @@ export class RoomKeysRepository {
         ? result.insertId
         : result,
     );
+  }
+
+  private async readMaxAllowedPacket(): Promise<number> {
+    try {
+      const [row] = await this.read('SELECT @@max_allowed_packet AS bytes', []);
+      return Number(row?.bytes);
+    } catch (error) {
+      this.maxAllowedPacket = undefined;
+      throw error;
+    }
   }
 
   private read(sql: string, parameters: unknown[]): Promise<Row[]> {

@@ -4,6 +4,8 @@ import { familyOf } from './database-family.js';
 
 /** How often a transaction that gave way to another is begun again before the caller is told. */
 const ATTEMPTS = 10;
+/** After this no new attempt is begun: a lock timeout alone may have taken InnoDB's 50 seconds. */
+const PATIENCE_MS = 20_000;
 
 /**
  * The transactions of one DataSource: begun again when the database gave them up for another's
@@ -31,11 +33,12 @@ export class Transactions {
    * database: `work` must have no effect but through the runner it is given.
    */
   async run<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    const deadline = Date.now() + PATIENCE_MS;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.inTurn((runner) => inTransaction(runner, work));
       } catch (error) {
-        if (attempt === ATTEMPTS || !gaveWay(error)) throw error;
+        if (attempt === ATTEMPTS || Date.now() > deadline || !gaveWay(error)) throw error;
         await setTimeout(Math.random() * 10 * 2 ** Math.min(attempt, 5));
       }
     }

@@ -51,6 +51,7 @@ describe('an application service', () => {
     '@plain:example.org',
     '@carol:example.org',
     '@x@_irc_a:example.org',
+    '@x@bob:example.org',
     '@_irc_a:example.net',
     '@_irc_a:example.org.example.net',
     '@_irc_a:example.org:8448',

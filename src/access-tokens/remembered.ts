@@ -101,7 +101,7 @@ export function remembered(
         return verdict;
       })
       .finally(() => underWay.delete(key));
-    
+    underWay.set(key, question);
     return question;
   };
 

@@ -1,0 +1,133 @@
+/** Proves that the standalone server checks tokens as its settings say, and says so when it starts. */
+import { createApplication, listen } from '../../src/server/application.js';
+import { readEnvironment } from '../../src/server/environment.js';
+import { welcome } from '../../src/server/welcome.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+import { MatrixClient } from '../support/matrix-client.js';
+import { type FakeService, json, startService, text } from './fake-service.js';
+
+let database: TestDatabase;
+let service: FakeService;
+
+beforeAll(async () => {
+  database = await databases[0]!.create();
+});
+afterAll(() => database.drop());
+beforeEach(async () => {
+  service = await startService(json(200, { user_id: '@alice:hs1', device_id: 'PHONE' }));
+});
+afterEach(() => service.close());
+
+/** Starts a server, and ends it after the work. */
+async function withServer(
+  variables: Record<string, string>,
+  work: (ask: (token: string) => Promise<number>, said: string) => Promise<void>,
+) {
+  const environment = readEnvironment({ DATABASE_URL: database.url, PORT: '0', ...variables });
+  const app = await createApplication(environment);
+  // it warns of every 503
+  app.useLogger(false);
+  try {
+    const url = await listen(app, environment);
+    const local = url.replace('0.0.0.0', '127.0.0.1');
+    const ask = async (token: string) =>
+      (await new MatrixClient(local, token).get('/version')).status;
+    await work(ask, welcome(environment, url));
+  } finally {
+    await app.close();
+  }
+}
+
+describe('the standalone server', () => {
+  it('asks the homeserver, and remembers what it says', async () => {
+    const variables = { HOMESERVER_URL: service.url, HOST: '0.0.0.0' };
+    await withServer(variables, async (ask, said) => {
+      expect(said).toContain(`Access tokens   checked by whoami at ${service.url}/\n`);
+      expect(said).not.toContain('curl');
+      for (let n = 0; n < 5; n++) expect(await ask('a')).toBe(404);
+      expect(service.received).toHaveLength(1);
+      expect(service.received[0]?.url).toBe('/_matrix/client/v3/account/whoami');
+      service.answer = json(401, { errcode: 'M_UNKNOWN_TOKEN', error: '' });
+      expect(await ask('a')).toBe(404);
+      expect(await ask('b')).toBe(401);
+      service.answer = text(502, '');
+      expect(await ask('c')).toBe(503);
+    });
+  });
+
+  it('remembers nothing where TOKEN_CACHE_TTL_MS is 0', async () => {
+    const variables = { HOMESERVER_URL: service.url, TOKEN_CACHE_TTL_MS: '0' };
+    await withServer(variables, async (ask) => {
+      for (let n = 0; n < 3; n++) expect(await ask('a')).toBe(404);
+      expect(service.received).toHaveLength(3);
+    });
+  });
+
+  it('waits for the homeserver as long as TOKEN_CHECK_TIMEOUT_MS', async () => {
+    const variables = { HOMESERVER_URL: service.url, TOKEN_CHECK_TIMEOUT_MS: '50' };
+    service.answer = () => undefined;
+    await withServer(variables, async (ask) => {
+      expect(await ask('a')).toBe(503);
+    });
+  });
+
+  it('remembers TOKEN_CACHE_MAX tokens', async () => {
+    const variables = { HOMESERVER_URL: service.url, TOKEN_CACHE_MAX: '1' };
+    await withServer(variables, async (ask) => {
+      for (const token of ['a', 'b', 'b', 'a']) expect(await ask(token)).toBe(404);
+      expect(service.received).toHaveLength(3);
+    });
+  });
+
+  it('accepts DEV_TOKENS beside a homeserver, without asking it', async () => {
+    const variables = { HOMESERVER_URL: service.url, DEV_TOKENS: 'hunter2=@dev:hs1' };
+    await withServer(variables, async (ask, said) => {
+      expect(said).toContain('Access tokens   those in DEV_TOKENS, others checked by whoami at ');
+      expect(said).not.toContain('hunter2');
+      expect(await ask('hunter2')).toBe(404);
+      expect(service.received).toEqual([]);
+      expect(await ask('other')).toBe(404);
+      expect(service.received).toHaveLength(1);
+    });
+  });
+
+  it('asks the introspection endpoint, and remembers what it says', async () => {
+    service.answer = json(200, {
+      active: true,
+      scope: 'urn:matrix:client:api:*',
+      username: 'alice',
+    });
+    const variables = {
+      INTROSPECTION_URL: `${service.url}/oauth2/introspect`,
+      INTROSPECTION_CLIENT_ID: 'ROOMKEYS',
+      INTROSPECTION_CLIENT_SECRET: 'hunter2',
+      SERVER_NAME: 'hs1',
+    };
+    await withServer(variables, async (ask, said) => {
+      expect(said).toContain(
+        `Access tokens   checked by introspection at ${service.url}/oauth2/introspect\n`,
+      );
+      expect(said).not.toContain('hunter2');
+      for (let n = 0; n < 5; n++) expect(await ask('a')).toBe(404);
+      expect(service.received).toHaveLength(1);
+      service.answer = json(200, { active: false });
+      expect(await ask('b')).toBe(401);
+    });
+  });
+
+  it('accepts the token that it made up where nobody checks tokens', async () => {
+    await withServer({}, async (ask, said) => {
+      const [, token = ''] = /^Access token {4}(\S+) /m.exec(said) ?? [];
+      expect(await ask(token)).toBe(404);
+      expect(await ask('other')).toBe(401);
+    });
+  });
+
+  it('accepts those in DEV_TOKENS where nobody else checks tokens', async () => {
+    await withServer({ DEV_TOKENS: 'hunter2=@dev:hs1' }, async (ask, said) => {
+      expect(said).toContain('Access tokens   those in DEV_TOKENS\n');
+      expect(await ask('hunter2')).toBe(404);
+      expect(await ask('other')).toBe(401);
+    });
+  });
+});

@@ -45,7 +45,7 @@ export default {
   // enough: all of them share one server of each kind.
   maxWorkers: Math.min(availableParallelism(), 4),
   // Eight devices at once on a small machine are slow, not broken.
-  testTimeout: 30_000,
+  testTimeout: 120_000,
 
   coverageProvider: 'v8',
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', '!src/main.ts'],

@@ -51,8 +51,7 @@ export class AccessTokenGuard implements CanActivate {
       return owner;
     } catch (error) {
       if (error instanceof MatrixError) throw error;
-      // The message may come from anywhere, so it may hold the token.
-      const why = (error instanceof Error ? error.message : String(error)).replaceAll(token, '…');
+      const why = withoutToken(messageOf(error), token);
       this.logger.error(`verifyAccessToken failed, the client is told 503: ${why}`);
       throw verifierFailed();
     }
@@ -67,6 +66,23 @@ function checkOwner(owner: TokenOwner): void {
   if (deviceId !== undefined && !isId(deviceId)) {
     throw new Error('the deviceId it returns must be left out, or have 1 to 255 bytes.');
   }
+}
+
+/** Whatever was thrown: a host can throw anything. */
+function messageOf(error: unknown): string {
+  const message: unknown = error instanceof Error ? error.message : error;
+  return typeof message === 'string' ? message : 'it threw something without a message';
+}
+
+/** The message may come from anywhere, and hold the token as it is, in a URL, in a form or in JSON. */
+function withoutToken(message: string, token: string): string {
+  const forms = [
+    token,
+    encodeURIComponent(token),
+    new URLSearchParams({ '': token }).toString().slice(1),
+    JSON.stringify(token).slice(1, -1),
+  ];
+  return forms.reduce((text, form) => text.replaceAll(form, '…'), message);
 }
 
 function isId(value: unknown): boolean {

@@ -32,6 +32,7 @@ export function routesOf(controllers: readonly Type[]): Route[] {
   const methodsOf = new Map<string, string[]>();
   for (const { prototype } of controllers) {
     for (const name of Object.getOwnPropertyNames(prototype)) {
+      if (name === 'constructor') continue;
       const handler = (prototype as Record<string, object>)[name];
       if (handler === undefined) continue;
       const path = Reflect.getMetadata(PATH_METADATA, handler) as string | undefined;
@@ -53,7 +54,8 @@ export function routesOf(controllers: readonly Type[]): Route[] {
  */
 export function entrance(routes: readonly Route[]): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
-    const [path = ''] = request.url.split('?', 1);
+    // what Express routes by: of an absolute URL the path alone
+    const { path } = request;
     const prefix = OURS.exec(path)?.[0];
     if (prefix === undefined) {
       next();
@@ -80,7 +82,8 @@ export function entrance(routes: readonly Route[]): RequestHandler {
     }
     setPathParameters(request, { ...route.pattern.exec(rest)?.groups });
     // Express answers a path that it cannot decode before any guard is asked; we know the segments.
-    request.url = withoutBadEncoding(path) + request.url.slice(path.length);
+    const query = request.url.indexOf('?');
+    request.url = withoutBadEncoding(path) + (query === -1 ? '' : request.url.slice(query));
     // Parsers choose by content type. A body here is JSON, whatever it says.
     delete request.headers['content-type'];
     next();

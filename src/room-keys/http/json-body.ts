@@ -39,7 +39,13 @@ async function readBytes(request: Request, response: Response, limit: number): P
   // It reads to the end also what it refuses, so that the client hears the answer.
   const read = bodyParser.raw({ type: () => true, limit });
   await new Promise<void>((resolve, reject) => {
+    // A compressed body that breaks off never ends for who waits for the decompressed one.
+    const brokenOff = () => {
+      if (!request.complete) reject(notJson('The body broke off.'));
+    };
+    request.once('close', brokenOff);
     read(request, response, (error?: unknown) => {
+      request.off('close', brokenOff);
       if (error === undefined) resolve();
       else reject(asMatrixError(error as { type?: string }, limit));
     });

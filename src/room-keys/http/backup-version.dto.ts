@@ -1,5 +1,5 @@
 import { ApiProperty, ApiSchema } from '@nestjs/swagger';
-import { IsOptional, IsString } from 'class-validator';
+import { IsString, ValidateIf } from 'class-validator';
 import { IsJsonObject, type RawJson } from './raw-json.js';
 
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
@@ -31,7 +31,8 @@ export class CreateBackupDto extends BackupInformationDto {}
 export class UpdateBackupDto extends BackupInformationDto {
   /** The backup version. Where present, it must be the one in the path. */
   @ApiProperty({ required: false, example: '1' })
-  @IsOptional()
+  // not @IsOptional, which lets null pass
+  @ValidateIf((_, version) => version !== undefined)
   @IsString({ message: '$property must be a string' })
   version?: string;
 }

@@ -13,7 +13,8 @@ export const {
 } = new ConfigurableModuleBuilder<RoomKeysOptions>({ moduleName: 'RoomKeys' })
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createRoomKeysOptions')
-  .setExtras<RoomKeysExtras>({}, (definition, { dataSource }) => ({
+  // named here, so that Nest takes it out of the options
+  .setExtras<RoomKeysExtras>({ dataSource: undefined }, (definition, { dataSource }) => ({
     ...definition,
     providers: [
       ...(definition.providers ?? []),

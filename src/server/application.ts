@@ -5,6 +5,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import { serveDocs } from './docs.js';
 import type { Environment } from './environment.js';
+import { answerMalformedRequests } from './malformed-requests.js';
 import { UnrecognizedFilter } from './unrecognized.filter.js';
 
 /** Builds the standalone server, all but listening. */
@@ -31,6 +32,7 @@ export async function listen(
 ): Promise<string> {
   await app.init();
   const server = app.getHttpServer();
+  answerMalformedRequests(server);
   server.listen(port, host);
   await once(server, 'listening');
   const at = server.address() as AddressInfo;

@@ -57,8 +57,11 @@ async function locked(dataSource: DataSource): Promise<void> {
     const [row] = (await runner.query(`SELECT GET_LOCK(${name}, 60) AS got`)) as { got: unknown }[];
     if (Number(row?.got) !== 1)
       throw new Error('Another server is still running migrations: start again when it is done.');
-    await dataSource.runMigrations();
-    await runner.query(`SELECT RELEASE_LOCK(${name})`);
+    try {
+      await dataSource.runMigrations();
+    } finally {
+      await runner.query(`SELECT RELEASE_LOCK(${name})`);
+    }
   } finally {
     await runner.release();
   }

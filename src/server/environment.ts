@@ -97,7 +97,13 @@ function databaseUrl(variables: Variables): URL {
   const url = new URL(text);
   switch (url.protocol) {
     case 'sqlite:':
-      if (url.pathname === '')
+      if (
+        url.pathname === '' ||
+        url.hostname ||
+        url.search ||
+        url.hash ||
+        !isDecodable(url.pathname)
+      )
         throw new SettingError(`DATABASE_URL names no file: write ${examples}.`);
       break;
     case 'mysql:':
@@ -115,6 +121,15 @@ function databaseUrl(variables: Variables): URL {
       secretFrom('DATABASE_PASSWORD_FILE', passwordFile, 'password'),
     );
   return url;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function secretFrom(name: string, file: string, what: string): string {
@@ -239,9 +254,8 @@ function developmentTokens(
 }
 
 function allowedAlgorithms(text = ''): string[] | '*' {
-  if (text.trim() === '*') return '*';
   const names = text.split(',').map((name) => name.trim());
-  return names.filter((name) => name !== '');
+  return names.includes('*') ? '*' : names.filter((name) => name !== '');
 }
 
 function whole(

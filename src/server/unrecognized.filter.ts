@@ -21,9 +21,11 @@ export class UnrecognizedFilter implements ExceptionFilter {
     }
     const status = error.getStatus();
     const body =
-      status === 404
-        ? { errcode: 'M_UNRECOGNIZED', error: 'There is no such endpoint.' }
-        : error.getResponse();
+      status >= 500
+        ? error.getResponse()
+        : status === 404
+          ? { errcode: 'M_UNRECOGNIZED', error: 'There is no such endpoint.' }
+          : { errcode: 'M_UNKNOWN', error: 'The request cannot be served.' };
     response.status(status).json(body);
   }
 }

@@ -10,7 +10,7 @@ import { type Observable } from 'rxjs';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
 import type { RoomKeysOptions } from '../room-keys-options.interface.js';
 import { readJson } from './json-body.js';
-import { setJsonBody } from './request-state.js';
+import { checkParameters, setJsonBody } from './request-state.js';
 
 export const DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024;
 
@@ -26,6 +26,8 @@ export class JsonBodyInterceptor implements NestInterceptor {
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
+    // what is wrong already is said before a body is waited for
+    checkParameters(request);
     setJsonBody(request, await readJson(request, http.getResponse<Response>(), this.maxBytes));
     return next.handle();
   }

@@ -3,8 +3,8 @@ import type { Request, Response } from 'express';
 import { type MatrixError, badJson, notJson, tooLarge } from '../room-keys.errors.js';
 import { isDeeperThan } from './json-cursor.js';
 
-/** Levels that a body may nest: real ones have five; what reads a restore has to bear them again. */
-const MAX_DEPTH = 100;
+/** Levels that a body may nest: real ones have six; what reads a restore has to bear them again. */
+const MAX_DEPTH = 1000;
 
 /** A body as sent, and as JSON.parse reads it. */
 export interface JsonBody {
@@ -17,7 +17,7 @@ export interface JsonBody {
  *
  * @param maxBytes limit after decompression
  * @throws 413 `M_TOO_LARGE`, 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON`
- *   for what nests deeper than 100 levels
+ *   for what nests deeper than 1000 levels
  */
 export async function readJson(
   request: Request,

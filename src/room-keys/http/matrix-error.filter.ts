@@ -18,33 +18,47 @@ export class MatrixErrorFilter implements ExceptionFilter {
   }
 
   private unexpected(error: unknown): MatrixError {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== undefined && UNAVAILABLE.has(code)) {
+    const { code } = (error ?? {}) as NodeJS.ErrnoException;
+    if (code !== undefined && (UNAVAILABLE.has(code) || UNAVAILABLE_SQLITE.test(code))) {
       this.logger.error(`The database is not available (${code}), the client is told 503`);
       return storageUnavailable();
     }
     // A failed query's stack and message hold no values: those are in other properties of it.
-    this.logger.error(error instanceof Error ? (error.stack ?? message) : String(error));
+    this.logger.error(
+      error instanceof Error
+        ? (error.stack ?? error.message)
+        : 'something that is no error was thrown',
+    );
     return internalError();
   }
 }
 
-/** Codes of mysql2, of MySQL and of SQLite that say: not now. */
+/** Codes of the network, of mysql2, of MySQL and of this module that say: not now. */
 const UNAVAILABLE = new Set([
+  'EAI_AGAIN',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTUNREACH',
   'ENOTFOUND',
   'EPIPE',
   'ETIMEDOUT',
   'PROTOCOL_CONNECTION_LOST',
+  'ROOM_KEYS_BUSY',
+  'ER_CHECKREAD',
+  'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CON_COUNT_ERROR',
-  'ER_SERVER_SHUTDOWN',
+  'ER_DISK_FULL',
   'ER_LOCK_DEADLOCK',
   'ER_LOCK_WAIT_TIMEOUT',
-  'ER_CHECKREAD',
-  'SQLITE_BUSY',
-  'SQLITE_BUSY_SNAPSHOT',
-  'SQLITE_LOCKED',
-  'SQLITE_FULL',
-  'SQLITE_IOERR',
+  'ER_NEW_ABORTING_CONNECTION',
+  'ER_OPTION_PREVENTS_STATEMENT',
+  'ER_QUERY_INTERRUPTED',
+  'ER_RECORD_FILE_FULL',
+  'ER_SERVER_SHUTDOWN',
+  'ER_TOO_MANY_USER_CONNECTIONS',
+  'ER_USER_LIMIT_REACHED',
 ]);
+
+/** SQLite's come with more detail, such as SQLITE_IOERR_FSYNC. */
+const UNAVAILABLE_SQLITE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM)/;

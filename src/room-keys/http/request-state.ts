@@ -49,6 +49,17 @@ export function versionParameter(request: IncomingMessage): string {
   return version;
 }
 
+/**
+ * Checks what the path and the query of an operation with a body hold.
+ *
+ * @throws as {@link pathParameter} and {@link versionParameter} do
+ */
+export function checkParameters(request: IncomingMessage): void {
+  const parameters = parametersOf.get(request) ?? {};
+  if (/\/room_keys\/keys[/?]|\/room_keys\/keys$/.test(request.url ?? '')) versionParameter(request);
+  for (const name of Object.keys(parameters)) pathParameter(request, name as PathParameter);
+}
+
 /** The access token: from the header, else from the query, where old clients put it. */
 export function accessTokenOf(request: IncomingMessage): string | undefined {
   const header = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '');

@@ -60,7 +60,9 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, where: s
         dto.session_data = new RawJson(cursor.value());
     }
   });
-  checkDto(dto, where);
+  // The rules of the DTO, in a form that is a hundred times as fast; where they do not hold, the DTO's
+  // own say why. A test holds the two against each other.
+  if (!isValid(dto)) checkDto(dto, where);
   return {
     roomId,
     sessionId,
@@ -71,6 +73,15 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, where: s
     sessionData: dto.session_data.ascii,
   };
 }
+
+const isValid = (dto: KeyBackupDataDto) =>
+  isWhole(dto.first_message_index) &&
+  isWhole(dto.forwarded_count) &&
+  typeof dto.is_verified === 'boolean' &&
+  (dto.session_data as RawJson | undefined)?.isObject === true;
+
+const isWhole = (value: unknown) =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
 /** Reads an object that must have a member `name`, which must be an object: calls `entry` for each of its members. */
 function readMap(

@@ -11,6 +11,9 @@ const JSON_HEADERS = {
 /** An answer's body: JSON text, whole or as it comes. */
 export type JsonText = string | AsyncGenerator<string, void, undefined>;
 
+/** How long a client may take nothing of an answer: until it is over, a restore holds a connection to the database. */
+const STALLED_MS = 30_000;
+
 /** Sends 200 with JSON text; what is in pieces is read only as fast as the client takes it. */
 export async function sendJson(response: Response, body: JsonText): Promise<void> {
   if (typeof body === 'string') {
@@ -21,6 +24,8 @@ export async function sendJson(response: Response, body: JsonText): Promise<void
     // Before the head, so that a failure up to here is still answered as an error.
     const first = await body.next();
     response.writeHead(200, JSON_HEADERS);
+    // Node ends a connection on which nothing moved for so long; after the answer it sets its own time.
+    response.socket?.setTimeout(STALLED_MS);
     if (!first.done) response.write(first.value);
     await pipeline(body, response);
   } finally {

@@ -5,6 +5,7 @@ import type { RoomKeysRepository } from './room-keys.repository.js';
 /** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
 const ROWS_PER_STEP = 500;
 const SETS_PER_LOOK = 10;
+const STOP_MS = 2000;
 
 /**
  * Removes the rows of retired key sets, in small steps, one set after the other. It looks for work
@@ -32,11 +33,11 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
       }, this.intervalMs).unref();
   }
 
-  /** Stops after the step that is under way, and waits for it. */
+  /** Stops after the step that is under way, and waits for it, not for long: one that breaks off does no harm. */
   async onModuleDestroy(): Promise<void> {
     clearInterval(this.timer);
     this.stopping.abort();
-    await this.running;
+    await Promise.race([this.running, sleep(STOP_MS, undefined, { ref: false })]);
   }
 
   /** Begins to sweep, unless it does already; returns at once. */

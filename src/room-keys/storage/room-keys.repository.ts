@@ -18,6 +18,8 @@ import { Transactions } from './transactions.js';
 
 /** Rows per statement: bounds the size of a statement, and the ranges its optimizer has to plan. */
 const ROWS_PER_STATEMENT = 500;
+/** SQLite has no round trips to save, and keeps prepared statements by their text. */
+const ROWS_PER_STATEMENT_SQLITE = 100;
 /** Characters of `session_data` per statement: with escaping well below `max_allowed_packet`. */
 const CHARACTERS_PER_STATEMENT = 2 * 1024 * 1024;
 /** No server has a `max_allowed_packet` that this, each character escaped, would not fit in. */
@@ -694,9 +696,8 @@ export class LockedBackup {
     this.largestKey = Math.max(this.largestKey, after);
   }
 
-  /** SQLite has no round trips to save, and keeps a prepared statement for one row at a time. */
   private get rowsPerStatement(): number {
-    return this.family === 'mysql' ? ROWS_PER_STATEMENT : 1;
+    return this.family === 'mysql' ? ROWS_PER_STATEMENT : ROWS_PER_STATEMENT_SQLITE;
   }
 
   private statementsOf<T extends RoomKey>(keys: readonly T[]): T[][] {

@@ -1,5 +1,6 @@
 import { DataSource, type QueryRunner } from 'typeorm';
 import { familyOf } from './database-family.js';
+import { Limiter } from './limiter.js';
 import type { Transactions } from './transactions.js';
 
 type Row = Record<string, unknown>;
@@ -16,10 +17,41 @@ export interface Snapshot {
  * Opens a snapshot for reading: on MySQL a transaction that takes no lock, on SQLite one on a second
  * connection, and where that cannot be, the single connection itself.
  */
-export function openSnapshot(
+export async function openSnapshot(
   dataSource: DataSource,
   transactions: Transactions,
 ): Promise<Snapshot> {
+  const leave = await limiterOf(dataSource).enter();
+  try {
+    const snapshot = await open(dataSource, transactions);
+    return { ...snapshot, close: () => snapshot.close().finally(leave) };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+/** A snapshot holds a connection for as long as its reader takes: some must stay for everybody else. */
+const CONNECTIONS_LEFT = 2;
+const WAIT_FOR_PLACE_MS = 10_000;
+const limiters = new WeakMap<DataSource, Limiter>();
+
+function limiterOf(dataSource: DataSource): Limiter {
+  let limiter = limiters.get(dataSource);
+  if (!limiter) {
+    const { poolSize, extra } = dataSource.options as {
+      poolSize?: number;
+      extra?: { connectionLimit?: number };
+    };
+    // ten is mysql2's own
+    const connections = extra?.connectionLimit ?? poolSize ?? 10;
+    limiter = new Limiter(Math.max(1, connections - CONNECTIONS_LEFT), WAIT_FOR_PLACE_MS);
+    limiters.set(dataSource, limiter);
+  }
+  return limiter;
+}
+
+function open(dataSource: DataSource, transactions: Transactions): Promise<Snapshot> {
   if (familyOf(dataSource.options.type) === 'mysql') {
     return inReadTransaction(dataSource.createQueryRunner('master'), 'REPEATABLE READ');
   }

@@ -1,4 +1,4 @@
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { familyOf } from './database-family.js';
 
@@ -53,7 +53,11 @@ export class Transactions {
     if (!this.singleConnection) return this.withRunner(work);
     const turn = this.lastTurn.then(async () => {
       // a transaction of the host's own is under way on the one connection that there is
-      while (this.dataSource.createQueryRunner().isTransactionActive) await setImmediate();
+      const deadline = Date.now() + PATIENCE_MS;
+      while (this.dataSource.createQueryRunner().isTransactionActive) {
+        if (Date.now() > deadline) throw new BusyError('Another transaction holds the connection.');
+        await setTimeout(2);
+      }
       return this.withRunner(work);
     });
     this.lastTurn = turn.catch(() => undefined);
@@ -70,19 +74,39 @@ export class Transactions {
   }
 }
 
+/** The database is there, and has no time: the caller is to try again. */
+export class BusyError extends Error {
+  readonly code = 'ROOM_KEYS_BUSY';
+}
+
 async function inTransaction<T>(
   runner: QueryRunner,
   work: (runner: QueryRunner) => Promise<T>,
 ): Promise<T> {
-  await runner.startTransaction();
   try {
+    await runner.startTransaction();
     const result = await work(runner);
     await runner.commitTransaction();
     return result;
   } catch (error) {
-    // Where the connection is gone there is nothing to roll back: the first error is the one to tell.
-    if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+    await rollBack(runner);
     throw error;
+  }
+}
+
+/** The first error is the one to tell: whatever goes wrong here is kept quiet. */
+async function rollBack(runner: QueryRunner): Promise<void> {
+  try {
+    if (runner.isTransactionActive) await runner.rollbackTransaction();
+  } catch {
+    // The connection is gone; or it is SQLite's, whose disk is full or failing: it rolls back by
+    // itself, TypeORM's ROLLBACK then fails, and the one runner that there is would stay in a
+    // transaction for ever. One that is begun for it can be rolled back.
+    if (familyOf(runner.dataSource.options.type) !== 'sqlite') return;
+    await runner
+      .query('BEGIN')
+      .then(() => runner.rollbackTransaction())
+      .catch(() => undefined);
   }
 }
 
@@ -90,11 +114,10 @@ const GAVE_WAY = new Set([
   'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
-  'SQLITE_BUSY',
-  'SQLITE_BUSY_SNAPSHOT',
-  'SQLITE_LOCKED',
 ]);
 
 function gaveWay(error: unknown): boolean {
-  return GAVE_WAY.has((error as { code?: string }).code ?? '');
+  const { code } = (error ?? {}) as { code?: unknown };
+  // SQLite's codes come with more detail: SQLITE_BUSY_SNAPSHOT, SQLITE_BUSY_RECOVERY
+  return typeof code === 'string' && (GAVE_WAY.has(code) || /^SQLITE_(BUSY|LOCKED)/.test(code));
 }

@@ -1,0 +1,44 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+const HEADERS = [
+  'Content-Type: application/json; charset=utf-8',
+  'Access-Control-Allow-Origin: *',
+  'Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS',
+  'Access-Control-Allow-Headers: X-Requested-With, Content-Type, Authorization',
+  'Connection: close',
+];
+
+/** What Node would answer itself, without a body: requests that it cannot parse, or that take too long. */
+const ANSWERS: Readonly<Record<string, [status: string, errcode: string, error: string]>> = {
+  HPE_HEADER_OVERFLOW: [
+    '431 Request Header Fields Too Large',
+    'M_TOO_LARGE',
+    'The URL and the headers are too large.',
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'M_UNKNOWN', 'The request took too long.'],
+};
+
+/** Has the server answer in the form of Matrix errors also what never reaches a route. */
+export function answerMalformedRequests(server: Server): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    const { _httpMessage: answer } = socket as Duplex & { _httpMessage?: ServerResponse };
+    // nobody listens any more, or an answer has begun, which more text would garble
+    if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) {
+      socket.destroy();
+      return;
+    }
+    const [status, errcode, text] = ANSWERS[error.code ?? ''] ?? [
+      '400 Bad Request',
+      'M_UNRECOGNIZED',
+      'The request is not valid HTTP.',
+    ];
+    const body = JSON.stringify({ errcode, error: text });
+    const head = [`HTTP/1.1 ${status}`, ...HEADERS, `Content-Length: ${body.length}`];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  });
+  // an expectation other than 100-continue is ignored
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    server.emit('request', request, response);
+  });
+}

@@ -1,0 +1,117 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Something that listens, in a process of its own. */
+export interface Running {
+  readonly url: string;
+  readonly stop: () => Promise<void>;
+}
+
+/** Where a program is; Debian keeps servers where the PATH of most users does not look. */
+export function findProgram(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  return folders
+    .map((folder) => join(folder, name))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** The server as `npm start` runs it, built where needed, with an empty database beside a homeserver. */
+export async function startBuiltServer(homeserverUrl: string): Promise<Running> {
+  await promisify(execFile)(process.execPath, ['scripts/build-if-needed.mjs'], { cwd: ROOT });
+  const folder = await mkdtemp(join(tmpdir(), 'room-keys-proxy-'));
+  const server = spawn(process.execPath, ['dist/main.js'], {
+    cwd: ROOT,
+    // Nothing else: the settings of whoever runs the tests are not what is to be proved.
+    env: {
+      PORT: '0',
+      DATABASE_URL: `sqlite:${join(folder, 'room-keys.db')}`,
+      HOMESERVER_URL: homeserverUrl,
+    },
+  });
+  const stop = async () => {
+    await end(server);
+    await rm(folder, { recursive: true, force: true });
+  };
+  let url: string | undefined;
+  const named = (said: string) => {
+    url = /^Key backup API\s+(http:\/\/[^/]+)/m.exec(said)?.[1];
+    return Promise.resolve(url !== undefined);
+  };
+  await ready(server, named, stop);
+  return { url: url!, stop };
+}
+
+/** A proxy, once it takes connections at `host:port`. */
+export async function startProxy(
+  program: string,
+  parameters: string[],
+  at: string,
+  environment: Record<string, string> = {},
+): Promise<Running> {
+  const url = `http://${at}`;
+  const proxy = spawn(program, parameters, { env: { ...process.env, ...environment } });
+  const answers = async () => {
+    try {
+      return (await fetch(url)).status > 0;
+    } catch {
+      return false;
+    }
+  };
+  const stop = () => end(proxy);
+  await ready(proxy, answers, stop);
+  return { url, stop };
+}
+
+/** A port that was free a moment ago: a proxy cannot say which one it took. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Waits until a process is ready; where that is not in time, ends it, and throws what it said. */
+async function ready(
+  child: ChildProcess,
+  isReady: (said: string) => Promise<boolean>,
+  stop: () => Promise<void>,
+): Promise<void> {
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const until = performance.now() + 20_000;
+  while (child.exitCode === null && performance.now() < until) {
+    if (await isReady(said)) return;
+    await sleep(50);
+  }
+  await stop();
+  throw new Error(`${child.spawnfile} did not serve: ${said}`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  const patience = setTimeout(() => child.kill('SIGKILL'), 5000);
+  await gone;
+  clearTimeout(patience);
+}

@@ -7,7 +7,6 @@ import { RawJson } from './raw-json.js';
 import { checkDto } from './check-dto.js';
 
 const MAX_ALGORITHM_BYTES = 255;
-const READ = new Set(['algorithm', 'auth_data', 'version']);
 
 /** @throws 400 for a body that is not a {@link CreateBackupDto} */
 export function createBackupBody(body: JsonBody): BackupInformation {
@@ -29,7 +28,6 @@ function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: Jso
   if (!cursor.isObject) throw badJson('The body must be an object.');
   const given = new Set<string>();
   cursor.object((name) => {
-    if (!READ.has(name)) return;
     if (given.has(name)) throw badJson('The body has the same name twice.');
     given.add(name);
     if (name === 'auth_data') dto.auth_data = new RawJson(cursor.value());

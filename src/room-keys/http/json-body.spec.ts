@@ -206,18 +206,18 @@ describe('the depth of a body', () => {
   const objects = (depth: number) => '{"":'.repeat(depth - 1) + '{}' + '}'.repeat(depth - 1);
 
   it('may be 1000 levels', async () => {
-    for (const text of [arrays(1000), objects(1000)]) expect(await send(text)).toEqual(read(text));
+    for (const text of [arrays(1000), objects(1000)]) {
+      expect((await readJsonOf(text)).text === text).toBe(true);
+    }
   });
 
   it('may not be 1001 levels', async () => {
     for (const text of [arrays(1001), objects(1001), `{"a":${arrays(1000)}}`]) {
-      expect(await send(text)).toEqual(refused(400, 'M_BAD_JSON'));
+      await expect(readJsonOf(text)).rejects.toMatchObject({ body: { errcode: 'M_BAD_JSON' } });
     }
   });
 
-  it('may not be 10,000 levels, which a compressed body of any size can have', async () => {
-    const gzip = gzipSync(`${' '.repeat(1000)}${arrays(500)}`);
-    expect(await send(gzip, { 'content-encoding': 'gzip' })).toEqual(refused(400, 'M_BAD_JSON'));
+  it('may not be 10,000 levels, closed or not', async () => {
     // beyond this server's limit: asked of the function behind it
     await expect(readJsonOf(arrays(10_000))).rejects.toMatchObject({
       body: { errcode: 'M_BAD_JSON' },

@@ -1,4 +1,4 @@
-import { Inject, Module, type NestModule } from '@nestjs/common';
+import { type DynamicModule, Inject, Module, type NestModule } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
@@ -11,6 +11,7 @@ import {
 import { entrance, installEntrance, PATH_PREFIXES, routesOf } from './http/entrance.js';
 import { checkOptions } from './options-check.js';
 import {
+  type OPTIONS_TYPE,
   ROOM_KEYS_DATA_SOURCE,
   ROOM_KEYS_OPTIONS,
   RoomKeysModuleClass,
@@ -59,6 +60,13 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
   exports: [RoomKeysService],
 })
 export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
+  /** @param options what the host says; `dataSource` beside it, the name of the DataSource */
+  static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
+    // Nest would take null apart before anything of ours could complain
+    if (typeof options !== 'object' || (options as unknown) === null) checkOptions(options);
+    return super.forRoot(options);
+  }
+
   constructor(
     @Inject(ROOM_KEYS_OPTIONS) options: RoomKeysOptions,
     private readonly adapterHost: HttpAdapterHost,

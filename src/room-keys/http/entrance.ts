@@ -90,12 +90,20 @@ export function entrance(routes: readonly Route[]): RequestHandler {
   };
 }
 
+const withEntrance = new WeakSet<object>();
+
 /**
  * Puts the entrance in front of all that the host has: it must come before body parsers and before
  * a `cors` that would answer our preflights.
  */
 export function installEntrance(adapter: HttpServer, handler: RequestHandler): void {
   const express = adapter.getInstance() as { router: { stack: unknown[] } };
+  if (withEntrance.has(express)) {
+    throw new Error(
+      'RoomKeysModule: the application imports it twice, and its paths are there once: import it in one place.',
+    );
+  }
+  withEntrance.add(express);
   adapter.use(handler);
   const { stack } = express.router;
   stack.unshift(stack.pop());

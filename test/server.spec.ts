@@ -130,6 +130,26 @@ describe('the standalone server', () => {
     expect(code).toBe(0);
   });
 
+  it.each([
+    ['a target with a space', 'GET /a b HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+    ['a method that there is not', 'FOO /a HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+    ['headers without an end', `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
+  ])('answers %s as Matrix does, although it is no HTTP', async (_, request, status) => {
+    const { url } = await start();
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    socket.write(request);
+    await once(socket, 'close');
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).toContain('Access-Control-Allow-Origin: *');
+    expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({
+      errcode: expect.stringMatching(/^M_/) as string,
+      error: expect.any(String) as string,
+    });
+  });
+
   it('answers a path that is nobody’s as Matrix does', async () => {
     const { url } = await start();
     const answer = await fetch(`${url}/_matrix/client/v3/sync`);

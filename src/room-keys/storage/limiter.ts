@@ -21,14 +21,16 @@ export class Limiter {
    * @throws BusyError when none became free in time
    */
   async enter(): Promise<() => void> {
-    if (this.inside >= this.most) await this.turn();
-    this.inside += 1;
+    if (this.inside < this.most) this.inside += 1;
+    else await this.turn();
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      this.inside -= 1;
-      this.waiting.shift()?.();
+      // a place is handed on, so that nobody who comes just now gets in between
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.inside -= 1;
     };
   }
 

@@ -6,7 +6,7 @@ export default {
   testMatch: [
     '<rootDir>/src/**/*.spec.ts',
     '<rootDir>/test/**/*.spec.ts',
-    '<rootDir>/test/e2e/**/*.e2e-spec.ts',
+    '<rootDir>/test/**/*.e2e-spec.ts',
   ],
 
   // Nest 12 is made of ES modules only, so the tests are too: hence --experimental-vm-modules in

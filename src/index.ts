@@ -6,6 +6,7 @@ export type {
   AccessTokenVerifier,
   RoomKeysExtras,
   RoomKeysOptions,
+  RoomKeysOptionsFactory,
   TokenOwner,
 } from './room-keys/room-keys-options.interface.js';
 

@@ -60,3 +60,12 @@ export interface RoomKeysExtras {
   /** Name of the TypeORM DataSource that holds the tables. Default: the DataSource without a name. */
   dataSource?: string | undefined;
 }
+
+/**
+ * What a class for `useClass` or `useExisting` has.
+ *
+ * @publicApi
+ */
+export interface RoomKeysOptionsFactory {
+  createRoomKeysOptions(): RoomKeysOptions | Promise<RoomKeysOptions>;
+}

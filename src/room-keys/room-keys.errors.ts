@@ -58,6 +58,24 @@ export const invalidParameter = (why: string) => matrixError(400, 'M_INVALID_PAR
 /** The body, or one value in it, is larger than the server takes. */
 export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
 
+// --- the host around us ----------------------------------------------------------------------
+
+/** The host's own limit of requests is reached. */
+export const rateLimited = (seconds: number) =>
+  new MatrixError(
+    429,
+    {
+      errcode: 'M_LIMIT_EXCEEDED',
+      error: 'Too many requests.',
+      retry_after_ms: seconds * 1000,
+    },
+    { 'Retry-After': String(seconds) },
+  );
+
+/** A guard of the host's says no: never 401, on which clients log their user out. */
+export const forbiddenByHost = () =>
+  matrixError(403, 'M_FORBIDDEN', 'The server does not allow this request.');
+
 // --- the access token -----------------------------------------------------------------------
 
 /** The request carries no access token. */

@@ -38,6 +38,9 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
     LegacyBackupKeysController,
   ],
   providers: [
+    // forRoot and forRootAsync put theirs in place of these: who imports the class alone is told
+    { provide: ROOM_KEYS_OPTIONS, useFactory: checkOptions },
+    { provide: ROOM_KEYS_DATA_SOURCE, useFactory: checkOptions },
     {
       provide: RoomKeysRepository,
       useFactory: (dataSource: DataSource) => new RoomKeysRepository(dataSource),
@@ -70,10 +73,11 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
   constructor(
     @Inject(ROOM_KEYS_OPTIONS) options: RoomKeysOptions,
     private readonly adapterHost: HttpAdapterHost,
-    private readonly applicationConfig: ApplicationConfig,
+    applicationConfig: ApplicationConfig,
   ) {
     super();
     checkOptions(options);
+    leaveOutGlobalPrefix(applicationConfig);
   }
 
   /** Nest calls this when the application is set up, and before it registers routes. */
@@ -86,17 +90,19 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
       );
     }
-    this.leaveOutGlobalPrefix();
     installEntrance(adapter, entrance(routesOf([BackupVersionsController, BackupKeysController])));
   }
+}
 
-  /** Matrix fixes our paths; a prefix that the host gave to all of its routes must not move them. */
-  private leaveOutGlobalPrefix(): void {
-    const options = this.applicationConfig.getGlobalPrefixOptions();
-    const ours = mapToExcludeRoute(PATH_PREFIXES.map((prefix) => `${prefix}/*path`));
-    this.applicationConfig.setGlobalPrefixOptions({
-      ...options,
-      exclude: [...(options.exclude ?? []), ...ours],
-    });
-  }
+/**
+ * Matrix fixes our paths; a prefix that the host gives to all of its routes must not move them. The
+ * host may give it after this, and make its OpenAPI document before the routes are there.
+ */
+function leaveOutGlobalPrefix(config: ApplicationConfig): void {
+  const ours = mapToExcludeRoute(PATH_PREFIXES.map((prefix) => `${prefix}/*path`));
+  const set = config.setGlobalPrefixOptions.bind(config);
+  config.setGlobalPrefixOptions = (options) => {
+    set({ ...options, exclude: [...(options.exclude ?? []), ...ours] });
+  };
+  config.setGlobalPrefixOptions(config.getGlobalPrefixOptions());
 }

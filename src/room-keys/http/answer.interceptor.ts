@@ -6,32 +6,42 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import type { Response } from 'express';
-import { concatMap, type Observable } from 'rxjs';
+import { lastValueFrom, type Observable, of } from 'rxjs';
+import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { sendJson, type JsonText } from './send.js';
 
 /**
- * Sends what the handler returns, JSON text, itself: the interceptors of a host, which come after
- * it, find nothing to wrap, and text that must not change is not parsed and written anew.
+ * Sends what the handler returns, JSON text, or throws, itself: the interceptors of a host, which
+ * come after it, find nothing to wrap or to translate, and text that must not change is not parsed
+ * and written anew. Nor do they end it: what was begun is done to its end, whether they still wait
+ * for it or not.
  */
 @Injectable()
 export class AnswerInterceptor implements NestInterceptor<JsonText, void> {
   private readonly logger = new Logger('RoomKeysAnswer');
+  private readonly errors = new MatrixErrorFilter();
 
-  intercept(context: ExecutionContext, next: CallHandler<JsonText>): Observable<void> {
+  async intercept(
+    context: ExecutionContext,
+    next: CallHandler<JsonText>,
+  ): Promise<Observable<void>> {
     const response = context.switchToHttp().getResponse<Response>();
-    return next.handle().pipe(concatMap((body) => this.send(response, body)));
+    try {
+      const { rest } = await sendJson(response, await lastValueFrom(next.handle()));
+      // A host's time limit is not about how fast a client reads.
+      rest.catch((error: unknown) => this.broken(error, response));
+    } catch (error) {
+      this.errors.answer(error, response);
+      // for the host's interceptors to know; the answer is sent
+      throw error;
+    }
+    return of(undefined);
   }
 
-  private async send(response: Response, body: JsonText): Promise<void> {
-    try {
-      await sendJson(response, body);
-    } catch (error) {
-      if (!response.headersSent) throw error;
-      // Breaks the connection: an answer that ends in the middle must not look like a whole one.
-      response.destroy();
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'ERR_STREAM_PREMATURE_CLOSE')
-        this.logger.error(`An answer broke off: ${message}`);
-    }
+  private broken(error: unknown, response: Response): void {
+    // Breaks the connection: an answer that ends in the middle must not look like a whole one.
+    response.destroy();
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') this.logger.error(`An answer broke off: ${message}`);
   }
 }

@@ -80,7 +80,7 @@ export class BackupKeysController {
     notFound,
   })
   async getAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
-    return answers.allRooms(await this.service.keys(owner.userId, version));
+    return { pieces: answers.allRooms(await this.service.keys(owner.userId, version)) };
   }
 
   @Delete('keys')
@@ -132,7 +132,9 @@ export class BackupKeysController {
     @BackupVersion() version: string,
     @PathParameter('roomId') roomId: string,
   ) {
-    return answers.oneRoom(await this.service.keys(owner.userId, version, { roomId }));
+    return {
+      pieces: answers.oneRoom(await this.service.keys(owner.userId, version, { roomId })),
+    };
   }
 
   @Delete('keys/:roomId')

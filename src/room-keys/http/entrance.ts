@@ -2,6 +2,7 @@ import { type HttpServer, RequestMethod, type Type } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type MatrixError, unrecognizedPath, wrongMethod } from '../room-keys.errors.js';
+import { hideBody } from './json-body.js';
 import { setPathParameters } from './request-state.js';
 import { sendError } from './send.js';
 
@@ -84,8 +85,7 @@ export function entrance(routes: readonly Route[]): RequestHandler {
     // Express answers a path that it cannot decode before any guard is asked; we know the segments.
     const query = request.url.indexOf('?');
     request.url = withoutBadEncoding(path) + (query === -1 ? '' : request.url.slice(query));
-    // Parsers choose by content type. A body here is JSON, whatever it says.
-    delete request.headers['content-type'];
+    hideBody(request);
     next();
   };
 }

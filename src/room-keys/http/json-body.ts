@@ -1,4 +1,5 @@
 import bodyParser from 'body-parser';
+import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import { type MatrixError, badJson, notJson, tooLarge } from '../room-keys.errors.js';
 import { isDeeperThan } from './json-cursor.js';
@@ -10,6 +11,22 @@ const MAX_DEPTH = 1000;
 export interface JsonBody {
   text: string;
   value: unknown;
+}
+
+/** By these, body parsers tell whether there is a body, and whether it is for them. */
+const BODY_HEADERS = ['content-type', 'content-length', 'transfer-encoding'] as const;
+
+const hidden = new WeakMap<IncomingMessage, [name: string, value: string][]>();
+
+/** Keeps the body from the parsers of the host: for them, the request has none. */
+export function hideBody(request: IncomingMessage): void {
+  const { headers } = request;
+  for (const name of BODY_HEADERS) {
+    const value = headers[name];
+    if (value === undefined) continue;
+    hidden.set(request, [...(hidden.get(request) ?? []), [name, value]]);
+    Reflect.deleteProperty(headers, name);
+  }
 }
 
 /**
@@ -36,6 +53,8 @@ export async function readJson(
 }
 
 async function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
+  if (isBeingRead(request)) return bytesOfHost(request, limit);
+  for (const [name, value] of hidden.get(request) ?? []) request.headers[name] = value;
   // It reads to the end also what it refuses, so that the client hears the answer.
   const read = bodyParser.raw({ type: () => true, limit });
   await new Promise<void>((resolve, reject) => {
@@ -51,12 +70,23 @@ async function readBytes(request: Request, response: Response, limit: number): P
     });
   });
   const body: unknown = request.body;
-  if (body === undefined) throw notJson('The body is missing.');
+  if (!Buffer.isBuffer(body)) throw notJson('The body is missing.');
+  return body;
+}
+
+function isBeingRead(request: IncomingMessage): boolean {
+  const { readableDidRead, readableFlowing } = request;
+  return readableDidRead || readableFlowing === true || request.listenerCount('readable') > 0;
+}
+
+/** What middleware of the host's, which is no parser, has read and put where a parser would. */
+function bytesOfHost({ body }: Request, limit: number): Buffer {
   if (!Buffer.isBuffer(body)) {
     throw new Error(
-      'The body of a /room_keys/ request was read before RoomKeysModule could: let your body parser skip these paths.',
+      'The body of a /room_keys/ request was read before RoomKeysModule could: let your middleware skip these paths.',
     );
   }
+  if (body.length > limit) throw tooLarge(`The body is larger than ${limit} bytes.`);
   return body;
 }
 

@@ -1,6 +1,18 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, Logger } from '@nestjs/common';
+import {
+  type ArgumentsHost,
+  Catch,
+  type ExceptionFilter,
+  HttpException,
+  Logger,
+} from '@nestjs/common';
 import type { Response } from 'express';
-import { internalError, MatrixError, storageUnavailable } from '../room-keys.errors.js';
+import {
+  forbiddenByHost,
+  internalError,
+  MatrixError,
+  rateLimited,
+  storageUnavailable,
+} from '../room-keys.errors.js';
 import { sendError } from './send.js';
 
 /** Answers every failure of our routes in the form that Matrix gives errors. */
@@ -9,16 +21,35 @@ export class MatrixErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger('RoomKeys');
 
   catch(error: unknown, host: ArgumentsHost): void {
-    const response = host.switchToHttp().getResponse<Response>();
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
-    sendError(response, error instanceof MatrixError ? error : this.unexpected(error));
+    this.answer(error, host.switchToHttp().getResponse<Response>());
   }
 
-  private unexpected(error: unknown): MatrixError {
-    const { code } = (error ?? {}) as NodeJS.ErrnoException;
+  /** Answers with an error, unless there is an answer already. */
+  answer(error: unknown, response: Response): void {
+    if (response.headersSent) return;
+    sendError(response, this.asMatrixError(error, response));
+  }
+
+  private asMatrixError(error: unknown, response: Response): MatrixError {
+    if (error instanceof MatrixError) return error;
+    return error instanceof HttpException
+      ? this.refusedByHost(error.getStatus(), response)
+      : this.unexpected(error, response);
+  }
+
+  /** A guard or an interceptor that the host has put around all routes. */
+  private refusedByHost(status: number, response: Response): MatrixError {
+    if (status === 429) return rateLimited(Number(response.getHeader('Retry-After')) || 1);
+    this.logger.warn(
+      `A global guard or interceptor of the host answered a /room_keys/ request with ${status}: let it pass those, RoomKeysModule has a guard of its own.`,
+    );
+    return status === 408 || status >= 500 ? storageUnavailable() : forbiddenByHost();
+  }
+
+  private unexpected(error: unknown, response: Response): MatrixError {
+    const { code, name } = (error ?? {}) as NodeJS.ErrnoException;
+    // of RxJS, from an interceptor of the host's: the client is to try again
+    if (name === 'TimeoutError') return this.refusedByHost(408, response);
     if (code !== undefined && (UNAVAILABLE.has(code) || UNAVAILABLE_SQLITE.test(code))) {
       this.logger.error(`The database is not available (${code}), the client is told 503`);
       return storageUnavailable();

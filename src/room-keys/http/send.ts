@@ -8,30 +8,43 @@ const JSON_HEADERS = {
   'Cache-Control': 'no-store',
 };
 
-/** An answer's body: JSON text, whole or as it comes. */
-export type JsonText = string | AsyncGenerator<string, void, undefined>;
+/**
+ * An answer's body: JSON text, whole or as it comes. The pieces are not bare, since Nest would take
+ * them for a stream of its own to send, and end them when an interceptor of the host fails.
+ */
+export type JsonText = string | { pieces: AsyncGenerator<string, void, undefined> };
 
 /** How long a client may take nothing of an answer: until it is over, a restore holds a connection to the database. */
 const STALLED_MS = 30_000;
 
-/** Sends 200 with JSON text; what is in pieces is read only as fast as the client takes it. */
-export async function sendJson(response: Response, body: JsonText): Promise<void> {
+/**
+ * Sends 200 with JSON text; what is in pieces is read only as fast as the client takes it.
+ *
+ * @returns when the answer has begun
+ * @throws what is to be answered as an error
+ */
+export async function sendJson(
+  response: Response,
+  body: JsonText,
+): Promise<{ rest: Promise<void> }> {
   if (typeof body === 'string') {
     sendText(response, 200, body);
-    return;
+    return { rest: Promise.resolve() };
   }
+  const { pieces } = body;
   try {
     // Before the head, so that a failure up to here is still answered as an error.
-    const first = await body.next();
+    const first = await pieces.next();
     response.writeHead(200, JSON_HEADERS);
     // Node ends a connection on which nothing moved for so long; after the answer it sets its own time.
     response.socket?.setTimeout(STALLED_MS);
     if (!first.done) response.write(first.value);
-    await pipeline(body, response);
-  } finally {
-    // ends the reading also when the client went away before it began
-    await body.return();
+  } catch (error) {
+    // also when the client, or a host's time limit, gave up before it began
+    await pieces.return();
+    throw error;
   }
+  return { rest: pipeline(pieces, response).finally(() => pieces.return()) };
 }
 
 /** Sends an error with its own status, body and headers. */

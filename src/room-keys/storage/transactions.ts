@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { familyOf } from './database-family.js';
 
@@ -52,7 +52,11 @@ export class Transactions {
   private async inTurn<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
     if (!this.singleConnection) return this.withRunner(work);
     const turn = this.lastTurn.then(async () => {
-      // a transaction of the host's own is under way on the one connection that there is
+      // The host's statements share the one connection that there is, and would be part of our
+      // transaction, rolled back with it. Begun in a turn of its own, it is over before another turn,
+      // since nothing in it waits for more than SQLite, which is synchronous; and it is not begun
+      // within a transaction of the host's.
+      await setImmediate();
       const deadline = Date.now() + PATIENCE_MS;
       while (this.dataSource.createQueryRunner().isTransactionActive) {
         if (Date.now() > deadline) throw new BusyError('Another transaction holds the connection.');

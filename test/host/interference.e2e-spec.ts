@@ -1,0 +1,356 @@
+/**
+ * Proves that what a host wraps around all of its handlers, guards, interceptors, middleware that
+ * reads bodies, and transactions of its own on the shared connection, neither changes an answer of
+ * the operations nor loses what they stored; and that it is said where the host is in the way.
+ */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import {
+  BadGatewayException,
+  type CallHandler,
+  type CanActivate,
+  type ExecutionContext,
+  HttpException,
+  Injectable,
+  type NestInterceptor,
+  type Provider,
+  RequestTimeoutException,
+  Scope,
+  UnauthorizedException,
+} from '@nestjs/common';
+import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
+import type { NextFunction, Request, Response } from 'express';
+import {
+  catchError,
+  map,
+  type Observable,
+  of,
+  Subject,
+  takeUntil,
+  throwError,
+  throwIfEmpty,
+} from 'rxjs';
+import { DataSource } from 'typeorm';
+import { RoomKeysService } from '../../src/index.js';
+import { databases } from '../support/databases.js';
+import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { type Host, type HostOptions, notesOf, startHost } from './hostile-host.js';
+
+const { create } = databases[0]!;
+const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
+
+describe('a host that is in the way', () => {
+  const cleanUp: (() => Promise<unknown>)[] = [];
+
+  afterEach(async () => {
+    for (const undo of cleanUp.splice(0).reverse()) await undo();
+  });
+
+  async function start(options: HostOptions & { wal?: boolean } = {}): Promise<Host> {
+    const database = await create();
+    cleanUp.push(database.drop);
+    const { dataSourceOptions } = database;
+    const host = await startHost(
+      options.wal === false
+        ? { ...database, dataSourceOptions: { ...dataSourceOptions, enableWAL: false } as never }
+        : database,
+      options,
+    );
+    cleanUp.push(host.close);
+    return host;
+  }
+  const alice = ({ url }: Host) => new MatrixClient(url, 'alice');
+  const interceptor = (
+    intercept: (answer: Observable<unknown>) => Observable<unknown>,
+  ): Provider => ({
+    provide: APP_INTERCEPTOR,
+    useValue: {
+      intercept: (_: ExecutionContext, next: CallHandler) => intercept(next.handle()),
+    } satisfies NestInterceptor,
+  });
+  const guard = (canActivate: CanActivate['canActivate']): Provider => ({
+    provide: APP_GUARD,
+    useValue: { canActivate } satisfies CanActivate,
+  });
+
+  describe('with an interceptor', () => {
+    it('that is made anew for each request', async () => {
+      @Injectable({ scope: Scope.REQUEST })
+      class Counting implements NestInterceptor {
+        static made = 0;
+        constructor() {
+          Counting.made++;
+        }
+        intercept(_: ExecutionContext, next: CallHandler) {
+          return next.handle();
+        }
+      }
+      const host = await start({ providers: [{ provide: APP_INTERCEPTOR, useClass: Counting }] });
+      expect(await alice(host).createBackup()).toBe('1');
+      expect(
+        (await alice(host).put('/keys?version=1', roomsBody([['!r', 's', keyData()]]))).body,
+      ).toEqual({ count: 1, etag: '1' });
+      expect(Counting.made).toBe(2);
+    });
+
+    it('that expects every answer to have members', async () => {
+      const host = await start({
+        providers: [
+          interceptor((answer) => answer.pipe(map((data) => (data as { result: unknown }).result))),
+        ],
+      });
+      expect(await alice(host).createBackup()).toBe('1');
+      for (let n = 1; n <= 20; n++) {
+        const key = roomsBody([['!r', `s${n}`, keyData()]]);
+        expect((await alice(host).put('/keys?version=1', key)).body).toMatchObject({ count: n });
+      }
+      expect((await alice(host).get('/keys/!r/s7?version=1')).body).toEqual(keyData());
+    });
+
+    it('that makes one error of all errors', async () => {
+      const host = await start({
+        providers: [
+          interceptor((answer) =>
+            answer.pipe(catchError(() => throwError(() => new BadGatewayException()))),
+          ),
+        ],
+      });
+      expect(await alice(host).get('/version')).toMatchObject({
+        status: 404,
+        body: { errcode: 'M_NOT_FOUND' },
+      });
+      expect(await alice(host).send('POST', '/version', '{')).toMatchObject({
+        status: 400,
+        body: { errcode: 'M_NOT_JSON' },
+      });
+    });
+
+    it('that makes an answer of all errors', async () => {
+      const host = await start({
+        providers: [interceptor((answer) => answer.pipe(catchError(() => of({ fine: true }))))],
+      });
+      expect(await alice(host).get('/version')).toMatchObject({
+        status: 404,
+        body: { errcode: 'M_NOT_FOUND' },
+      });
+    });
+
+    /** Gives up whatever is under way when the test says so, as `timeout` of RxJS does by the clock. */
+    const givingUp = () => {
+      const now = new Subject<void>();
+      const provider = interceptor((answer) =>
+        answer.pipe(
+          takeUntil(now),
+          throwIfEmpty(() => new RequestTimeoutException()),
+        ),
+      );
+      return { now, provider };
+    };
+
+    it('whose patience ends while a client reads a large answer', async () => {
+      const { now, provider } = givingUp();
+      const host = await start({ providers: [provider] });
+      await alice(host).createBackup();
+      const ciphertext = 'c'.repeat(1_000_000);
+      for (let n = 0; n < 3; n++) {
+        const keys = Array.from(
+          { length: 10 },
+          (_, m) => [`!r${n}`, `s${m}`, keyData({ session_data: { ciphertext } })] as const,
+        );
+        expect((await alice(host).put('/keys?version=1', roomsBody(keys))).status).toBe(200);
+      }
+      const sent = httpRequest(`${host.url}/_matrix/client/v3/room_keys/keys?version=1`, {
+        headers: { authorization: 'Bearer alice' },
+      }).end();
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      now.next();
+      let text = '';
+      for await (const chunk of answer.setEncoding('utf8')) text += chunk as string;
+      expect(Object.keys((JSON.parse(text) as { rooms: object }).rooms)).toHaveLength(3);
+    });
+
+    it('whose patience ends before there is an answer', async () => {
+      const { now, provider } = givingUp();
+      // where a restore has the connection for itself, and a forgotten one would keep it
+      const host = await start({ providers: [provider], wal: false });
+      await alice(host).createBackup();
+      const runner = host.app.get(DataSource).createQueryRunner();
+      await runner.startTransaction();
+      const given = alice(host).get('/keys?version=1');
+      // until the request has come as far as the database
+      while (!now.observed) await new Promise(setImmediate);
+      now.next();
+      const answer = await given;
+      await runner.commitTransaction();
+      expect(answer).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
+      expect(answer.headers.get('retry-after')).not.toBeNull();
+      expect((await alice(host).get('/keys?version=1')).body).toEqual({ rooms: {} });
+    });
+  });
+
+  describe('with a guard', () => {
+    const onlyOurs = (check: (response: Response) => boolean): Provider =>
+      guard((context) => check(context.switchToHttp().getResponse<Response>()));
+
+    it('that has had enough', async () => {
+      const host = await start({
+        providers: [
+          onlyOurs((response) => {
+            response.setHeader('Retry-After', '7');
+            throw new HttpException('ThrottlerException: Too Many Requests', 429);
+          }),
+        ],
+      });
+      const answer = await alice(host).get('/version');
+      expect(answer).toMatchObject({
+        status: 429,
+        body: { errcode: 'M_LIMIT_EXCEEDED', retry_after_ms: 7000 },
+      });
+      expect(answer.headers.get('retry-after')).toBe('7');
+    });
+
+    it.each<[string, () => boolean]>([
+      ['says no', () => false],
+      [
+        'wants a token of the host’s',
+        () => {
+          throw new UnauthorizedException();
+        },
+      ],
+    ])('that %s', async (_, check) => {
+      const host = await start({ providers: [onlyOurs(check)] });
+      const answer = await alice(host).get('/version');
+      // a client that is told M_UNKNOWN_TOKEN logs its user out
+      expect(answer).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } });
+      expect(host.log.join()).toMatch(/guard/);
+    });
+  });
+
+  describe('with middleware that reads bodies', () => {
+    const collect = async (request: Request) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+      return Buffer.concat(chunks);
+    };
+    const reading =
+      (keep: (request: Request, body: Buffer) => void) =>
+      (request: Request, _: Response, next: NextFunction): void => {
+        void collect(request).then((body) => {
+          keep(request, body);
+          next();
+        });
+      };
+
+    it('and keeps them for us to find', async () => {
+      const host = await start({
+        prepare: (app) => app.use(reading((request, body) => (request.body = body))),
+      });
+      expect(await alice(host).createBackup()).toBe('1');
+    });
+
+    it('and throws them away: the log says so', async () => {
+      const host = await start({ prepare: (app) => app.use(reading(() => undefined)) });
+      const answer = await alice(host).post('/version', { algorithm: 'x', auth_data: {} });
+      // not 400: it is not the client's fault
+      expect(answer).toMatchObject({ status: 500, body: { errcode: 'M_UNKNOWN' } });
+      expect(host.log.join()).toMatch(/was read before RoomKeysModule could/);
+    });
+
+    it('and does not wait for their end: the log says so', async () => {
+      const host = await start({
+        prepare: (app) =>
+          app.use((request: Request, _: Response, next: NextFunction) => {
+            void collect(request);
+            next();
+          }),
+      });
+      const body = { algorithm: MEGOLM_BACKUP_V1, auth_data: {} };
+      expect((await alice(host).post('/version', body)).status).toBe(500);
+      expect(host.log.join()).toMatch(/was read before RoomKeysModule could/);
+    });
+  });
+
+  describe('with a single connection, which all transactions share', () => {
+    const ROUNDS = 25;
+
+    async function withBackups(host: Host): Promise<MatrixClient[]> {
+      const users = ['a', 'b', 'c', 'd'].map((user) => new MatrixClient(host.url, user));
+      for (const user of users) {
+        await user.createBackup();
+        await user.createBackup();
+      }
+      return users;
+    }
+
+    it('loses no row of the host’s to an upload that is refused', async () => {
+      const host = await start();
+      const users = await withBackups(host);
+      const stored: string[] = [];
+      const store = async (title: string) => {
+        const { status } = await fetch(`${host.url}/api/notes`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ title }),
+        });
+        if (status === 201) stored.push(title);
+      };
+      for (let round = 0; round < ROUNDS; round++) {
+        await Promise.all(
+          users.flatMap((user, n) => [
+            user.put(`/keys/!r/${round}?version=1`, keyData()),
+            store(`${round}/${n}`),
+          ]),
+        );
+      }
+      expect(stored).toHaveLength(ROUNDS * users.length);
+      const notes = await notesOf(host).find();
+      expect(notes.map(({ title }) => title).sort()).toEqual(stored.sort());
+    });
+
+    it('loses no key to a transaction of the host’s that is rolled back, nor keeps its rows', async () => {
+      const host = await start();
+      const users = await withBackups(host);
+      const notes = notesOf(host);
+      const rolledBack = () =>
+        notes.manager.transaction(async (manager) => {
+          await manager.save(notes.create({ title: 'never' }));
+          throw new Error('never mind');
+        });
+      for (let round = 0; round < ROUNDS; round++) {
+        await Promise.all([
+          ...users.map(async (user) => {
+            const { status } = await user.put(`/keys/!r/${round}?version=2`, keyData());
+            expect(status).toBe(200);
+          }),
+          expect(rolledBack()).rejects.toThrow('never mind'),
+        ]);
+      }
+      expect(await notes.count()).toBe(0);
+      for (const user of users) {
+        expect((await user.get('/version')).body).toMatchObject({ count: ROUNDS });
+        const { sessions } = (await user.get('/keys/!r?version=2')).body as { sessions: object };
+        expect(Object.keys(sessions)).toHaveLength(ROUNDS);
+      }
+    });
+
+    it('loses no row either where the host calls the service itself, and all begins at once', async () => {
+      const host = await start();
+      const service = host.app.get(RoomKeysService, { strict: false });
+      const notes = notesOf(host);
+      const backup = { algorithm: MEGOLM_BACKUP_V1, authData: '{}' };
+      await service.createBackup('@a:hs1', backup);
+      await service.createBackup('@a:hs1', backup);
+      for (let round = 0; round < ROUNDS; round++) {
+        const refused = service.putKeys('@a:hs1', '1', []);
+        const others = Array.from({ length: 20 }, async (_, n) => {
+          // each a little later, to meet another moment of the transaction
+          for (let step = 0; step < n; step++) await Promise.resolve();
+          await notes.save({ title: `${round}/${n}` });
+        });
+        await expect(refused).rejects.toMatchObject({ status: 403 });
+        await Promise.all(others);
+      }
+      expect(await notes.count()).toBe(ROUNDS * 20);
+    });
+  });
+});

@@ -36,7 +36,8 @@ export async function sendJson(
     // Before the head, so that a failure up to here is still answered as an error.
     const first = await pieces.next();
     response.writeHead(200, JSON_HEADERS);
-    // Node ends a connection on which nothing moved for so long; after the answer it sets its own time.
+    // Node ends a connection on which nothing moved for this long, or up to twice as long, since it
+    // looks at what is queued once; after the answer it sets its own time.
     response.socket?.setTimeout(STALLED_MS);
     if (!first.done) response.write(first.value);
   } catch (error) {

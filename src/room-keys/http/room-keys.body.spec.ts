@@ -2,10 +2,13 @@
  * Proves that each of the three shapes of an upload folds into the keys that it holds, in order and
  * with any ids, and that every wrong body is a 400 that names the place.
  */
+import { validateSync } from 'class-validator';
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
 import { MatrixError } from '../room-keys.errors.js';
 import type { JsonBody } from './json-body.js';
+import { RawJson } from './raw-json.js';
+import { KeyBackupDataDto } from './room-key.dto.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
 
 const body = (text: string): JsonBody => ({ text, value: JSON.parse(text) });
@@ -445,6 +448,41 @@ describe('an id in a body', () => {
     const key = keyText({ is_verified: '1' });
     expect(refusal(() => allRoomsBody(body(allRoomsText('"].x["', '\n', key))))).toEqual(
       badJson(String.raw`rooms["\"].x[\""].sessions["\n"].is_verified must be true or false`),
+    );
+  });
+});
+
+describe('the rules that are spelled out', () => {
+  const number = fc.oneof(
+    fc.maxSafeInteger(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.constantFrom(-1, -0, 0, 0.5, 2 ** 53 - 1, 2 ** 53, -(2 ** 53)),
+  );
+  const anything = fc.oneof(number, fc.jsonValue());
+
+  it('accept exactly the keys that the DTO accepts', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(number, anything),
+        fc.oneof(number, anything),
+        fc.oneof(fc.boolean(), anything),
+        fc.oneof(fc.dictionary(fc.string(), fc.jsonValue()), anything),
+        (first_message_index, forwarded_count, is_verified, session_data) => {
+          const key = { first_message_index, forwarded_count, is_verified, session_data };
+          const dto = Object.assign(new KeyBackupDataDto(), key, {
+            session_data: new RawJson(JSON.stringify(session_data)),
+          });
+          const accepts = () => {
+            try {
+              return oneKeyBody(body(JSON.stringify(key)), '!r', 's').length === 1;
+            } catch {
+              return false;
+            }
+          };
+          expect(accepts()).toBe(validateSync(dto).length === 0);
+        },
+      ),
+      { numRuns: 500 },
     );
   });
 });

@@ -60,8 +60,8 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, where: s
         dto.session_data = new RawJson(cursor.value());
     }
   });
-  // The rules of the DTO, in a form that is a hundred times as fast; where they do not hold, the DTO's
-  // own say why. A test holds the two against each other.
+  // The rules of the DTO spelled out: class-validator took two seconds for 50,000 keys. Where they do
+  // not hold, the DTO's own say why. A test holds the two against each other.
   if (!isValid(dto)) checkDto(dto, where);
   return {
     roomId,

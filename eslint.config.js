@@ -48,6 +48,7 @@ const rooms = [
   room(['src/room-keys/storage/**/*.ts'], [HOST, INDEX, HTTP, SERVICE]),
   room(['src/room-keys/room-keys.service.ts'], [HOST, INDEX, HTTP, TYPEORM]),
   room(['src/room-keys/http/**/*.ts'], [HOST, INDEX, STORAGE, TYPEORM]),
+  room(['src/room-keys/transfer/**/*.ts'], [HOST, INDEX, SERVICE]),
   room(['src/index.ts'], [HOST]),
   room(['src/access-tokens/**/*.ts'], [HOST, INDEX]),
   // The module and its options: they put the rooms together, so they may import all of them.
@@ -113,6 +114,13 @@ export default defineConfig(
     files: ['examples/**/*.ts'],
     languageOptions: {
       parserOptions: { projectService: false, project: './tsconfig.json' },
+    },
+    rules: {
+      // Node's test runner waits for its tests by itself.
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        { allowForKnownSafeCalls: [{ from: 'package', package: 'node:test', name: 'test' }] },
+      ],
     },
   },
   rooms,

@@ -4,19 +4,36 @@
 export { RoomKeysModule } from './room-keys/room-keys.module.js';
 export type {
   AccessTokenVerifier,
+  RateLimitedRequest,
+  RateLimiter,
   RoomKeysExtras,
+  RoomKeysLimits,
   RoomKeysOptions,
   RoomKeysOptionsFactory,
   TokenOwner,
 } from './room-keys/room-keys-options.interface.js';
 
+// --- for metrics and logs --------------------------------------------------------------------
+export type {
+  RoomKeysConflictEvent,
+  RoomKeysEvent,
+  RoomKeysKeysEvent,
+  RoomKeysObserver,
+  RoomKeysOperation,
+  RoomKeysRequestEvent,
+  RoomKeysSweepEvent,
+  RoomKeysTokenEvent,
+} from './room-keys/room-keys.events.js';
+
 // --- for the host's DataSource ---------------------------------------------------------------
+export { causalReads } from './room-keys/storage/causal-reads.js';
 export { roomKeysEntities } from './room-keys/storage/entities.js';
 export { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
 
 // --- the operations as methods ---------------------------------------------------------------
 export { RoomKeysService } from './room-keys/room-keys.service.js';
 export type {
+  Activity,
   Backup,
   BackupInformation,
   BackupSummary,
@@ -28,6 +45,27 @@ export type {
   UserSummary,
 } from './room-keys/room-key.js';
 export type { KeyPages } from './room-keys/storage/key-pages.js';
+
+// --- what operators ask for, outside of requests ---------------------------------------------
+export { RoomKeysMaintenance, type VerifyOptions } from './room-keys/room-keys.maintenance.js';
+export type {
+  RoomKeysFinding,
+  RoomKeysFindingCode,
+  RoomKeysVerificationProgress,
+} from './room-keys/verification.js';
+export type { LargeBackup, RoomKeysStatistics } from './room-keys/statistics.js';
+
+// --- moving backups in and out ---------------------------------------------------------------
+export { RoomKeysTransfer } from './room-keys/room-keys.transfer.js';
+export type { ImportOptions as RoomKeysImportOptions } from './room-keys/transfer/backup-importer.js';
+export { SourceError as RoomKeysSourceError } from './room-keys/storage/source-database.js';
+export type { HomeserverKind as RoomKeysHomeserverKind } from './room-keys/storage/homeserver.source.js';
+export type {
+  RoomKeysImportResult,
+  RoomKeysTransferIssue,
+  RoomKeysTransferIssueCode,
+  RoomKeysTransferProgress,
+} from './room-keys/transfer/transfer.js';
 
 // --- for verifiers ---------------------------------------------------------------------------
 export { MatrixError, type MatrixErrorBody, unknownToken } from './room-keys/room-keys.errors.js';
@@ -50,6 +88,14 @@ export {
   remembered,
 } from './access-tokens/remembered.js';
 export { firstKnown } from './access-tokens/first-known.js';
+
+// --- for limits of requests --------------------------------------------------------------------
+export {
+  type RateLimitsOptions,
+  rateLimits,
+  type RedisClient,
+  type RequestRate,
+} from './room-keys/rate-limits.js';
 
 // --- for the host's OpenAPI document ---------------------------------------------------------
 export { SECURITY_SCHEME as ROOM_KEYS_SECURITY_SCHEME } from './room-keys/http/room-keys-controller.decorator.js';

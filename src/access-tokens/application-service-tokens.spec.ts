@@ -28,8 +28,8 @@ const refusal = (parameters: Record<string, string>, token?: string) => {
 
 describe('an application service', () => {
   it('is known by its token alone', () => {
-    expect(verify('irc-token', clientRequest())).toEqual({ userId: '@irc:example.org' });
-    expect(verify('plain-token', clientRequest())).toEqual({ userId: '@plain:example.org' });
+    expect(verify('irc-token', clientRequest())).toMatchObject({ userId: '@irc:example.org' });
+    expect(verify('plain-token', clientRequest())).toMatchObject({ userId: '@plain:example.org' });
     for (const token of ['', 'irc-toke', 'irc-token ', 'IRC-token', 'plain-token2'])
       expect(verify(token, clientRequest('?user_id=@_irc_a:example.org'))).toBeNull();
   });
@@ -44,7 +44,7 @@ describe('an application service', () => {
     '@alice:example.org',
     '@bob:example.org',
   ])('can act as %s', (userId) => {
-    expect(as({ user_id: userId })).toEqual({ userId });
+    expect(as({ user_id: userId })).toMatchObject({ userId, deviceId: undefined });
   });
 
   it.each([
@@ -71,7 +71,7 @@ describe('an application service', () => {
   });
 
   it('can act as itself only, without a namespace', () => {
-    expect(as({ user_id: '@plain:example.org' }, 'plain-token')).toEqual({
+    expect(as({ user_id: '@plain:example.org' }, 'plain-token')).toMatchObject({
       userId: '@plain:example.org',
     });
     expect(refusal({ user_id: '@_irc_a:example.org' }, 'plain-token')).toMatchObject({
@@ -84,7 +84,7 @@ describe('an application service', () => {
       userId: '@_irc_a:example.org',
       deviceId: 'A/B é',
     });
-    expect(as({ [name]: 'OWN' })).toEqual({ userId: '@irc:example.org', deviceId: 'OWN' });
+    expect(as({ [name]: 'OWN' })).toMatchObject({ userId: '@irc:example.org', deviceId: 'OWN' });
     for (const device of ['', 'x'.repeat(256)]) {
       expect(refusal({ [name]: device })).toMatchObject({
         status: 400,
@@ -99,7 +99,28 @@ describe('an application service', () => {
     });
   });
 
+  it('is free of limits of requests as itself, and as its users where its registration says so', () => {
+    const service = { userId: '@irc:b', users: ['@_irc_.*'] };
+    const services = applicationServiceTokens([
+      { ...service, token: 'unsaid' },
+      { ...service, token: 'limited', rateLimited: true },
+      { ...service, token: 'free', rateLimited: false },
+    ]);
+    const isRateLimited = async (token: string, userId: string) =>
+      (await services(token, clientRequest(`?user_id=${encodeURIComponent(userId)}`)))
+        ?.isRateLimited ?? true;
+    return expect(
+      Promise.all(
+        ['unsaid', 'limited', 'free'].flatMap((token) => [
+          isRateLimited(token, '@irc:b'),
+          isRateLimited(token, '@_irc_a:b'),
+        ]),
+      ),
+    ).resolves.toEqual([false, true, false, true, false, false]);
+  });
+
   it.each([
+    [{ token: 't', userId: '@a:b', rateLimited: 'no' as never }, /'rateLimited' must be true/],
     [{ token: '', userId: '@a:b' }, /'token' must be a text/],
     [{ token: 't', userId: 'a' }, /'userId' must be a user id/],
     [{ token: 'hunter2', userId: '@a:b', users: ['@(:b'] }, /'users' must hold regular expr/],

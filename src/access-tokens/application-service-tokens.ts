@@ -25,6 +25,12 @@ export interface ApplicationService {
    * Default: none but `userId`.
    */
   users?: readonly string[] | undefined;
+
+  /**
+   * `rate_limited` of the registration: whether limits of requests hold for the users that it acts
+   * as. For `userId` they never do. Default: true, as at homeservers.
+   */
+  rateLimited?: boolean | undefined;
 }
 
 const MAX_ID_BYTES = 255;
@@ -42,11 +48,14 @@ export function applicationServiceTokens(
   services: readonly ApplicationService[],
 ): AccessTokenVerifier {
   const find = fixedTokens(
-    services.map(({ token, userId, users = [] }) => {
+    services.map(({ token, userId, users = [], rateLimited = true }) => {
       checkText('token', token, 'the as_token of the registration');
       if (!/^@[^:]*:./.test(userId))
         throw new Error("'userId' must be a user id: write one such as '@bridge:example.org'.");
-      return { token, userId, server: serverOf(userId), users: users.map(startingWith) };
+      if (typeof rateLimited !== 'boolean')
+        throw new Error("'rateLimited' must be true or false, as in the registration.");
+      const server = serverOf(userId);
+      return { token, userId, server, users: users.map(startingWith), rateLimited };
     }),
   );
   return (token, request) => {
@@ -62,7 +71,8 @@ export function applicationServiceTokens(
     if (!isItsOwn) throw foreignUser();
     const deviceId = masqueradeDevice(masquerade);
     if (deviceId !== undefined && !isDeviceId(deviceId)) throw noSuchDevice();
-    return { userId, deviceId };
+    const isFree = !service.rateLimited || userId === service.userId;
+    return { userId, deviceId, isRateLimited: isFree ? false : undefined };
   };
 }
 

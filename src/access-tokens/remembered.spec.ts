@@ -3,6 +3,7 @@
  * many are, that a burst asks once, and that neither a failure nor a token is kept.
  */
 import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { MatrixError, unknownToken, verifierFailed } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
@@ -291,6 +292,33 @@ describe('the number that is remembered', () => {
     for (let n = 0; n < 10; n++) await outcome(`t${n}`);
     await outcome();
     expect(asked).toHaveBeenCalledTimes(11);
+  });
+});
+
+describe('who listens', () => {
+  it('is told which questions were answered without asking', async () => {
+    const lookups: boolean[] = [];
+    const { open, answer } = openQuestions();
+    const { outcome } = setUp(answer, { onLookup: (hit) => lookups.push(hit) });
+    const together = Promise.all([outcome(), outcome(), outcome('bob')]);
+    open[0]!.resolve(ownerOf('alice'));
+    open[1]!.reject(new Error('down'));
+    await together;
+    await outcome();
+    void outcome('bob');
+    expect(lookups).toEqual([false, true, false, true, false]);
+  });
+
+  it('is not felt when it throws', async () => {
+    Logger.overrideLogger(false);
+    const { outcome } = setUp(ownerOf, {
+      onLookup: () => {
+        throw new Error('of the host');
+      },
+    });
+    expect(await outcome()).toEqual({ userId: '@alice:hs1' });
+    expect(await outcome()).toEqual({ userId: '@alice:hs1' });
+    Logger.overrideLogger(true);
   });
 });
 

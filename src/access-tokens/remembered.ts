@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { harmless } from '../room-keys/observer.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
 import { masqueradeOf } from './masquerade.js';
@@ -37,6 +38,12 @@ export interface RememberedOptions {
   /** The most answers that are remembered; the one used least recently goes. Default: 10,000. */
   max?: number | undefined;
 
+  /**
+   * Is told of each question whether it was answered without asking the other verifier anew. What
+   * it throws is logged once, and harms nothing. Default: none.
+   */
+  onLookup?: ((hit: boolean) => void) | undefined;
+
   /** The time in milliseconds, on a clock that is never set back. Default: `performance.now`. */
   now?: (() => number) | undefined;
 }
@@ -65,6 +72,7 @@ export function remembered(
     ttlMs = 30_000,
     refusalTtlMs = 1000,
     max = 10_000,
+    onLookup,
     now = () => performance.now(),
   }: RememberedOptions = {},
 ): AccessTokenVerifier {
@@ -105,9 +113,13 @@ export function remembered(
     return question;
   };
 
+  const tell = onLookup && harmless('onLookup', onLookup);
+
   return async (token, request) => {
     const key = keyOf(token, request);
-    const verdict = recall(key) ?? (await (underWay.get(key) ?? askOnce(key, token, request)));
+    const known = recall(key) ?? underWay.get(key);
+    tell?.(known !== undefined);
+    const verdict = await (known ?? askOnce(key, token, request));
     if ('refusal' in verdict) throw verdict.refusal;
     return verdict.owner;
   };

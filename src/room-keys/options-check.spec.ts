@@ -33,10 +33,21 @@ describe('the options of the module', () => {
     { verifyAccessToken, maxBodyBytes: undefined },
     { verifyAccessToken, maxBodyBytes: 1 },
     { verifyAccessToken, maxBodyBytes: Number.MAX_SAFE_INTEGER },
+    { verifyAccessToken, maxBodyBytesAtOnce: undefined },
+    { verifyAccessToken, maxBodyBytesAtOnce: 33_554_432 },
+    { verifyAccessToken, maxBodyBytes: 1, maxBodyBytesAtOnce: 2 },
+    { verifyAccessToken, bodyIdleTimeoutMs: undefined },
+    { verifyAccessToken, bodyIdleTimeoutMs: 1 },
+    { verifyAccessToken, bodyIdleTimeoutMs: 2 ** 31 - 1 },
     { verifyAccessToken, sweepIntervalMs: undefined },
     { verifyAccessToken, sweepIntervalMs: 0 },
     { verifyAccessToken, sweepIntervalMs: 1 },
     { verifyAccessToken, sweepIntervalMs: 2 ** 31 - 1 },
+    { verifyAccessToken, observe: undefined },
+    { verifyAccessToken, rateLimit: undefined },
+    { verifyAccessToken, rateLimit: false as const },
+    { verifyAccessToken, rateLimit: () => undefined },
+    { verifyAccessToken, observe: () => undefined },
   ])('can be %j', (options: RoomKeysOptions) => {
     expect(() => checkOptions(options)).not.toThrow();
   });
@@ -56,7 +67,11 @@ describe('the options of the module', () => {
         'verifyAccessToken',
         'allowedAlgorithms',
         'maxBodyBytes',
+        'maxBodyBytesAtOnce',
+        'bodyIdleTimeoutMs',
         'sweepIntervalMs',
+        'rateLimit',
+        'observe',
       ]) {
         expect(message).toContain(known);
       }
@@ -103,8 +118,75 @@ describe('the options of the module', () => {
     expect(refusal({ verifyAccessToken, maxBodyBytes })).toMatch(sentenceOn('maxBodyBytes'));
   });
 
+  it.each([...notWhole, 0, 33_554_431])(
+    'cannot have so many bytes of bodies at once: %p',
+    (maxBodyBytesAtOnce) => {
+      expect(refusal({ verifyAccessToken, maxBodyBytesAtOnce })).toMatch(
+        sentenceOn('maxBodyBytesAtOnce'),
+      );
+    },
+  );
+
+  it('cannot have fewer bytes of bodies at once than two bodies may have', () => {
+    const options = { verifyAccessToken, maxBodyBytes: 501, maxBodyBytesAtOnce: 1001 };
+    expect(refusal(options)).toMatch(sentenceOn('maxBodyBytesAtOnce'));
+  });
+
+  it.each([...notWhole, 0, 2 ** 31])('cannot wait for a body for %p', (bodyIdleTimeoutMs) => {
+    expect(refusal({ verifyAccessToken, bodyIdleTimeoutMs })).toMatch(
+      sentenceOn('bodyIdleTimeoutMs'),
+    );
+  });
+
   it.each([...notWhole, 2 ** 31])('cannot have the interval %p', (sweepIntervalMs) => {
     expect(refusal({ verifyAccessToken, sweepIntervalMs })).toMatch(sentenceOn('sweepIntervalMs'));
+  });
+
+  it.each([...notWhole, 0])('cannot have the limit %p', (limit) => {
+    for (const name of [
+      'backupsPerUser',
+      'keysPerBackup',
+      'bytesPerUser',
+      'sessionDataBytes',
+      'authDataBytes',
+    ]) {
+      const limits = { infoUri: 'https://example.org/limits', [name]: limit };
+      expect(refusal({ verifyAccessToken, limits })).toMatch(sentenceOn(`limits.${name}`));
+    }
+  });
+
+  it.each([null, 5, 'none'])('cannot have the limits %p', (limits) => {
+    expect(refusal({ verifyAccessToken, limits })).toMatch(sentenceOn('limits'));
+  });
+
+  it('cannot have a limit that there is not', () => {
+    expect(refusal({ verifyAccessToken, limits: { keys: 5 } })).toMatch(/'keys'.*keysPerBackup/);
+  });
+
+  it.each(['backupsPerUser', 'keysPerBackup', 'bytesPerUser'])(
+    'need a page about the limit %s',
+    (name) => {
+      expect(refusal({ verifyAccessToken, limits: { [name]: 5 } })).toMatch(/limits\.infoUri/);
+      expect(refusal({ verifyAccessToken, limits: { [name]: 5, infoUri: 'page' } })).toMatch(
+        /limits\.infoUri/,
+      );
+    },
+  );
+
+  it('may limit sizes without a page about it', () => {
+    const limits = { sessionDataBytes: 65_536, authDataBytes: 65_536 };
+    expect(() => checkOptions({ verifyAccessToken, limits })).not.toThrow();
+  });
+
+  it.each([null, 'off', true, 100, { perSecond: 1 }])(
+    'cannot have the rate limit %p',
+    (rateLimit) => {
+      expect(refusal({ verifyAccessToken, rateLimit })).toMatch(sentenceOn('rateLimit'));
+    },
+  );
+
+  it.each([null, 'log', true, {}, []])('cannot have the observer %p', (observe) => {
+    expect(refusal({ verifyAccessToken, observe })).toMatch(sentenceOn('observe'));
   });
 
   it('may come with what forRoot itself takes beside them', () => {

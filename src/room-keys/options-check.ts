@@ -1,10 +1,16 @@
-import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import { DEFAULT_MAX_BODY_BYTES } from './http/body-budget.js';
+import type { RoomKeysLimits, RoomKeysOptions } from './room-keys-options.interface.js';
 
 const KNOWN = new Set<string>([
   'verifyAccessToken',
   'allowedAlgorithms',
   'maxBodyBytes',
+  'maxBodyBytesAtOnce',
+  'bodyIdleTimeoutMs',
+  'limits',
+  'rateLimit',
   'sweepIntervalMs',
+  'observe',
 ] satisfies (keyof RoomKeysOptions)[]);
 
 /** @throws Error with one sentence that says what to write instead, for the first option that is wrong */
@@ -24,25 +30,74 @@ function faultOf(options: RoomKeysOptions): string | undefined {
   if (typeof options.verifyAccessToken !== 'function') {
     return "'verifyAccessToken' must be a function: write one that takes a token and returns { userId } or null.";
   }
-  const { allowedAlgorithms, maxBodyBytes, sweepIntervalMs } = options;
+  const { allowedAlgorithms, maxBodyBytes, rateLimit, sweepIntervalMs, observe } = options;
   if (allowedAlgorithms !== undefined && !isAlgorithms(allowedAlgorithms)) {
     return "'allowedAlgorithms' must be '*' or a list of names of 1 to 255 bytes: write ['org.example.my-algorithm'].";
   }
   if (maxBodyBytes !== undefined && !isWhole(maxBodyBytes, 1)) {
     return "'maxBodyBytes' must be a whole number above 0: write 16777216 for 16 MiB.";
   }
-  // Node takes a longer timer for one of 1 ms
-  if (
-    sweepIntervalMs !== undefined &&
-    !(isWhole(sweepIntervalMs, 0) && sweepIntervalMs < 2 ** 31)
-  ) {
+  const bodiesFault = faultOfBodies(options);
+  if (bodiesFault) return bodiesFault;
+  const limitsFault = options.limits === undefined ? undefined : faultOfLimits(options.limits);
+  if (limitsFault) return limitsFault;
+  if (rateLimit !== undefined && rateLimit !== false && typeof rateLimit !== 'function') {
+    return "'rateLimit' must be a function or false: write rateLimits({ writes: { perSecond: 100 } }), or leave it out.";
+  }
+  if (sweepIntervalMs !== undefined && !isTime(sweepIntervalMs, 0)) {
     return "'sweepIntervalMs' must be a whole number of milliseconds from 0 to 2147483647: write 60000 for a minute.";
+  }
+  if (observe !== undefined && typeof observe !== 'function') {
+    return "'observe' must be a function: write one that takes an event, or leave it out.";
+  }
+  return undefined;
+}
+
+function faultOfBodies(options: RoomKeysOptions): string | undefined {
+  const { maxBodyBytes = DEFAULT_MAX_BODY_BYTES, maxBodyBytesAtOnce, bodyIdleTimeoutMs } = options;
+  if (maxBodyBytesAtOnce !== undefined && !isWhole(maxBodyBytesAtOnce, 2 * maxBodyBytes)) {
+    return `'maxBodyBytesAtOnce' must be a whole number, and at least twice 'maxBodyBytes': write ${4 * maxBodyBytes} for four of the largest bodies.`;
+  }
+  if (bodyIdleTimeoutMs !== undefined && !isTime(bodyIdleTimeoutMs, 1)) {
+    return "'bodyIdleTimeoutMs' must be a whole number of milliseconds from 1 to 2147483647: write 30000 for half a minute.";
+  }
+  return undefined;
+}
+
+const SIZES = ['sessionDataBytes', 'authDataBytes'] as const;
+const PER_USER = ['backupsPerUser', 'keysPerBackup', 'bytesPerUser'] as const;
+
+function faultOfLimits(limits: RoomKeysLimits): string | undefined {
+  if (typeof limits !== 'object' || (limits as unknown) === null) {
+    return "'limits' must be an object: write { keysPerBackup: 5000000, infoUri: 'https://example.org/limits' }, or leave it out.";
+  }
+  const known = [...SIZES, ...PER_USER, 'infoUri'];
+  const unknown = Object.keys(limits).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    return `there is no limit '${unknown}': write one of ${known.join(', ')}.`;
+  }
+  for (const name of [...SIZES, ...PER_USER]) {
+    if (limits[name] !== undefined && !isWhole(limits[name], 1)) {
+      return `'limits.${name}' must be a whole number above 0: write one, or leave it out for no limit.`;
+    }
+  }
+  const { infoUri } = limits;
+  if (infoUri !== undefined && !(typeof infoUri === 'string' && URL.canParse(infoUri))) {
+    return "'limits.infoUri' must be a URI: write one such as 'https://example.org/limits'.";
+  }
+  const perUser = PER_USER.find((name) => limits[name] !== undefined);
+  if (perUser !== undefined && infoUri === undefined) {
+    return `'limits.${perUser}' needs 'limits.infoUri', which clients are told when it is reached: write a page for your users, such as 'https://example.org/limits'.`;
   }
   return undefined;
 }
 
 const isWhole = (value: unknown, least: number) =>
   Number.isSafeInteger(value) && (value as number) >= least;
+
+/** Node takes a longer timer for one of 1 ms. */
+const isTime = (value: unknown, least: number) =>
+  isWhole(value, least) && (value as number) < 2 ** 31;
 
 const isAlgorithms = (value: unknown) =>
   value === '*' ||

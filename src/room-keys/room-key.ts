@@ -59,6 +59,8 @@ export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;
 /** What {@link RoomKeysService.summary} tells of a backup. */
 export interface BackupSummary extends KeysState {
   version: string;
+  /** Of the newest; of none while a newer one waits to be taken over by an import. */
+  isCurrent: boolean;
   algorithm: string;
   /** Bytes of all `session_data` in the backup. */
   bytes: number;
@@ -71,7 +73,7 @@ export interface BackupSummary extends KeysState {
 
 /** What is stored of one user. */
 export interface UserSummary {
-  /** The backups that are not deleted, oldest first; the last one is the current. */
+  /** The backups that are not deleted, oldest first. */
   backups: BackupSummary[];
   /** Keys in all of them. */
   count: number;
@@ -81,4 +83,14 @@ export interface UserSummary {
   firstChange: Date | undefined;
   /** When keys of any of them last changed, undefined without any. */
   lastChange: Date | undefined;
+}
+
+/** What {@link RoomKeysService.activity} tells of this process. */
+export interface Activity {
+  /** Restores that are being read, each of which holds a connection to the database. */
+  restores: number;
+  /** Restores that wait because as many are under way as the pool allows; after 10 seconds they are told 503. */
+  restoresWaiting: number;
+  /** Transactions and reads that wait for SQLite's single connection; 0 on other databases. */
+  transactionsWaiting: number;
 }

@@ -58,18 +58,21 @@ export const invalidParameter = (why: string) => matrixError(400, 'M_INVALID_PAR
 /** The body, or one value in it, is larger than the server takes. */
 export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
 
+/** Nothing of the body came for too long. */
+export const tooSlow = () => matrixError(408, 'M_UNKNOWN', 'The body took too long.');
+
 // --- the host around us ----------------------------------------------------------------------
 
-/** The host's own limit of requests is reached. */
-export const rateLimited = (seconds: number) =>
+/** The user makes more requests than the server or its host allows. */
+export const limitExceeded = (retryAfterMs: number) =>
   new MatrixError(
     429,
     {
       errcode: 'M_LIMIT_EXCEEDED',
       error: 'Too many requests.',
-      retry_after_ms: seconds * 1000,
+      retry_after_ms: retryAfterMs,
     },
-    { 'Retry-After': String(seconds) },
+    { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) },
   );
 
 /** A guard of the host's says no: never 401, on which clients log their user out. */
@@ -129,6 +132,13 @@ export const wrongVersion = (currentVersion: string) =>
 export const unsupportedAlgorithm = (supported: readonly string[]) =>
   invalidParameter(`algorithm must be one of: ${supported.join(', ')}`);
 
+/**
+ * The user has, or would have, more than the operator allows; `infoUri` is a page about it.
+ * Specification: client-server API, "Common error codes".
+ */
+export const userLimitExceeded = (what: string, infoUri: string) =>
+  matrixError(403, 'M_USER_LIMIT_EXCEEDED', what, { info_uri: infoUri });
+
 /** `PUT version/{version}` with another algorithm than the backup has. */
 export const algorithmMismatch = () => invalidParameter('Algorithm does not match');
 
@@ -142,6 +152,14 @@ export const storageUnavailable = () =>
   new MatrixError(
     503,
     { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
+    { 'Retry-After': '2' },
+  );
+
+/** More bodies are being sent than fit in memory: nothing was stored, the client is to try again. */
+export const bodiesAtOnce = () =>
+  new MatrixError(
+    503,
+    { errcode: 'M_UNKNOWN', error: 'The server takes no more uploads at the moment.' },
     { 'Retry-After': '2' },
   );
 

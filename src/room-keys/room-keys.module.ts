@@ -3,12 +3,15 @@ import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
+import { BodyBudget } from './http/body-budget.js';
 import { BackupKeysController, LegacyBackupKeysController } from './http/backup-keys.controller.js';
 import {
   BackupVersionsController,
   LegacyBackupVersionsController,
 } from './http/backup-versions.controller.js';
 import { entrance, installEntrance, PATH_PREFIXES, routesOf } from './http/entrance.js';
+import { RateLimitGuard } from './http/rate-limit.guard.js';
+import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import {
   type OPTIONS_TYPE,
@@ -17,10 +20,11 @@ import {
   RoomKeysModuleClass,
 } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import { RoomKeysMaintenance } from './room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import { RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StorageCheck } from './storage/storage-check.js';
+import { RoomKeysRepository } from './storage/room-keys.repository.js';
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
 
@@ -43,13 +47,23 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
     { provide: ROOM_KEYS_DATA_SOURCE, useFactory: checkOptions },
     {
       provide: RoomKeysRepository,
-      useFactory: (dataSource: DataSource) => new RoomKeysRepository(dataSource),
-      inject: [ROOM_KEYS_DATA_SOURCE],
+      useFactory: (dataSource: DataSource, options: RoomKeysOptions) => {
+        const observe = observerOf(options);
+        return new RoomKeysRepository(
+          dataSource,
+          observe && ((conflict) => observe({ type: 'conflict', ...conflict })),
+        );
+      },
+      inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
     {
       provide: RetiredKeysSweeper,
-      useFactory: (repository: RoomKeysRepository, { sweepIntervalMs }: RoomKeysOptions) =>
-        new RetiredKeysSweeper(repository, sweepIntervalMs ?? DEFAULT_SWEEP_INTERVAL_MS),
+      useFactory: (repository: RoomKeysRepository, options: RoomKeysOptions) =>
+        new RetiredKeysSweeper(
+          repository,
+          options.sweepIntervalMs ?? DEFAULT_SWEEP_INTERVAL_MS,
+          observerOf(options),
+        ),
       inject: [RoomKeysRepository, ROOM_KEYS_OPTIONS],
     },
     {
@@ -57,10 +71,25 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
       useFactory: (dataSource: DataSource) => new StorageCheck(dataSource),
       inject: [ROOM_KEYS_DATA_SOURCE],
     },
+    {
+      provide: RoomKeysMaintenance,
+      useFactory: (dataSource: DataSource) => new RoomKeysMaintenance(dataSource),
+      inject: [ROOM_KEYS_DATA_SOURCE],
+    },
+    {
+      provide: BodyBudget,
+      useFactory: (options: RoomKeysOptions) => {
+        // it may be made before the module itself, which refuses options that are none
+        checkOptions(options);
+        return new BodyBudget(options);
+      },
+      inject: [ROOM_KEYS_OPTIONS],
+    },
     AccessTokenGuard,
+    RateLimitGuard,
     RoomKeysService,
   ],
-  exports: [RoomKeysService],
+  exports: [RoomKeysService, RoomKeysMaintenance],
 })
 export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
   /** @param options what the host says; `dataSource` beside it, the name of the DataSource */
@@ -71,7 +100,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
   }
 
   constructor(
-    @Inject(ROOM_KEYS_OPTIONS) options: RoomKeysOptions,
+    @Inject(ROOM_KEYS_OPTIONS) private readonly options: RoomKeysOptions,
     private readonly adapterHost: HttpAdapterHost,
     applicationConfig: ApplicationConfig,
   ) {
@@ -90,7 +119,8 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
       );
     }
-    installEntrance(adapter, entrance(routesOf([BackupVersionsController, BackupKeysController])));
+    const routes = routesOf([BackupVersionsController, BackupKeysController]);
+    installEntrance(adapter, entrance(routes, observerOf(this.options)));
   }
 }
 

@@ -1,8 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { isBetter } from './replacement.js';
+import { Limits } from './limits.js';
+import { observerOf } from './observer.js';
 import type {
+  Activity,
   Backup,
   BackupInformation,
+  BackupSummary,
   KeyId,
   KeySelection,
   KeysState,
@@ -22,11 +25,9 @@ import { ROOM_KEYS_OPTIONS } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import {
-  type LockedBackup,
-  RoomKeysRepository,
-  type StoredRank,
-} from './storage/room-keys.repository.js';
+import { isNothing, type Weighed, weigh } from './weigh.js';
+import type { LockedBackup } from './storage/locked-backup.js';
+import { RoomKeysRepository } from './storage/room-keys.repository.js';
 
 /** The contract's one algorithm; the configuration can add more. */
 export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
@@ -41,13 +42,18 @@ export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
 @Injectable()
 export class RoomKeysService {
   private readonly algorithms: readonly string[] | '*';
+  private readonly limits: Limits;
+  private readonly observe;
 
   constructor(
     private readonly repository: RoomKeysRepository,
     private readonly sweeper: RetiredKeysSweeper,
-    @Inject(ROOM_KEYS_OPTIONS) options: Pick<RoomKeysOptions, 'allowedAlgorithms'>,
+    @Inject(ROOM_KEYS_OPTIONS)
+    options: Pick<RoomKeysOptions, 'allowedAlgorithms' | 'limits' | 'observe'>,
   ) {
-    const { allowedAlgorithms = [] } = options;
+    const { allowedAlgorithms = [], limits } = options;
+    this.limits = new Limits(limits);
+    this.observe = observerOf(options);
     this.algorithms =
       allowedAlgorithms === '*' ? '*' : [...new Set([MEGOLM_BACKUP_V1, ...allowedAlgorithms])];
   }
@@ -56,18 +62,28 @@ export class RoomKeysService {
    * Creates a backup, which is the user's current one from then on.
    *
    * @returns its version id
-   * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm
+   * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm; 413
+   *   `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
   async createBackup(userId: string, information: BackupInformation): Promise<string> {
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
     }
+    this.limits.checkAuthData(information.authData);
     await this.checkFits('auth_data', information.authData);
-    return this.repository.createBackup(userId, information);
+    return this.repository.createBackup(
+      userId,
+      information,
+      this.limits.countsBackups
+        ? (others) => {
+            this.limits.checkBackups(others + 1);
+          }
+        : undefined,
+    );
   }
 
   /**
-   * The user's newest backup that is not deleted.
+   * The user's newest backup that is not deleted; none while an import could not take a newer one.
    *
    * @throws 404 `M_NOT_FOUND` where there is none
    */
@@ -83,13 +99,15 @@ export class RoomKeysService {
   /**
    * Replaces the `auth_data` of any backup that is not deleted; count and etag stay.
    *
-   * @throws 404 `M_NOT_FOUND`; 400 `M_INVALID_PARAM` where the algorithm is not the backup's own
+   * @throws 404 `M_NOT_FOUND`; 400 `M_INVALID_PARAM` where the algorithm is not the backup's own; 413
+   *   `M_TOO_LARGE`
    */
   async updateBackup(
     userId: string,
     version: string,
     { algorithm, authData }: BackupInformation,
   ): Promise<void> {
+    this.limits.checkAuthData(authData);
     await this.checkFits('auth_data', authData);
     await this.repository.locked(userId, version, async ({ backup }) => {
       if (!backup) throw unknownBackup();
@@ -105,10 +123,15 @@ export class RoomKeysService {
    * @throws 404 `M_NOT_FOUND` where it never existed
    */
   async deleteBackup(userId: string, version: string): Promise<void> {
-    await this.repository.locked(userId, version, async ({ backup, everExisted }) => {
-      if (!everExisted) throw unknownBackup();
-      await backup?.delete();
-    });
+    await this.repository.locked(
+      userId,
+      version,
+      async ({ backup, everExisted, deleteWithheld }) => {
+        if (!everExisted) throw unknownBackup();
+        await backup?.delete();
+        await deleteWithheld?.();
+      },
+    );
     this.sweeper.wake();
   }
 
@@ -118,7 +141,8 @@ export class RoomKeysService {
    *
    * @param keys no two of them with the same ids
    * @param deviceId the device that sends them
-   * @throws 403 `M_WRONG_ROOM_KEYS_VERSION` where a newer backup exists; 404 `M_NOT_FOUND`
+   * @throws 403 `M_WRONG_ROOM_KEYS_VERSION` where a newer backup exists; 404 `M_NOT_FOUND`; 413
+   *   `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
   async putKeys(
     userId: string,
@@ -126,17 +150,44 @@ export class RoomKeysService {
     keys: readonly RoomKey[],
     deviceId?: string,
   ): Promise<KeysState> {
-    for (const { sessionData } of keys) await this.checkFits('session_data', sessionData);
+    for (const { sessionData } of keys) {
+      this.limits.checkSessionData(sessionData);
+      await this.checkFits('session_data', sessionData);
+    }
+    const { state, added, replaced } = await this.store(userId, version, keys, deviceId);
+    this.observe?.({ type: 'keys', added, replaced, kept: keys.length - added - replaced });
+    return state;
+  }
+
+  private async store(
+    userId: string,
+    version: string,
+    keys: readonly RoomKey[],
+    deviceId: string | undefined,
+  ): Promise<{ state: KeysState; added: number; replaced: number }> {
+    // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
+    // the answer, as of that moment; and where something is, it is mostly still true under the lock.
+    const glance = await this.repository.glance(userId, version, keys);
+    if (glance?.isCurrent && isNothing(weigh(keys, glance.ranks))) {
+      return { state: glance.state, added: 0, replaced: 0 };
+    }
+    let mayHold = glance;
     return this.repository.locked(userId, version, async ({ backup, currentVersion }) => {
       if (!backup) throw unknownBackup();
-      if (currentVersion !== undefined && backup.version !== currentVersion) {
+      // an import could not take the one that is: no version can be named
+      if (currentVersion === undefined) throw noCurrentBackup();
+      if (backup.version !== currentVersion) {
         throw wrongVersion(currentVersion);
       }
-      const { added, better } = await weigh(keys, backup);
-      if (added.length === 0 && better.length === 0) return backup.state;
+      const weighed = weigh(keys, await backup.ranks(keys, mayHold));
+      // if the database gives this up, something is not as it was seen
+      mayHold = undefined;
+      const { added, better } = weighed;
+      if (isNothing(weighed)) return { state: backup.state, added: 0, replaced: 0 };
+      await this.checkGrowth(backup, weighed);
       await backup.add(added, deviceId);
       await backup.replace(better, deviceId);
-      return backup.touch();
+      return { state: await backup.touch(), added: added.length, replaced: better.length };
     });
   }
 
@@ -187,14 +238,22 @@ export class RoomKeysService {
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
-    const backups = await this.repository.summaries(userId);
-    return {
-      backups,
-      count: sum(backups.map(({ count }) => count)),
-      bytes: sum(backups.map(({ bytes }) => bytes)),
-      firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
-      lastChange: latest(backups.map(({ changedAt }) => changedAt)),
-    };
+    return summaryOf(await this.repository.summaries(userId));
+  }
+
+  /** What is under way and what waits in this process, just now; it asks nobody, and costs nothing. */
+  activity(): Activity {
+    return this.repository.activity();
+  }
+
+  /** Replacing is always allowed where it takes no more room. */
+  private async checkGrowth(backup: LockedBackup, { added, better }: Weighed): Promise<void> {
+    if (added.length > 0) this.limits.checkKeys(backup.state.count + added.length);
+    if (!this.limits.countsBytes) return;
+    const growth =
+      sum(added.map(({ sessionData }) => sessionData.length)) +
+      sum(better.map(({ key, stored }) => key.sessionData.length - stored.row.bytes));
+    if (growth > 0) this.limits.checkBytes((await backup.bytesOfUser()) + growth);
   }
 
   private async checkFits(field: string, json: string): Promise<void> {
@@ -204,17 +263,15 @@ export class RoomKeysService {
   }
 }
 
-/** Divides the keys of an upload into those that are new and those that are better than the stored one. */
-async function weigh(keys: readonly RoomKey[], backup: LockedBackup) {
-  const added: RoomKey[] = [];
-  const better: { key: RoomKey; stored: StoredRank }[] = [];
-  const ranks = await backup.ranks(keys);
-  keys.forEach((key, index) => {
-    const stored = ranks[index];
-    if (!stored) added.push(key);
-    else if (isBetter(key, stored)) better.push({ key, stored });
-  });
-  return { added, better };
+/** Adds up what is stored of a user. */
+export function summaryOf(backups: BackupSummary[]): UserSummary {
+  return {
+    backups,
+    count: sum(backups.map(({ count }) => count)),
+    bytes: sum(backups.map(({ bytes }) => bytes)),
+    firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
+    lastChange: latest(backups.map(({ changedAt }) => changedAt)),
+  };
 }
 
 const sum = (numbers: number[]) => numbers.reduce((total, one) => total + one, 0);

@@ -6,6 +6,8 @@ import {
   Logger,
 } from '@nestjs/common';
 import type { Request } from 'express';
+import { observerOf } from '../observer.js';
+import type { RoomKeysTokenEvent } from '../room-keys.events.js';
 import {
   guestForbidden,
   MatrixError,
@@ -28,20 +30,41 @@ const MAX_USER_ID_BYTES = 255;
 @Injectable()
 export class AccessTokenGuard implements CanActivate {
   private readonly logger = new Logger('RoomKeysAccessToken');
+  private readonly observe;
 
   constructor(
-    @Inject(ROOM_KEYS_OPTIONS) private readonly options: Pick<RoomKeysOptions, 'verifyAccessToken'>,
-  ) {}
+    @Inject(ROOM_KEYS_OPTIONS)
+    private readonly options: Pick<RoomKeysOptions, 'verifyAccessToken' | 'observe'>,
+  ) {
+    this.observe = observerOf(options);
+  }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
     const token = accessTokenOf(request);
     if (token === undefined) throw missingToken();
-    const owner = await this.ask(token, request);
+    const owner = await (this.observe ? this.observed(token, request) : this.ask(token, request));
     if (owner === null) throw unknownToken();
     if (owner.isGuest) throw guestForbidden();
     setTokenOwner(request, owner);
     return true;
+  }
+
+  private async observed(token: string, request: Request): Promise<TokenOwner | null> {
+    const begun = performance.now();
+    const tell = (outcome: RoomKeysTokenEvent['outcome']) =>
+      this.observe?.({ type: 'token', outcome, durationMs: performance.now() - begun });
+    try {
+      const owner = await this.ask(token, request);
+      tell(owner === null ? 'unknown' : owner.isGuest ? 'refused' : 'known');
+      return owner;
+    } catch (error) {
+      const refusal = error as MatrixError;
+      const status = refusal.getStatus();
+      if (refusal.body.errcode === 'M_UNKNOWN_TOKEN') tell('unknown');
+      else tell(status >= 500 || status === 429 ? 'failed' : 'refused');
+      throw error;
+    }
   }
 
   private async ask(token: string, request: Request): Promise<TokenOwner | null> {

@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Response } from 'express';
 import { lastValueFrom, type Observable, of } from 'rxjs';
+import { loggable } from '../loggable.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { sendJson, type JsonText } from './send.js';
 
@@ -41,7 +42,8 @@ export class AnswerInterceptor implements NestInterceptor<JsonText, void> {
   private broken(error: unknown, response: Response): void {
     // Breaks the connection: an answer that ends in the middle must not look like a whole one.
     response.destroy();
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') this.logger.error(`An answer broke off: ${message}`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ERR_STREAM_PREMATURE_CLOSE')
+      this.logger.error(`An answer broke off: ${loggable(error, 'message')}`);
   }
 }

@@ -29,14 +29,14 @@ class FakePages {
   }
 }
 
-async function piecesOf(text: AsyncGenerator<string, void, undefined>): Promise<string[]> {
-  const pieces: string[] = [];
+async function piecesOf(text: AsyncGenerator<Buffer, void, undefined>): Promise<Buffer[]> {
+  const pieces: Buffer[] = [];
   for await (const piece of text) pieces.push(piece);
   return pieces;
 }
 
-const textOf = async (text: AsyncGenerator<string, void, undefined>) =>
-  (await piecesOf(text)).join('');
+const textOf = async (text: AsyncGenerator<Buffer, void, undefined>) =>
+  Buffer.concat(await piecesOf(text)).toString();
 
 const id = fc.oneof(
   fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),

@@ -7,7 +7,7 @@ import { MatrixError } from '../room-keys.errors.js';
 import { createBackupBody, updateBackupBody } from './backup-version.body.js';
 import type { JsonBody } from './json-body.js';
 
-const body = (text: string): JsonBody => ({ text, value: JSON.parse(text) });
+const body = (text: string): JsonBody => ({ text });
 
 /** The error that the call ends with. */
 function refusal(read: () => unknown): { status: number; errcode: string; error: string } {

@@ -2,8 +2,16 @@ import { type HttpServer, RequestMethod, type Type } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type MatrixError, unrecognizedPath, wrongMethod } from '../room-keys.errors.js';
+import type {
+  RoomKeysObserver,
+  RoomKeysOperation,
+  RoomKeysRequestEvent,
+} from '../room-keys.events.js';
 import { hideBody } from './json-body.js';
+import { operationOf } from './operation.decorator.js';
+import { observeRequest } from './request-observation.js';
 import { setPathParameters } from './request-state.js';
+import { limitRest } from './rest-of-body.js';
 import { sendError } from './send.js';
 
 /** The documented prefix first, then those of old clients; each serves the same operations. */
@@ -25,12 +33,13 @@ const CORS = {
 
 interface Route {
   pattern: RegExp;
-  methods: string[];
+  /** By the method, in capitals. */
+  operations: ReadonlyMap<string, RoomKeysOperation | undefined>;
 }
 
 /** The routes of controllers, from the metadata that Nest's own router reads. */
 export function routesOf(controllers: readonly Type[]): Route[] {
-  const methodsOf = new Map<string, string[]>();
+  const operationsOf = new Map<string, Map<string, RoomKeysOperation | undefined>>();
   for (const { prototype } of controllers) {
     for (const name of Object.getOwnPropertyNames(prototype)) {
       if (name === 'constructor') continue;
@@ -39,12 +48,13 @@ export function routesOf(controllers: readonly Type[]): Route[] {
       const path = Reflect.getMetadata(PATH_METADATA, handler) as string | undefined;
       if (path === undefined) continue;
       const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
-      methodsOf.set(path, [...(methodsOf.get(path) ?? []), method]);
+      const operations = operationsOf.get(path) ?? new Map<string, RoomKeysOperation | undefined>();
+      operationsOf.set(path, operations.set(method, operationOf(handler)));
     }
   }
-  return [...methodsOf].map(([path, methods]) => ({
+  return [...operationsOf].map(([path, operations]) => ({
     pattern: new RegExp(`^/${path.replace(/^\//, '').replaceAll(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
-    methods,
+    operations,
   }));
 }
 
@@ -53,7 +63,7 @@ export function routesOf(controllers: readonly Type[]): Route[] {
  * none of which needs a token; and the body is kept from a host's parsers, which would refuse a
  * batch of keys over their limit, and read a body before anybody asked whose token it is.
  */
-export function entrance(routes: readonly Route[]): RequestHandler {
+export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
     // what Express routes by: of an absolute URL the path alone
     const { path } = request;
@@ -62,7 +72,15 @@ export function entrance(routes: readonly Route[]): RequestHandler {
       next();
       return;
     }
+    const exact = (PATH_PREFIXES as readonly string[]).includes(prefix.slice(1));
+    const rest = path.slice(prefix.length);
+    const route = exact ? routes.find(({ pattern }) => pattern.test(rest)) : undefined;
+    if (observe) {
+      const operation = route?.operations.get(request.method);
+      observeRequest(request, response, { operation, prefix: shortPrefix(prefix) }, observe);
+    }
     insistOnCors(response);
+    limitRest(request, response);
     if (request.method === 'OPTIONS') {
       response.status(204).end();
       return;
@@ -70,15 +88,12 @@ export function entrance(routes: readonly Route[]): RequestHandler {
     const refuse = (error: MatrixError) => {
       sendError(response, error);
     };
-    const exact = (PATH_PREFIXES as readonly string[]).includes(prefix.slice(1));
-    const rest = path.slice(prefix.length);
-    const route = exact ? routes.find(({ pattern }) => pattern.test(rest)) : undefined;
     if (!route) {
       refuse(unrecognizedPath());
       return;
     }
-    if (!route.methods.includes(request.method)) {
-      refuse(wrongMethod(route.methods));
+    if (!route.operations.has(request.method)) {
+      refuse(wrongMethod([...route.operations.keys()]));
       return;
     }
     setPathParameters(request, { ...route.pattern.exec(rest)?.groups });
@@ -121,6 +136,11 @@ function insistOnCors(response: Response): void {
     set();
     return writeHead(...head);
   }) as typeof writeHead;
+}
+
+function shortPrefix(prefix: string): RoomKeysRequestEvent['prefix'] {
+  const [, short] = /^\/_matrix\/client\/(\w+)/.exec(prefix.toLowerCase()) ?? [];
+  return short as RoomKeysRequestEvent['prefix'];
 }
 
 function withoutBadEncoding(path: string): string {

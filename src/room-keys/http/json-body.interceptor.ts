@@ -5,30 +5,47 @@ import {
   Injectable,
   type NestInterceptor,
 } from '@nestjs/common';
-import type { Request, Response } from 'express';
-import { type Observable } from 'rxjs';
+import type { Request } from 'express';
+import { finalize, type Observable } from 'rxjs';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
 import type { RoomKeysOptions } from '../room-keys-options.interface.js';
+import { BodyBudget, DEFAULT_MAX_BODY_BYTES } from './body-budget.js';
 import { readJson } from './json-body.js';
-import { checkParameters, setJsonBody } from './request-state.js';
+import { checkParameters, setJsonBody, tokenOwner } from './request-state.js';
 
-export const DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024;
+const DEFAULT_BODY_IDLE_TIMEOUT_MS = 30_000;
 
 /** Reads the body, once the guards have let the request through. */
 @Injectable()
 export class JsonBodyInterceptor implements NestInterceptor {
   private readonly maxBytes: number;
+  private readonly idleMs: number;
 
-  constructor(@Inject(ROOM_KEYS_OPTIONS) { maxBodyBytes }: Pick<RoomKeysOptions, 'maxBodyBytes'>) {
-    this.maxBytes = maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  constructor(
+    @Inject(ROOM_KEYS_OPTIONS) options: Pick<RoomKeysOptions, 'maxBodyBytes' | 'bodyIdleTimeoutMs'>,
+    private readonly budget: BodyBudget,
+  ) {
+    this.maxBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+    this.idleMs = options.bodyIdleTimeoutMs ?? DEFAULT_BODY_IDLE_TIMEOUT_MS;
   }
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<Request>();
+    const request = context.switchToHttp().getRequest<Request>();
     // what is wrong already is said before a body is waited for
     checkParameters(request);
-    setJsonBody(request, await readJson(request, http.getResponse<Response>(), this.maxBytes));
-    return next.handle();
+    const hold = this.budget.open(tokenOwner(request).userId);
+    try {
+      const { maxBytes, idleMs } = this;
+      setJsonBody(request, await readJson(request, { maxBytes, idleMs, hold }));
+      // what the body became is in memory for as long as the handler works with it
+      return next.handle().pipe(
+        finalize(() => {
+          hold.release();
+        }),
+      );
+    } catch (error) {
+      hold.release();
+      throw error;
+    }
   }
 }

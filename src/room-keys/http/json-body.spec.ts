@@ -10,10 +10,13 @@ import {
   type RequestOptions,
   type Server,
 } from 'node:http';
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { MatrixError } from '../room-keys.errors.js';
+import { BodyBudget } from './body-budget.js';
 import { type JsonBody, readJson } from './json-body.js';
 
 const LIMIT = 2000;
@@ -23,11 +26,15 @@ let server: Server;
 let before: (request: IncomingMessage) => void | Promise<void>;
 /** How the reading of each request's body ended. */
 let readings: Promise<JsonBody>[];
+/** One for all requests of a test; else each has its own. */
+let budget: BodyBudget | undefined;
+let user: string;
+let idleMs: number;
 
 beforeAll(async () => {
   server = createServer((incoming, response) => {
     // readJson asks for no more of Express than Node's own classes have
-    const reading = readAfter(before(incoming), incoming as Request, response as Response);
+    const reading = readAfter(before(incoming), incoming as Request);
     readings.push(reading);
     reading.then(
       (body) => response.end(JSON.stringify({ body })),
@@ -44,6 +51,9 @@ beforeAll(async () => {
 beforeEach(() => {
   before = () => undefined;
   readings = [];
+  budget = undefined;
+  user = '@alice:hs1';
+  idleMs = 60_000;
 });
 
 afterAll(async () => {
@@ -51,10 +61,16 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-async function readAfter(ready: void | Promise<void>, incoming: Request, response: Response) {
+async function readAfter(ready: void | Promise<void>, incoming: Request) {
   if (ready) await ready;
-  return readJson(incoming, response, LIMIT);
+  return readJson(incoming, bounds(LIMIT));
 }
+
+const bounds = (maxBytes: number) => ({
+  maxBytes,
+  idleMs,
+  hold: (budget ?? new BodyBudget({ maxBodyBytes: maxBytes })).open(user),
+});
 
 interface Answer {
   status: number | undefined;
@@ -94,7 +110,7 @@ function send(
 
 const read = (text: string): Answer => ({
   status: 200,
-  body: { body: { text, value: JSON.parse(text) } },
+  body: { body: { text } },
 });
 
 const refused = (status: number, errcode: string): Answer => ({
@@ -201,7 +217,7 @@ describe('no JSON', () => {
   });
 });
 
-describe('the depth of a body', () => {
+describe('the depth and the breadth of a body', () => {
   const arrays = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
   const objects = (depth: number) => '{"":'.repeat(depth - 1) + '{}' + '}'.repeat(depth - 1);
 
@@ -237,11 +253,19 @@ describe('the depth of a body', () => {
     expect(await send(text)).toEqual(read(text));
   });
 
+  it('may not be a million values beside each other', async () => {
+    const text = (values: number) => `[${'0,'.repeat(values - 2)}0]`;
+    expect((await readJsonOf(text(1_000_000))).text === text(1_000_000)).toBe(true);
+    await expect(readJsonOf(text(1_000_001))).rejects.toMatchObject({
+      body: { errcode: 'M_TOO_LARGE' },
+    });
+  });
+
   /** Reads a body with a limit that it stays below. */
   async function readJsonOf(text: string): Promise<JsonBody> {
     let reading: Promise<JsonBody> | undefined;
     const large = createServer((incoming, response) => {
-      reading = readJson(incoming as Request, response as Response, text.length);
+      reading = readJson(incoming as Request, bounds(text.length));
       reading.catch(() => undefined).finally(() => response.end());
     });
     await new Promise<void>((resolve) => large.listen(0, '127.0.0.1', resolve));
@@ -358,6 +382,72 @@ describe('the limit', () => {
 
   it('is told also when the body is no JSON', async () => {
     expect(await send('x'.repeat(LIMIT + 1))).toEqual(tooLarge);
+  });
+});
+
+describe('the budget of bodies', () => {
+  const busy = refused(503, 'M_UNKNOWN');
+  const padding = padded(LIMIT);
+  const sent: [string, string | Buffer | Buffer[], Record<string, string>][] = [
+    ['of known length', padding, {}],
+    ['in chunks', [Buffer.from(padding)], {}],
+    ['that is compressed', gzipSync(padding), { 'content-encoding': 'gzip' }],
+  ];
+
+  it.each(sent)('holds a body %s by its bytes, and has no room for one more', async (...body) => {
+    budget = new BodyBudget({ maxBodyBytes: LIMIT });
+    const [, bytes, headers] = body;
+    for (let n = 1; n <= 2; n++) {
+      user = `@u${n}:hs1`;
+      expect(await send(bytes, headers)).toEqual(read(padding));
+      expect(budget.used).toBe(n * LIMIT);
+    }
+    user = '@u3:hs1';
+    expect(await send(bytes, headers)).toEqual(busy);
+    expect(await send('{}')).toEqual(read('{}'));
+  });
+
+  it('is not asked for what is larger than any body', async () => {
+    budget = new BodyBudget({ maxBodyBytes: LIMIT });
+    expect(await send(padded(LIMIT + 1))).toEqual(tooLarge);
+    expect(budget.used).toBe(0);
+  });
+
+  it('refuses by its length a body of which nothing has come', async () => {
+    budget = new BodyBudget({ maxBodyBytes: LIMIT });
+    budget.open(user).growTo(LIMIT);
+    const outgoing = open({ headers: { 'content-length': 1 } });
+    outgoing.flushHeaders();
+    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+    expect(answer.statusCode).toBe(503);
+    outgoing.end('1');
+  });
+});
+
+describe('the sender of a body', () => {
+  it.each(['identity', 'gzip'])(
+    'who sends nothing for too long is told 408, in the encoding %s',
+    async (encoding) => {
+      idleMs = 50;
+      const outgoing = open({ headers: { 'content-length': 50, 'content-encoding': encoding } });
+      outgoing.on('error', () => undefined);
+      outgoing.write(gzipSync('{}').subarray(0, 5));
+      const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+      expect(answer.statusCode).toBe(408);
+      outgoing.destroy();
+    },
+  );
+
+  it('may take its time as long as it sends', async () => {
+    idleMs = 2000;
+    const outgoing = open({ headers: { 'content-length': 25 } });
+    const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
+    for (let n = 0; n < 25; n++) {
+      outgoing.write(n === 0 ? '1' : ' ');
+      await setTimeout(100);
+    }
+    const [answer] = await answered;
+    expect(answer.statusCode).toBe(200);
   });
 });
 

@@ -1,16 +1,18 @@
-import bodyParser from 'body-parser';
+import { isAscii } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import type { Request, Response } from 'express';
-import { type MatrixError, badJson, notJson, tooLarge } from '../room-keys.errors.js';
-import { isDeeperThan } from './json-cursor.js';
+import type { Request } from 'express';
+import { MAX_JSON_DEPTH } from '../opaque-json.js';
+import { badJson, notJson, tooLarge } from '../room-keys.errors.js';
+import { type BodyBounds, readBytes } from './body-bytes.js';
+import { hasMoreValuesThan, isDeeperThan } from './json-cursor.js';
+import { countRequestBytes } from './request-observation.js';
 
-/** Levels that a body may nest: real ones have six; what reads a restore has to bear them again. */
-const MAX_DEPTH = 1000;
+/** Values in a body: 20,000 keys of real clients are a quarter of that. */
+const MAX_VALUES = 1_000_000;
 
-/** A body as sent, and as JSON.parse reads it. */
+/** A body as sent, which is JSON. What JSON.parse makes of it, many times as large, is not kept. */
 export interface JsonBody {
   text: string;
-  value: unknown;
 }
 
 /** By these, body parsers tell whether there is a body, and whether it is for them. */
@@ -32,46 +34,35 @@ export function hideBody(request: IncomingMessage): void {
 /**
  * Reads the body as JSON, whatever its content type says, also without one.
  *
- * @param maxBytes limit after decompression
- * @throws 413 `M_TOO_LARGE`, 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON`
- *   for what nests deeper than 1000 levels
+ * @throws 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON` for what nests deeper
+ *   than 1000 levels, 413 `M_TOO_LARGE` for more than a million values; and as {@link readBytes} does
  */
-export async function readJson(
-  request: Request,
-  response: Response,
-  maxBytes: number,
-): Promise<JsonBody> {
-  const text = decode(await readBytes(request, response, maxBytes));
-  if (isDeeperThan(MAX_DEPTH, text))
-    throw badJson(`The body nests deeper than ${MAX_DEPTH} levels.`);
+export async function readJson(request: Request, bounds: BodyBounds): Promise<JsonBody> {
+  const text = await textOf(request, bounds);
+  if (isDeeperThan(MAX_JSON_DEPTH, text))
+    throw badJson(`The body nests deeper than ${MAX_JSON_DEPTH} levels.`);
+  if (hasMoreValuesThan(MAX_VALUES, text))
+    throw tooLarge(`The body holds more than ${MAX_VALUES} values.`);
   try {
-    return { text, value: JSON.parse(text) };
+    JSON.parse(text);
+    return { text };
   } catch {
     // V8's own message quotes the body
     throw notJson('The body is not JSON.');
   }
 }
 
-async function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
-  if (isBeingRead(request)) return bytesOfHost(request, limit);
+async function textOf(request: Request, bounds: BodyBounds): Promise<string> {
+  const decoded = (bytes: Buffer) => {
+    countRequestBytes(request, bytes.length);
+    return decode(bytes);
+  };
+  if (isBeingRead(request)) return decoded(bytesOfHost(request, bounds));
   for (const [name, value] of hidden.get(request) ?? []) request.headers[name] = value;
-  // It reads to the end also what it refuses, so that the client hears the answer.
-  const read = bodyParser.raw({ type: () => true, limit });
-  await new Promise<void>((resolve, reject) => {
-    // A compressed body that breaks off never ends for who waits for the decompressed one.
-    const brokenOff = () => {
-      if (!request.complete) reject(notJson('The body broke off.'));
-    };
-    request.once('close', brokenOff);
-    read(request, response, (error?: unknown) => {
-      request.off('close', brokenOff);
-      if (error === undefined) resolve();
-      else reject(asMatrixError(error as { type?: string }, limit));
-    });
+  return readBytes(request, bounds, (bytes) => {
+    if (bytes.length === 0) throw notJson('The body is missing.');
+    return decoded(bytes);
   });
-  const body: unknown = request.body;
-  if (!Buffer.isBuffer(body)) throw notJson('The body is missing.');
-  return body;
 }
 
 function isBeingRead(request: IncomingMessage): boolean {
@@ -80,24 +71,19 @@ function isBeingRead(request: IncomingMessage): boolean {
 }
 
 /** What middleware of the host's, which is no parser, has read and put where a parser would. */
-function bytesOfHost({ body }: Request, limit: number): Buffer {
+function bytesOfHost({ body }: Request, { maxBytes, hold }: BodyBounds): Buffer {
   if (!Buffer.isBuffer(body)) {
     throw new Error(
       'The body of a /room_keys/ request was read before RoomKeysModule could: let your middleware skip these paths.',
     );
   }
-  if (body.length > limit) throw tooLarge(`The body is larger than ${limit} bytes.`);
+  if (body.length > maxBytes) throw tooLarge(`The body is larger than ${maxBytes} bytes.`);
+  hold.growTo(body.length);
   return body;
 }
 
-function asMatrixError({ type }: { type?: string }, limit: number): MatrixError {
-  if (type === 'entity.too.large') return tooLarge(`The body is larger than ${limit} bytes.`);
-  if (type === 'encoding.unsupported')
-    return notJson('The Content-Encoding of the body is not supported.');
-  return notJson('The body cannot be read.');
-}
-
 function decode(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

@@ -4,7 +4,7 @@
  * known, and against a counter that reads one character at a time.
  */
 import fc from 'fast-check';
-import { isDeeperThan, JsonCursor } from './json-cursor.js';
+import { hasMoreValuesThan, isDeeperThan, JsonCursor } from './json-cursor.js';
 
 /** A piece of JSON text, and what the generator that wrote it knows about it. */
 interface Written {
@@ -293,5 +293,22 @@ describe('the depth of a text', () => {
 
   it.each(['', '1', '"[["', ']]}}'])('is nothing for %j', (text) => {
     expect(isDeeperThan(0, text)).toBe(false);
+  });
+});
+
+describe('the number of values', () => {
+  it.each([
+    ['one beside the other', '[1,[],{"a":null,"b":{"c":"x"}}]', 8],
+    ['marks inside strings', '["[,{", "\\",[,,,"]', 3],
+    ['a string that is never closed', `["${','.repeat(100)}`, 2],
+  ])('is known, or taken for one more: %s', (_, text, count) => {
+    // an empty array or object counts as if it held one
+    expect(hasMoreValuesThan(count + 1, text.padEnd(1000))).toBe(false);
+    expect(hasMoreValuesThan(count - 1, text.padEnd(1000))).toBe(true);
+  });
+
+  it('is at most that of the characters', () => {
+    expect(hasMoreValuesThan(10, '['.repeat(10))).toBe(false);
+    expect(hasMoreValuesThan(10, '['.repeat(11))).toBe(true);
   });
 });

@@ -1,9 +1,13 @@
 /** Walks JSON text that is known to be valid, for what JSON.parse loses: the text of a value, and names given twice. */
 export class JsonCursor {
+  /** Whether all of the text is ASCII. */
+  readonly isAscii: boolean;
   private at = 0;
 
   /** @param text valid JSON: JSON.parse has taken it */
-  constructor(private readonly text: string) {}
+  constructor(private readonly text: string) {
+    this.isAscii = Buffer.byteLength(text) === text.length;
+  }
 
   /** Whether an object comes next. */
   get isObject(): boolean {
@@ -46,6 +50,17 @@ export class JsonCursor {
     return this.text.slice(start, this.at);
   }
 
+  /** Reads the value that comes next: NaN where it is no number. */
+  number(): number {
+    return Number(this.value());
+  }
+
+  /** Reads the value that comes next: undefined where it is neither true nor false. */
+  boolean(): boolean | undefined {
+    const value = this.value();
+    return value === 'true' ? true : value === 'false' ? false : undefined;
+  }
+
   private string(): string {
     const start = this.at;
     this.at = endOfString(this.text, start);
@@ -84,6 +99,24 @@ export function isDeeperThan(limit: number, text: string): boolean {
     else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
       if (++depth > limit) return true;
     } else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
+  }
+  return false;
+}
+
+/**
+ * Whether a text, valid JSON or not, holds more values than so many. JSON.parse makes up to twenty
+ * bytes of memory of each byte of text that is all small values.
+ */
+export function hasMoreValuesThan(limit: number, text: string): boolean {
+  let values = 1;
+  // there is no value without a character of its own
+  if (text.length <= limit) return false;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) at = endOfString(text, at) - 1;
+    else if (c === COMMA || c === OPEN_BRACE || c === OPEN_BRACKET) {
+      if (++values > limit) return true;
+    }
   }
   return false;
 }

@@ -6,11 +6,12 @@ import {
   Logger,
 } from '@nestjs/common';
 import type { Response } from 'express';
+import { loggable } from '../loggable.js';
 import {
   forbiddenByHost,
   internalError,
+  limitExceeded,
   MatrixError,
-  rateLimited,
   storageUnavailable,
 } from '../room-keys.errors.js';
 import { sendError } from './send.js';
@@ -39,7 +40,8 @@ export class MatrixErrorFilter implements ExceptionFilter {
 
   /** A guard or an interceptor that the host has put around all routes. */
   private refusedByHost(status: number, response: Response): MatrixError {
-    if (status === 429) return rateLimited(Number(response.getHeader('Retry-After')) || 1);
+    if (status === 429)
+      return limitExceeded((Number(response.getHeader('Retry-After')) || 1) * 1000);
     this.logger.warn(
       `A global guard or interceptor of the host answered a /room_keys/ request with ${status}: let it pass those, RoomKeysModule has a guard of its own.`,
     );
@@ -47,19 +49,18 @@ export class MatrixErrorFilter implements ExceptionFilter {
   }
 
   private unexpected(error: unknown, response: Response): MatrixError {
-    const { code, name } = (error ?? {}) as NodeJS.ErrnoException;
+    const { code, name, syscall } = (error ?? {}) as NodeJS.ErrnoException;
     // of RxJS, from an interceptor of the host's: the client is to try again
     if (name === 'TimeoutError') return this.refusedByHost(408, response);
-    if (code !== undefined && (UNAVAILABLE.has(code) || UNAVAILABLE_SQLITE.test(code))) {
-      this.logger.error(`The database is not available (${code}), the client is told 503`);
+    // such as ENOENT for a socket in the file system
+    const isAway = syscall === 'connect' || UNAVAILABLE.has(code ?? '');
+    if (code !== undefined && (isAway || UNAVAILABLE_SQLITE.test(code))) {
+      this.logger.error(
+        `The database is not available (${code}), the client is told 503${adviceOn(code)}`,
+      );
       return storageUnavailable();
     }
-    // A failed query's stack and message hold no values: those are in other properties of it.
-    this.logger.error(
-      error instanceof Error
-        ? (error.stack ?? error.message)
-        : 'something that is no error was thrown',
-    );
+    this.logger.error(loggable(error));
     return internalError();
   }
 }
@@ -71,25 +72,49 @@ const UNAVAILABLE = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'EHOSTUNREACH',
+  'ENETUNREACH',
   'ENOTFOUND',
   'EPIPE',
   'ETIMEDOUT',
   'PROTOCOL_CONNECTION_LOST',
   'ROOM_KEYS_BUSY',
+  'ROOM_KEYS_NO_ANSWER',
   'ER_CHECKREAD',
   'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CON_COUNT_ERROR',
   'ER_DISK_FULL',
+  'ER_ERROR_DURING_COMMIT',
   'ER_LOCK_DEADLOCK',
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_NEW_ABORTING_CONNECTION',
   'ER_OPTION_PREVENTS_STATEMENT',
   'ER_QUERY_INTERRUPTED',
   'ER_RECORD_FILE_FULL',
+  'ER_RUN_HOOK_ERROR', // from a member that Group Replication has left behind
   'ER_SERVER_SHUTDOWN',
   'ER_TOO_MANY_USER_CONNECTIONS',
+  'ER_TRANSACTION_ROLLBACK_DURING_COMMIT',
+  'ER_UNKNOWN_COM_ERROR', // from a Galera node that lacks the majority of its cluster, or joins it
   'ER_USER_LIMIT_REACHED',
 ]);
 
 /** SQLite's come with more detail, such as SQLITE_IOERR_FSYNC. */
-const UNAVAILABLE_SQLITE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM)/;
+const UNAVAILABLE_SQLITE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM|READONLY)/;
+
+/** What the operator can do about those that last until somebody does. */
+function adviceOn(code: string): string {
+  const [, advice = ''] = ADVICE.find(([codes]) => codes.test(code)) ?? [];
+  return advice && `. ${advice}`;
+}
+
+const ADVICE: readonly [codes: RegExp, advice: string][] = [
+  [/^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL)$/, 'The disk is full: make room.'],
+  [
+    /^SQLITE_READONLY_DBMOVED$/,
+    'The file was moved or removed: put it back, or start the server again.',
+  ],
+  [
+    /^SQLITE_(READONLY|CANTOPEN)/,
+    'The user of this process must be able to write to the file and to its folder.',
+  ],
+];

@@ -1,4 +1,11 @@
-import { applyDecorators, HttpCode, Res, type Type, UseInterceptors } from '@nestjs/common';
+import {
+  applyDecorators,
+  HttpCode,
+  Res,
+  SetMetadata,
+  type Type,
+  UseInterceptors,
+} from '@nestjs/common';
 import {
   ApiBody,
   ApiExtraModels,
@@ -8,16 +15,18 @@ import {
   ApiResponse,
   getSchemaPath,
 } from '@nestjs/swagger';
+import type { RoomKeysOperation } from '../room-keys.events.js';
 import { ErrorDto, RateLimitErrorDto, WrongVersionErrorDto } from './error.dto.js';
 import { JsonBodyInterceptor } from './json-body.interceptor.js';
 import { RoomKeysUpdateResponseDto } from './room-key.dto.js';
+
+const OPERATION_METADATA = 'nestjs-room-keys:operation';
 
 /** An index no handler has a parameter at. */
 const BEYOND_PARAMETERS = 9;
 
 interface OperationOptions {
-  /** The contract's operation id. */
-  id: string;
+  id: RoomKeysOperation;
   summary: string;
   description?: string;
   /** The class of the answer's body; without one it is `{}`. */
@@ -36,6 +45,7 @@ interface OperationOptions {
 export function Operation(options: OperationOptions): MethodDecorator {
   const { id, summary, description = summary, answer, answerDescription, body } = options;
   const decorators: MethodDecorator[] = [
+    SetMetadata(OPERATION_METADATA, id),
     HttpCode(200),
     ApiOperation({ operationId: id, summary, description }),
     ...answerOf(answer, answerDescription),
@@ -54,7 +64,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
     ApiResponse({
       status: 503,
       description:
-        'The server cannot check the token or reach its database at the moment. Try again later.',
+        'The server cannot check the token or reach its database at the moment, or takes no more bodies. Try again later.',
       type: ErrorDto,
       example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
     }),
@@ -68,14 +78,26 @@ export function Operation(options: OperationOptions): MethodDecorator {
       UseInterceptors(JsonBodyInterceptor),
       ApiBody({ type: body.type, description: body.description, required: true }),
       ApiResponse({
+        status: 408,
+        description: 'Nothing of the body came for too long.',
+        type: ErrorDto,
+        example: { errcode: 'M_UNKNOWN', error: 'The body took too long.' },
+      }),
+      ApiResponse({
         status: 413,
-        description: 'The body is larger than the server takes.',
+        description:
+          'The body, or a value in it, is larger than the server takes, or it holds more than 20,000 keys.',
         type: ErrorDto,
         example: { errcode: 'M_TOO_LARGE', error: 'The body is larger than 16777216 bytes.' },
       }),
     );
   }
   return applyDecorators(...decorators);
+}
+
+/** Which operation a handler is. */
+export function operationOf(handler: object): RoomKeysOperation | undefined {
+  return Reflect.getMetadata(OPERATION_METADATA, handler) as RoomKeysOperation | undefined;
 }
 
 /** The query parameter that names the backup. */
@@ -134,7 +156,7 @@ function forbiddenOf({ storesKeys }: OperationOptions): MethodDecorator {
   return ApiResponse({
     status: 403,
     description:
-      'The version is not that of the current backup, whose version is in `current_version`; or the access token is a guest’s (`M_GUEST_ACCESS_FORBIDDEN`).',
+      'The version is not that of the current backup, whose version is in `current_version`; the access token is a guest’s (`M_GUEST_ACCESS_FORBIDDEN`); or the user would have more than the server allows (`M_USER_LIMIT_EXCEEDED`, with `info_uri`).',
     type: WrongVersionErrorDto,
     example: {
       errcode: 'M_WRONG_ROOM_KEYS_VERSION',

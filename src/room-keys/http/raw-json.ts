@@ -1,8 +1,13 @@
 import { type ValidationOptions, buildMessage, ValidateBy } from 'class-validator';
+import { toAscii } from '../opaque-json.js';
 
 /** The text of a JSON value inside a body: what is opaque to the server is kept as it stands. */
 export class RawJson {
-  constructor(readonly text: string) {}
+  /** @param isAscii that it is, where that is known: it need not be looked for */
+  constructor(
+    readonly text: string,
+    private readonly isAscii = false,
+  ) {}
 
   get isObject(): boolean {
     return this.text.startsWith('{');
@@ -13,11 +18,8 @@ export class RawJson {
    * character set a connection to the database has.
    */
   get ascii(): string {
-    return this.text.replace(
-      // only strings can hold such characters: the rest of JSON is ASCII
-      /[^\0-\x7f]/g,
-      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+    if (this.isAscii) return this.text;
+    return toAscii(this.text);
   }
 }
 

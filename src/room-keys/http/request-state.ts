@@ -72,9 +72,14 @@ export function setTokenOwner(request: IncomingMessage, owner: TokenOwner): void
   ownerOf.set(request, owner);
 }
 
+/** Undefined for a request that the guard did not let through. */
+export function findTokenOwner(request: IncomingMessage): TokenOwner | undefined {
+  return ownerOf.get(request);
+}
+
 /** Whose token the request carries; the guard has found out. */
 export function tokenOwner(request: IncomingMessage): TokenOwner {
-  const owner = ownerOf.get(request);
+  const owner = findTokenOwner(request);
   if (!owner)
     throw new Error('AccessTokenGuard did not run before a handler that asks for the owner.');
   return owner;

@@ -11,17 +11,18 @@ import { AccessTokenGuard } from './access-token.guard.js';
 import { AnswerInterceptor } from './answer.interceptor.js';
 import { PATH_PREFIXES } from './entrance.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
+import { RateLimitGuard } from './rate-limit.guard.js';
 
 const [documented, ...legacy] = PATH_PREFIXES;
 
 /** Name of the security scheme in the OpenAPI document. */
 export const SECURITY_SCHEME = 'accessToken';
 
-/** A controller of operations under the documented prefix: guarded, and answering as Matrix does. */
+/** A controller of operations under the documented prefix: guarded in this order, and answering as Matrix does. */
 export const RoomKeysController = () =>
   applyDecorators(
     Controller({ path: documented, version: VERSION_NEUTRAL }),
-    UseGuards(AccessTokenGuard),
+    UseGuards(AccessTokenGuard, RateLimitGuard),
     UseInterceptors(AnswerInterceptor),
     UseFilters(MatrixErrorFilter),
     ApiTags('End-to-end encryption'),

@@ -11,7 +11,7 @@ import { RawJson } from './raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
 
-const body = (text: string): JsonBody => ({ text, value: JSON.parse(text) });
+const body = (text: string): JsonBody => ({ text });
 
 /** The error that the call ends with. */
 function refusal(read: () => unknown): { status: number; errcode: string; error: string } {

@@ -19,9 +19,9 @@ import { KeyBackupDataDto } from './room-key.dto.js';
 export function allRoomsBody({ text }: JsonBody): RoomKey[] {
   const cursor = new JsonCursor(text);
   const keys: RoomKey[] = [];
-  readMap(cursor, 'rooms', '', (roomId) => {
+  readMap(cursor, 'rooms', here, (roomId) => {
     checkId('A room id', roomId);
-    readRoom(cursor, roomId, `rooms[${quoted(roomId)}].`, keys);
+    readRoom(cursor, roomId, () => `rooms[${quoted(roomId)}].`, keys);
   });
   return keys;
 }
@@ -29,40 +29,49 @@ export function allRoomsBody({ text }: JsonBody): RoomKey[] {
 /** The body of `PUT keys/{roomId}`: `{sessions: {sessionId: key}}`. */
 export function oneRoomBody({ text }: JsonBody, roomId: string): RoomKey[] {
   const keys: RoomKey[] = [];
-  readRoom(new JsonCursor(text), roomId, '', keys);
+  readRoom(new JsonCursor(text), roomId, here, keys);
   return keys;
 }
 
 /** The body of `PUT keys/{roomId}/{sessionId}`: one key. */
 export function oneKeyBody({ text }: JsonBody, roomId: string, sessionId: string): RoomKey[] {
-  return [readKey(new JsonCursor(text), roomId, sessionId, '')];
+  return [readKey(new JsonCursor(text), roomId, sessionId, here)];
 }
 
-function readRoom(cursor: JsonCursor, roomId: string, where: string, keys: RoomKey[]): void {
-  readMap(cursor, 'sessions', where, (sessionId) => {
+/** What an error puts before the name of a field; put together only where there is an error. */
+type Place = () => string;
+
+const here: Place = () => '';
+
+function readRoom(cursor: JsonCursor, roomId: string, place: Place, keys: RoomKey[]): void {
+  readMap(cursor, 'sessions', place, (sessionId) => {
     checkId('A session id', sessionId);
-    keys.push(readKey(cursor, roomId, sessionId, `${where}sessions[${quoted(sessionId)}].`));
+    const inSession = () => `${place()}sessions[${quoted(sessionId)}].`;
+    keys.push(readKey(cursor, roomId, sessionId, inSession));
   });
 }
 
-function readKey(cursor: JsonCursor, roomId: string, sessionId: string, where: string): RoomKey {
+function readKey(cursor: JsonCursor, roomId: string, sessionId: string, place: Place): RoomKey {
   const dto = new KeyBackupDataDto();
-  readObject(cursor, where, (name) => {
+  readObject(cursor, place, (name) => {
     switch (name) {
       case 'first_message_index':
       case 'forwarded_count':
-        dto[name] = JSON.parse(cursor.value()) as number;
+        dto[name] = cursor.number();
         break;
-      case 'is_verified':
-        dto.is_verified = JSON.parse(cursor.value()) as boolean;
+      case 'is_verified': {
+        const value = cursor.boolean();
+        // what is neither true nor false is refused below, as is what is absent
+        if (value !== undefined) dto.is_verified = value;
         break;
+      }
       case 'session_data':
-        dto.session_data = new RawJson(cursor.value());
+        dto.session_data = new RawJson(cursor.value(), cursor.isAscii);
     }
   });
   // The rules of the DTO spelled out: class-validator took two seconds for 50,000 keys. Where they do
   // not hold, the DTO's own say why. A test holds the two against each other.
-  if (!isValid(dto)) checkDto(dto, where);
+  if (!isValid(dto)) checkDto(dto, place());
   return {
     roomId,
     sessionId,
@@ -87,35 +96,47 @@ const isWhole = (value: unknown) =>
 function readMap(
   cursor: JsonCursor,
   name: string,
-  where: string,
+  place: Place,
   entry: (id: string) => void,
 ): void {
-  const names = readObject(cursor, where, (member) => {
-    if (member === name) readObject(cursor, `${where}${name}.`, entry);
+  const map = { found: false };
+  readObject(cursor, place, (member) => {
+    if (member !== name) return;
+    map.found = true;
+    readObject(cursor, () => `${place()}${name}.`, entry);
   });
-  if (!names.has(name)) throw badJson(`${where}${name} must be an object`);
+  if (!map.found) throw badJson(`${place()}${name} must be an object`);
 }
 
 /**
  * Reads an object whose members all have different names: of two with one name, one would get lost
  * although the client was told that it is stored.
- *
- * @returns the names
  */
-function readObject(
-  cursor: JsonCursor,
-  where: string,
-  member: (name: string) => void,
-): ReadonlySet<string> {
-  const what = where === '' ? 'The body' : where.slice(0, -1);
-  if (!cursor.isObject) throw badJson(`${what} must be an object`);
-  const given = new Set<string>();
+function readObject(cursor: JsonCursor, place: Place, member: (name: string) => void): void {
+  const what = () => (place() === '' ? 'The body' : place().slice(0, -1));
+  if (!cursor.isObject) throw badJson(`${what()} must be an object`);
+  const names = new Names();
   cursor.object((name) => {
-    if (given.has(name)) throw badJson(`${what} has the same name twice`);
-    given.add(name);
+    if (!names.add(name)) throw badJson(`${what()} has the same name twice`);
     member(name);
   });
-  return given;
+}
+
+/** A few names are sooner compared than put into a set; a key has four. */
+const FEW = 8;
+
+/** The names of an object as they come. */
+class Names {
+  private readonly few: string[] = [];
+  private many: Set<string> | undefined;
+
+  /** @returns whether the name is new */
+  add(name: string): boolean {
+    if (this.many ? this.many.has(name) : this.few.includes(name)) return false;
+    if (this.many) this.many.add(name);
+    else if (this.few.push(name) === FEW) this.many = new Set(this.few);
+    return true;
+  }
 }
 
 /** An id inside the text of an error: an id is at most 255 bytes long. */

@@ -12,7 +12,7 @@ const JSON_HEADERS = {
  * An answer's body: JSON text, whole or as it comes. The pieces are not bare, since Nest would take
  * them for a stream of its own to send, and end them when an interceptor of the host fails.
  */
-export type JsonText = string | { pieces: AsyncGenerator<string, void, undefined> };
+export type JsonText = string | { pieces: AsyncGenerator<Buffer, void, undefined> };
 
 /** How long a client may take nothing of an answer: until it is over, a restore holds a connection to the database. */
 const STALLED_MS = 30_000;
@@ -20,12 +20,14 @@ const STALLED_MS = 30_000;
 /**
  * Sends 200 with JSON text; what is in pieces is read only as fast as the client takes it.
  *
+ * @param stalledMs how long the client may take nothing of it, in milliseconds
  * @returns when the answer has begun
  * @throws what is to be answered as an error
  */
 export async function sendJson(
   response: Response,
   body: JsonText,
+  stalledMs = STALLED_MS,
 ): Promise<{ rest: Promise<void> }> {
   if (typeof body === 'string') {
     sendText(response, 200, body);
@@ -38,7 +40,7 @@ export async function sendJson(
     response.writeHead(200, JSON_HEADERS);
     // Node ends a connection on which nothing moved for this long, or up to twice as long, since it
     // looks at what is queued once; after the answer it sets its own time.
-    response.socket?.setTimeout(STALLED_MS);
+    response.socket?.setTimeout(stalledMs);
     if (!first.done) response.write(first.value);
   } catch (error) {
     // also when the client, or a host's time limit, gave up before it began

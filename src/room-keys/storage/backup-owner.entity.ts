@@ -11,11 +11,26 @@ export class BackupOwnerEntity {
   @PrimaryColumn({ name: 'user_id', type: 'varbinary', length: 255 })
   userId!: Buffer;
 
-  /** The highest version id ever given to this user; those up to it without a backup are deleted. */
+  /** The highest version id ever given to this user; those up to it without a backup are deleted or withheld. */
   @Column({ name: 'last_version', type: 'bigint' })
   lastVersion!: number;
 
-  /** The newest backup that is not deleted, null when there is none. */
+  /** The newest backup that is not deleted, null when there is none, or when a withheld version is newer. */
   @Column({ name: 'current_version', type: 'bigint', nullable: true })
   currentVersion!: number | null;
+
+  /**
+   * Steps at each change of which backups the user has, so that in a cluster two such changes meet in
+   * one row: of a lock, the other nodes hear nothing, only of rows that have become others. Creating a
+   * backup steps `last_version`, which does the same.
+   */
+  @Column({ name: 'revision', type: 'int', unsigned: true, default: 0 })
+  revision!: number;
+
+  /**
+   * Versions that an import could not take, such as `1,4`, null when there are none. They are not
+   * deleted: a later import may take them.
+   */
+  @Column({ name: 'withheld_versions', type: 'longtext', nullable: true })
+  withheldVersions!: string | null;
 }

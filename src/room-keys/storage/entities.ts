@@ -57,6 +57,7 @@ function asSqliteSchema(target: (typeof entityClasses)[number]): EntitySchema {
       ...(options.name ? { name: options.name } : {}),
       primary: options.primary ?? false,
       nullable: options.nullable ?? false,
+      ...(options.default === undefined ? {} : { default: options.default as number }),
       ...(storage.findGenerated(target, propertyName) ? { generated: 'increment' } : {}),
     };
   }

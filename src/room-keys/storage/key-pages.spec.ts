@@ -39,6 +39,7 @@ class FakeSource implements PageSource {
   readonly limits: number[] = [];
   closes = 0;
   keyCount: number;
+  readsElsewhere = false;
   /** The page, from 1 on, that cannot be read. */
   failingPage = Infinity;
   closing: () => Promise<void> = () => Promise.resolve();
@@ -107,10 +108,10 @@ describe('pages of keys', () => {
   });
 
   it.each([
-    ['1000', 'keys of a few bytes', 100],
-    ['1000', 'no size at all', 0],
-    ['1000', 'keys of the largest size for so many', Math.floor(MIB / 1000)],
-    ['998', 'keys a little larger', 1050],
+    ['300', 'keys of a few bytes', 100],
+    ['300', 'no size at all', 0],
+    ['300', 'keys of the largest size for so many', Math.floor(MIB / 300)],
+    ['299', 'keys a little larger', Math.floor(MIB / 300) + 1],
     ['10', 'keys of a tenth of a mebibyte', MIB / 10],
     ['2', 'keys of half a mebibyte', MIB / 2],
     ['1', 'keys of more than half a mebibyte', MIB / 2 + 1],
@@ -132,6 +133,78 @@ describe('pages of keys', () => {
     const pages = new KeyPages(new FakeSource(rowsOf(6), keysPerPage(3)));
     await readAll(pages);
     expect([await pages.next(), await pages.next()]).toEqual([undefined, undefined]);
+  });
+
+  describe('that are read elsewhere', () => {
+    const elsewhere = (rows: Row[], size: number) => {
+      const source = new FakeSource(rows, keysPerPage(size));
+      source.readsElsewhere = true;
+      return source;
+    };
+
+    it('are the same pages, closed as often', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.nat(6), { maxLength: 5 }),
+          fc.integer({ min: 1, max: 7 }),
+          fc.nat(3),
+          async (roomSizes, size, first) => {
+            const rows = rowsOf(...roomSizes);
+            const direct = await readAll(new KeyPages(new FakeSource(rows, keysPerPage(size))));
+            const source = elsewhere(rows, size);
+            const pages = new KeyPages(source);
+            const all: RoomKey[][] = [];
+            for (let n = 0; n < first; n++) all.push((await pages.next()) ?? []);
+            all.push(...(await readAll(await pages.buffered())));
+            expect(all.flat()).toEqual(direct.flat());
+            await pages.close();
+            expect(source.closes).toBe(1);
+          },
+        ),
+      );
+    });
+
+    it('are read one ahead, and not two', async () => {
+      const source = elsewhere(rowsOf(20), 3);
+      const pages = new KeyPages(source);
+      await pages.next();
+      expect(source.limits).toHaveLength(2);
+      await new Promise(setImmediate);
+      expect(source.limits).toHaveLength(2);
+      await pages.next();
+      expect(source.limits).toHaveLength(3);
+      await pages.close();
+    });
+
+    it('fail when the page that could not be read is asked for', async () => {
+      const source = elsewhere(rowsOf(9), 3);
+      source.failingPage = 2;
+      const pages = new KeyPages(source);
+      expect(await pages.next()).toHaveLength(3);
+      await new Promise(setImmediate);
+      await expect(pages.next()).rejects.toThrow('broken');
+      await pages.close();
+      expect(source.closes).toBe(1);
+    });
+
+    it('are closed when the one that is being read is there', async () => {
+      const source = elsewhere(rowsOf(9), 3);
+      const pages = new KeyPages(source);
+      const { page } = source;
+      let arrive: () => void = () => undefined;
+      await pages.next();
+      source.page = async (after, limit) => {
+        await new Promise<void>((resolve) => (arrive = resolve));
+        return page(after, limit);
+      };
+      await pages.next();
+      const closed = pages.close();
+      await new Promise(setImmediate);
+      expect(source.closes).toBe(0);
+      arrive();
+      await closed;
+      expect(source.closes).toBe(1);
+    });
   });
 
   it('of an empty backup are none, and ask nothing of the database', async () => {

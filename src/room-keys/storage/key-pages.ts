@@ -1,8 +1,13 @@
 import type { RoomKey } from '../room-key.js';
 
-/** Memory that one page of a restore may take. */
+/** Memory that one page of a restore may take, where keys are large. */
 const BYTES_PER_PAGE = 1024 * 1024;
-const ROWS_PER_PAGE = 1000;
+/**
+ * 250 kB of real keys. What V8 finds alive twice it takes for old, and leaves for long: after 100 idle
+ * seconds its youngest generation is as small as it can be, and pages of 500 kB outlived that (170 MB in a
+ * restore of 259 MB). Pages of 1 MB are read up to a fifth faster.
+ */
+const ROWS_PER_PAGE = 300;
 
 /** Where a row stands in its key set; a page begins after one. */
 export interface KeyPosition {
@@ -16,6 +21,8 @@ export interface PageSource {
   keyCount: number;
   /** How many bytes the largest `session_data` has, or fewer. */
   largestKey: number;
+  /** Whether somebody else reads while this process does other things: a database server does. */
+  readsElsewhere: boolean;
   page(after: KeyPosition, limit: number): Promise<{ position: KeyPosition; key: RoomKey }[]>;
   close(): Promise<void>;
 }
@@ -27,6 +34,8 @@ export interface PageSource {
 export class KeyPages {
   private readonly rowsPerPage: number;
   private after: KeyPosition = { roomNo: -1, seq: -1 };
+  /** The page after the one that was handed out last. */
+  private ahead: Promise<Page> | undefined;
   private ended: boolean;
   private closed: Promise<void> | undefined;
 
@@ -39,7 +48,8 @@ export class KeyPages {
   }
 
   /**
-   * Reads the next page, and closes the source with the last.
+   * Reads the next page, and closes the source with the last. The one after it is read meanwhile, and
+   * no more than that one.
    *
    * @returns undefined when there are no more keys
    */
@@ -48,25 +58,19 @@ export class KeyPages {
       await this.close();
       return undefined;
     }
-    const page = await this.source.page(this.after, this.rowsPerPage);
+    const page = await this.read();
+    if (page.length < this.rowsPerPage) await this.close();
     const last = page.at(-1);
-    if (last) this.after = last.position;
-    if (page.length < this.rowsPerPage) {
-      this.ended = true;
-      await this.close();
-    }
     return last && page.map(({ key }) => key);
   }
 
   /** Reads all there is now, and gives back what it was read from. */
   async buffered(): Promise<KeyPages> {
-    const pages: Awaited<ReturnType<PageSource['page']>>[] = [];
+    const pages: Page[] = [];
     const source = { ...this.source, close: () => Promise.resolve() };
     try {
       for (let page; !this.ended; pages.push(page)) {
-        page = await this.source.page(this.after, this.rowsPerPage);
-        this.after = page.at(-1)?.position ?? this.after;
-        this.ended = page.length < this.rowsPerPage;
+        page = await this.read();
       }
     } finally {
       await this.close();
@@ -77,7 +81,28 @@ export class KeyPages {
   /** Gives back what the pages were read from; safe to call again, and in the middle. */
   close(): Promise<void> {
     this.ended = true;
-    this.closed ??= this.source.close();
+    this.closed ??= this.closeAfter(this.ahead);
     return this.closed;
   }
+
+  private async closeAfter(reading: Promise<Page> | undefined): Promise<void> {
+    await reading?.catch(() => undefined);
+    await this.source.close();
+  }
+
+  private async read(): Promise<Page> {
+    const reading = this.ahead ?? this.source.page(this.after, this.rowsPerPage);
+    this.ahead = undefined;
+    const page = await reading;
+    this.after = page.at(-1)?.position ?? this.after;
+    this.ended ||= page.length < this.rowsPerPage;
+    if (!this.ended && this.source.readsElsewhere) {
+      this.ahead = this.source.page(this.after, this.rowsPerPage);
+      // whoever asks for that page hears of its failure, and nobody need ask
+      this.ahead.catch(() => undefined);
+    }
+    return page;
+  }
 }
+
+type Page = Awaited<ReturnType<PageSource['page']>>;

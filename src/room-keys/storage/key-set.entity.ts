@@ -9,7 +9,10 @@ export class KeySetEntity {
   @PrimaryGeneratedColumn({ name: 'key_set_id', type: 'bigint' })
   keySetId!: number;
 
-  /** When its backup let go of it, null while a backup has it; what is not null is to be swept. */
+  /**
+   * When its backup let go of it, null while a backup has it: it is to be swept. In the future while an
+   * import fills it, which puts that off for as long as it goes on: one that was killed is swept too.
+   */
   @Index('room_keys_key_sets_retired')
   @Column({ name: 'retired_at', type: 'bigint', nullable: true })
   retiredAt!: number | null;

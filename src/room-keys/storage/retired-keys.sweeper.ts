@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { loggable } from '../loggable.js';
+import type { RoomKeysSweepEvent } from '../room-keys.events.js';
 import type { RoomKeysRepository } from './room-keys.repository.js';
 
 /** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
@@ -19,10 +21,14 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
   private running: Promise<void> | undefined;
   private again = false;
 
-  /** @param intervalMs milliseconds between two looks for work; 0 to sweep only when something is retired */
+  /**
+   * @param intervalMs milliseconds between two looks for work; 0 to sweep only when something is retired
+   * @param observe is told of each sweep; it must not throw
+   */
   constructor(
     private readonly repository: RoomKeysRepository,
     private readonly intervalMs: number,
+    private readonly observe?: (event: RoomKeysSweepEvent) => void,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -50,7 +56,7 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
     this.running = this.sweep()
       .catch((error: unknown) => {
         // What is left is found again at the next look.
-        this.logger.warn(`Sweeping broke off: ${(error as Error).message}`);
+        this.logger.warn(`Sweeping broke off: ${loggable(error, 'message')}`);
       })
       .finally(() => {
         this.running = undefined;
@@ -62,18 +68,52 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
   }
 
   /** Sweeps all that is retired now. */
-  async sweep(): Promise<void> {
+  private async sweep(): Promise<void> {
+    const done = { rows: 0, sets: 0 };
+    if (!this.observe) return this.sweepAll(done);
+    const begun = performance.now();
+    let failure: string | undefined;
+    try {
+      await this.sweepAll(done);
+    } catch (error) {
+      failure = codeOf(error);
+      throw error;
+    } finally {
+      const durationMs = performance.now() - begun;
+      this.observe({ type: 'sweep', ...done, durationMs, ...(await this.left()), failure });
+    }
+  }
+
+  private async sweepAll(done: { rows: number; sets: number }): Promise<void> {
     const { signal } = this.stopping;
     for (;;) {
       const sets = await this.repository.retiredKeySets(SETS_PER_LOOK);
       if (sets.length === 0) return;
       for (const set of sets) {
-        while (!signal.aborted && (await this.repository.sweepKeySet(set, ROWS_PER_STEP))) {
+        for (;;) {
+          if (signal.aborted) return;
+          const removed = await this.repository.sweepKeySet(set, ROWS_PER_STEP);
+          done.rows += removed;
+          if (removed < ROWS_PER_STEP) break;
           // leaves the connection and the disk to others between two steps
           await sleep(1, undefined, { signal }).catch(() => undefined);
         }
-        if (signal.aborted) return;
+        done.sets += 1;
       }
     }
   }
+
+  private async left(): Promise<Pick<RoomKeysSweepEvent, 'backlog' | 'oldestMs'>> {
+    try {
+      const { sets, oldest } = await this.repository.backlog();
+      return { backlog: sets, oldestMs: oldest === undefined ? 0 : Date.now() - oldest };
+    } catch {
+      return { backlog: undefined, oldestMs: undefined };
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' ? code : 'UNKNOWN';
 }

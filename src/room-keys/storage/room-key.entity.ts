@@ -22,7 +22,7 @@ export class RoomKeyEntity {
   @PrimaryColumn({ name: 'seq', type: 'int', unsigned: true })
   seq!: number;
 
-  /** 128 bits of SHA-256 over both ids: see `idHash` in the repository. */
+  /** 128 bits of SHA-256 over both ids: see `idHash`. */
   @Column({ name: 'id_hash', type: 'binary', length: 16 })
   idHash!: Buffer;
 

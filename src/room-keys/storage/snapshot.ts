@@ -1,6 +1,7 @@
 import { DataSource, type QueryRunner } from 'typeorm';
 import { familyOf } from './database-family.js';
 import { Limiter } from './limiter.js';
+import { straightRunner } from './straight-runner.js';
 import type { Transactions } from './transactions.js';
 
 type Row = Record<string, unknown>;
@@ -16,19 +17,30 @@ export interface Snapshot {
 /**
  * Opens a snapshot for reading: on MySQL a transaction that takes no lock, on SQLite one on a second
  * connection, and where that cannot be, the single connection itself.
+ *
+ * @param who reads: nobody has more than a half of the snapshots that can be open at once
+ * @param patienceMs how long a query may wait for its answer, in milliseconds. Default: that of a request
  */
 export async function openSnapshot(
   dataSource: DataSource,
   transactions: Transactions,
+  who: string,
+  patienceMs?: number,
 ): Promise<Snapshot> {
-  const leave = await limiterOf(dataSource).enter();
+  const leave = await limiterOf(dataSource).enter(who);
   try {
-    const snapshot = await open(dataSource, transactions);
+    const snapshot = await open(dataSource, transactions, patienceMs);
     return { ...snapshot, close: () => snapshot.close().finally(leave) };
   } catch (error) {
     leave();
     throw error;
   }
+}
+
+/** How many snapshots are open at the moment, and how many wait for a place. */
+export function snapshotsOf(dataSource: DataSource): { open: number; waiting: number } {
+  const limiter = limiters.get(dataSource);
+  return { open: limiter?.inside ?? 0, waiting: limiter?.queued ?? 0 };
 }
 
 /** A snapshot holds a connection for as long as its reader takes: some must stay for everybody else. */
@@ -51,9 +63,13 @@ function limiterOf(dataSource: DataSource): Limiter {
   return limiter;
 }
 
-function open(dataSource: DataSource, transactions: Transactions): Promise<Snapshot> {
+function open(
+  dataSource: DataSource,
+  transactions: Transactions,
+  patienceMs: number | undefined,
+): Promise<Snapshot> {
   if (familyOf(dataSource.options.type) === 'mysql') {
-    return inReadTransaction(dataSource.createQueryRunner('master'), 'REPEATABLE READ');
+    return inReadTransaction(straightRunner(dataSource, patienceMs), 'REPEATABLE READ');
   }
   return openSqliteSnapshot(dataSource, transactions);
 }

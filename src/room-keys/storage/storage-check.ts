@@ -1,5 +1,6 @@
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { galeraSession } from './causal-reads.js';
 import { familyOf } from './database-family.js';
 
 /** Stops a start that could only end in failing requests, with a sentence that says what to do. */
@@ -16,7 +17,32 @@ export class StorageCheck implements OnApplicationBootstrap {
         { cause: error },
       );
     }
-    if (familyOf(this.dataSource.options.type) === 'mysql') await this.checkSqlMode();
+    if (familyOf(this.dataSource.options.type) === 'mysql') {
+      await this.checkSqlMode();
+      await this.checkCluster();
+    } else await this.checkWritable(prefix);
+  }
+
+  /** SQLite opens a file that it cannot write to all the same, and each upload would be refused. */
+  private async checkWritable(prefix: string): Promise<void> {
+    try {
+      await this.dataSource.query(`DELETE FROM \`${prefix}room_keys_key_sets\` WHERE 1 = 0`);
+    } catch (error) {
+      if (!(error as { code?: string }).code?.startsWith('SQLITE_READONLY')) return;
+      throw new Error(
+        'RoomKeysModule: the database is read-only: let the user of this process write to the file and to its folder.',
+        { cause: error },
+      );
+    }
+  }
+
+  private async checkCluster(): Promise<void> {
+    const session = await galeraSession(this.dataSource);
+    if (session && !session.readsCausally) {
+      throw new Error(
+        'RoomKeysModule: a node of your Galera cluster may not know yet what was stored through another: hand your DataSource to causalReads() once it is initialized, or write wsrep_sync_wait=1 in the configuration of each node.',
+      );
+    }
   }
 
   private async checkSqlMode(): Promise<void> {

@@ -1,11 +1,23 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { familyOf } from './database-family.js';
+import { straightRunner } from './straight-runner.js';
+import { BusyError } from './unavailable.errors.js';
 
 /** How often a transaction that gave way to another is begun again before the caller is told. */
 const ATTEMPTS = 10;
 /** After this no new attempt is begun: a lock timeout alone may have taken InnoDB's 50 seconds. */
 const PATIENCE_MS = 20_000;
+
+/** A transaction that the database gave up in favour of another. */
+export interface Conflict {
+  /** The database's own code. */
+  code: string;
+  /** From 1. */
+  attempt: number;
+  /** Whether it is not begun again. */
+  gaveUp: boolean;
+}
 
 /**
  * The transactions of one DataSource: begun again when the database gave them up for another's
@@ -23,35 +35,59 @@ export class Transactions {
 
   private readonly singleConnection: boolean;
   private lastTurn: Promise<unknown> = Promise.resolve();
+  private queued = 0;
 
   private constructor(private readonly dataSource: DataSource) {
     this.singleConnection = familyOf(dataSource.options.type) === 'sqlite';
   }
 
   /**
-   * Runs `work` in a transaction, from its start again on a deadlock, a lock timeout or a busy
-   * database: `work` must have no effect but through the runner it is given.
+   * Runs `work` in a transaction, from its start again on a deadlock, a lock timeout, a duplicate
+   * key, an outdated snapshot or a busy database: `work` must have no effect but through the runner it is given.
+   *
+   * @param onConflict is told of each; it must not throw
    */
-  async run<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  async run<T>(
+    work: (runner: QueryRunner) => Promise<T>,
+    onConflict?: (conflict: Conflict) => void,
+  ): Promise<T> {
     const deadline = Date.now() + PATIENCE_MS;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.inTurn((runner) => inTransaction(runner, work));
       } catch (error) {
-        if (attempt === ATTEMPTS || Date.now() > deadline || !gaveWay(error)) throw error;
+        const code = codeOfConflict(error);
+        if (code === undefined) throw error;
+        const gaveUp = attempt === ATTEMPTS || Date.now() > deadline;
+        onConflict?.({ code, attempt, gaveUp });
+        if (gaveUp) throw error;
         await setTimeout(Math.random() * 10 * 2 ** Math.min(attempt, 5));
       }
     }
   }
 
-  /** Runs single statements, each its own transaction, on a connection of the primary. */
-  single<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    return this.inTurn(work);
+  /** How many wait for their turn; without a single connection none does here. */
+  get waiting(): number {
+    return this.queued;
   }
 
-  private async inTurn<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    if (!this.singleConnection) return this.withRunner(work);
+  /**
+   * Runs single statements, each its own transaction, on a connection of the primary.
+   *
+   * @param patienceMs how long each may wait for its answer, in milliseconds. Default: that of a request
+   */
+  single<T>(work: (runner: QueryRunner) => Promise<T>, patienceMs?: number): Promise<T> {
+    return this.inTurn(work, patienceMs);
+  }
+
+  private async inTurn<T>(
+    work: (runner: QueryRunner) => Promise<T>,
+    patienceMs?: number,
+  ): Promise<T> {
+    if (!this.singleConnection) return this.withRunner(work, patienceMs);
+    this.queued += 1;
     const turn = this.lastTurn.then(async () => {
+      this.queued -= 1;
       // The host's statements share the one connection that there is, and would be part of our
       // transaction, rolled back with it. Begun in a turn of its own, it is over before another turn,
       // since nothing in it waits for more than SQLite, which is synchronous; and it is not begun
@@ -68,19 +104,17 @@ export class Transactions {
     return turn;
   }
 
-  private async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    const runner = this.dataSource.createQueryRunner('master');
+  private async withRunner<T>(
+    work: (runner: QueryRunner) => Promise<T>,
+    patienceMs?: number,
+  ): Promise<T> {
+    const runner = straightRunner(this.dataSource, patienceMs);
     try {
       return await work(runner);
     } finally {
       await runner.release();
     }
   }
-}
-
-/** The database is there, and has no time: the caller is to try again. */
-export class BusyError extends Error {
-  readonly code = 'ROOM_KEYS_BUSY';
 }
 
 async function inTransaction<T>(
@@ -103,7 +137,7 @@ async function rollBack(runner: QueryRunner): Promise<void> {
   try {
     if (runner.isTransactionActive) await runner.rollbackTransaction();
   } catch {
-    // The connection is gone; or it is SQLite's, whose disk is full or failing: it rolls back by
+    // The connection is gone, or is closed when it is given back; or it is SQLite's, whose disk is full or failing: it rolls back by
     // itself, TypeORM's ROLLBACK then fails, and the one runner that there is would stay in a
     // transaction for ever. One that is begun for it can be rolled back.
     if (familyOf(runner.dataSource.options.type) !== 'sqlite') return;
@@ -117,11 +151,16 @@ async function rollBack(runner: QueryRunner): Promise<void> {
 const GAVE_WAY = new Set([
   'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster
   'ER_LOCK_WAIT_TIMEOUT',
+  'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification conflict in Group Replication
+  'ER_DUP_ENTRY', // the row came in unseen, as in a cluster; looked at again, it is there
   'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
 ]);
 
-function gaveWay(error: unknown): boolean {
+/** The code of an error that says so; undefined for any other. */
+function codeOfConflict(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   // SQLite's codes come with more detail: SQLITE_BUSY_SNAPSHOT, SQLITE_BUSY_RECOVERY
-  return typeof code === 'string' && (GAVE_WAY.has(code) || /^SQLITE_(BUSY|LOCKED)/.test(code));
+  const isConflict =
+    typeof code === 'string' && (GAVE_WAY.has(code) || /^SQLITE_(BUSY|LOCKED)/.test(code));
+  return isConflict ? code : undefined;
 }

@@ -1,4 +1,7 @@
 import { CreateRoomKeys1764000000000 } from './1764000000000-create-room-keys.js';
+import { AddMirroredEtag1764000001000 } from './1764000001000-add-mirrored-etag.js';
+import { AddRevision1764000002000 } from './1764000002000-add-revision.js';
+import { AddWithheldVersions1764000003000 } from './1764000003000-add-withheld-versions.js';
 
 /**
  * The migrations of this module, oldest first, for `migrations` in the options of the host's
@@ -7,4 +10,9 @@ import { CreateRoomKeys1764000000000 } from './1764000000000-create-room-keys.js
  *
  * @publicApi
  */
-export const roomKeysMigrations = [CreateRoomKeys1764000000000];
+export const roomKeysMigrations = [
+  CreateRoomKeys1764000000000,
+  AddMirroredEtag1764000001000,
+  AddRevision1764000002000,
+  AddWithheldVersions1764000003000,
+];

@@ -1,0 +1,183 @@
+/** Reads the bytes of a body, and never more of them, nor for longer, than it may. */
+import type { IncomingMessage } from 'node:http';
+import type { Readable, Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { type MatrixError, notJson, tooLarge, tooSlow } from '../room-keys.errors.js';
+import type { Hold } from './body-budget.js';
+
+/** How far the reading of a body may go. */
+export interface BodyBounds {
+  /** The largest body in bytes, after decompression. */
+  maxBytes: number;
+  /** For how many milliseconds its sender may send nothing. */
+  idleMs: number;
+  /** From what its bytes are taken, after decompression. */
+  hold: Hold;
+}
+
+const DECOMPRESSORS: Readonly<Record<string, (() => Transform) | undefined>> = {
+  gzip: createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
+
+/**
+ * Reads a body to its end. What it refuses, it leaves unread: see `limitRest`.
+ *
+ * @param use of the bytes, at once: the next body overwrites them
+ * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the budget is used up, 400
+ *   `M_NOT_JSON` for what cannot be decompressed or breaks off
+ */
+export async function readBytes<T>(
+  request: IncomingMessage,
+  bounds: BodyBounds,
+  use: (bytes: Buffer) => T,
+): Promise<T> {
+  const encoding = request.headers['content-encoding']?.toLowerCase() ?? '';
+  if (encoding !== '' && encoding !== 'identity')
+    return use(await decompressed(request, encoding, bounds));
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (length > bounds.maxBytes) throw largerThan(bounds.maxBytes);
+  // at once, rather than in the middle of what could not be read to its end
+  bounds.hold.growTo(length);
+  const memory = takeMemory(length);
+  try {
+    return use(await collect(request, request, bounds, memory));
+  } finally {
+    giveBack(memory);
+  }
+}
+
+async function decompressed(
+  request: IncomingMessage,
+  encoding: string,
+  bounds: BodyBounds,
+): Promise<Buffer> {
+  const decompressor = Object.hasOwn(DECOMPRESSORS, encoding) && DECOMPRESSORS[encoding]?.();
+  if (!decompressor) throw notJson('The Content-Encoding of the body is not supported.');
+  try {
+    return await collect(request, request.pipe(decompressor), bounds);
+  } finally {
+    request.unpipe(decompressor);
+    // what is wrong from here on is nobody's business
+    decompressor.on('error', () => undefined).destroy();
+  }
+}
+
+/**
+ * @param source of the bytes: the request itself, or what it flows through
+ * @param memory that they are put into as long as it has room
+ */
+function collect(
+  request: IncomingMessage,
+  source: Readable,
+  { maxBytes, idleMs, hold }: BodyBounds,
+  memory?: Buffer,
+): Promise<Buffer> {
+  // it would tell nothing any more
+  if (request.destroyed && !request.complete) return Promise.reject(brokenOff());
+  return new Promise((resolve, reject) => {
+    const bytes = new Bytes(memory);
+    let moved = false;
+    const end = (refusal?: MatrixError) => {
+      clearTimeout(idle);
+      request.off('data', onMove).off('close', onClose);
+      source.off('data', onData).off('end', onEnd).off('error', onError);
+      if (refusal) reject(refusal);
+      else resolve(bytes.inOnePiece());
+    };
+    const idle = setTimeout(() => {
+      moved = false;
+      // what came while the process was busy is read before that
+      setImmediate(() => {
+        if (!moved) end(tooSlow());
+      });
+    }, idleMs);
+    const onMove = () => {
+      moved = true;
+      idle.refresh();
+    };
+    const onData = (piece: Buffer) => {
+      try {
+        if (bytes.length + piece.length > maxBytes) throw largerThan(maxBytes);
+        hold.growTo(bytes.length + piece.length);
+        bytes.add(piece);
+      } catch (refusal) {
+        end(refusal as MatrixError);
+      }
+    };
+    const onEnd = () => {
+      end();
+    };
+    const onError = () => {
+      end(notJson('The body cannot be read.'));
+    };
+    // a compressed body that breaks off never ends for who waits for the decompressed one
+    const onClose = () => {
+      if (!request.complete) end(brokenOff());
+    };
+    request.on('data', onMove).on('close', onClose);
+    source.on('data', onData).on('end', onEnd).on('error', onError);
+  });
+}
+
+const BLOCK_BYTES = 64 * 1024;
+
+/**
+ * Bytes that come in pieces. Copied: each piece of a body that is sent byte by byte would take more
+ * than a hundred bytes for itself.
+ */
+class Bytes {
+  length = 0;
+  private readonly full: Buffer[] = [];
+  private free: number;
+
+  constructor(private block: Buffer = Buffer.alloc(0)) {
+    this.free = block.length;
+  }
+
+  add(piece: Buffer): void {
+    this.length += piece.length;
+    for (let rest = piece; rest.length > 0;) {
+      if (this.free === 0) this.newBlock(rest.length);
+      const copied = rest.copy(this.block, this.block.length - this.free);
+      this.free -= copied;
+      rest = rest.subarray(copied);
+    }
+  }
+
+  inOnePiece(): Buffer {
+    if (this.full.length === 0) return this.block.subarray(0, this.length);
+    return Buffer.concat([...this.full, this.block], this.length);
+  }
+
+  private newBlock(atLeast: number): void {
+    if (this.block.length > 0) this.full.push(this.block);
+    // small for what may stay small, of its own for what is large
+    this.free = Math.min(BLOCK_BYTES, Math.max(atLeast, this.length));
+    this.block = Buffer.allocUnsafeSlow(this.free);
+  }
+}
+
+/** Lengths of bodies whose memory is kept: from where new memory costs, to what real batches are below. */
+const KEPT_BYTES = { least: 16 * 1024, most: 256 * 1024 };
+const MOST_KEPT = 16;
+/**
+ * What earlier bodies were read into. The system hands out memory page by page when it is first
+ * written to, and for a body of 86 kB that took longer than all that is done with its bytes.
+ */
+const kept: Buffer[] = [];
+
+/** Memory for so many bytes; it holds what it held. */
+function takeMemory(length: number): Buffer {
+  if (length < KEPT_BYTES.least || length > KEPT_BYTES.most) return Buffer.allocUnsafeSlow(length);
+  return kept.pop() ?? Buffer.allocUnsafeSlow(KEPT_BYTES.most);
+}
+
+/** Nobody may look into it any more. */
+function giveBack(memory: Buffer): void {
+  if (memory.length === KEPT_BYTES.most && kept.length < MOST_KEPT) kept.push(memory);
+}
+
+const largerThan = (bytes: number) => tooLarge(`The body is larger than ${bytes} bytes.`);
+const brokenOff = () => notJson('The body broke off.');

@@ -1,0 +1,71 @@
+import {
+  type CanActivate,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  Logger,
+} from '@nestjs/common';
+import type { Request } from 'express';
+import { rateLimits } from '../rate-limits.js';
+import { limitExceeded, MatrixError } from '../room-keys.errors.js';
+import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
+import type {
+  RateLimitedRequest,
+  RateLimiter,
+  RoomKeysOptions,
+} from '../room-keys-options.interface.js';
+import { operationOf } from './operation.decorator.js';
+import { tokenOwner } from './request-state.js';
+
+/**
+ * Refuses a user who makes more requests than the limiter allows. It comes after the token, since
+ * users are told apart by nothing else: behind a proxy they share one address. And it comes before
+ * query and body, so that what is refused costs next to nothing.
+ */
+@Injectable()
+export class RateLimitGuard implements CanActivate {
+  private readonly logger = new Logger('RoomKeysRateLimit');
+  private readonly limiter: RateLimiter | false;
+  private complained = false;
+
+  constructor(
+    // made before the module itself, which refuses options that are none
+    @Inject(ROOM_KEYS_OPTIONS) options: Pick<RoomKeysOptions, 'rateLimit'> | null | undefined,
+  ) {
+    this.limiter = options?.rateLimit ?? rateLimits();
+  }
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    const owner = tokenOwner(request);
+    const operation = operationOf(context.getHandler());
+    if (this.limiter === false || owner.isRateLimited === false || !operation) return true;
+    const kind = request.method === 'GET' ? 'read' : 'write';
+    const waitMs = await this.ask(this.limiter, { owner, operation, kind }, request);
+    if (waitMs !== undefined) throw limitExceeded(Math.max(1, Math.ceil(waitMs)));
+    return true;
+  }
+
+  private async ask(
+    limiter: RateLimiter,
+    asked: RateLimitedRequest,
+    request: Request,
+  ): Promise<number | undefined> {
+    try {
+      const waitMs = await limiter(asked, request);
+      if (waitMs === undefined || Number.isFinite(waitMs)) return waitMs;
+      throw new Error('it must return undefined or a number of milliseconds.');
+    } catch (error) {
+      if (error instanceof MatrixError) throw error;
+      this.complain(error);
+      return undefined;
+    }
+  }
+
+  private complain(error: unknown): void {
+    if (this.complained) return;
+    this.complained = true;
+    const why = error instanceof Error ? (error.stack ?? error.message) : 'what is no error';
+    this.logger.error(`rateLimit failed, requests are let through; it is not logged again: ${why}`);
+  }
+}

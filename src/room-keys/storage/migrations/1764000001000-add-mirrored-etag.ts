@@ -1,0 +1,27 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { familyOf } from '../database-family.js';
+
+/** Adds what an import notes of a backup: see `BackupEntity`. */
+export class AddMirroredEtag1764000001000 implements MigrationInterface {
+  name = 'AddMirroredEtag1764000001000';
+
+  async up(queryRunner: QueryRunner): Promise<void> {
+    // MySQL commits each DDL statement by itself: one that was broken off may have added it already
+    if (await hasColumn(queryRunner)) return;
+    const type = familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'bigint' : 'integer';
+    await queryRunner.query(
+      `ALTER TABLE ${table(queryRunner)} ADD COLUMN mirrored_etag ${type} NULL`,
+    );
+  }
+
+  async down(queryRunner: QueryRunner): Promise<void> {
+    if (!(await hasColumn(queryRunner))) return;
+    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN mirrored_etag`);
+  }
+}
+
+const name = ({ dataSource }: QueryRunner) =>
+  `${dataSource.options.entityPrefix ?? ''}room_keys_backups`;
+const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
+const hasColumn = (queryRunner: QueryRunner) =>
+  queryRunner.hasColumn(name(queryRunner), 'mirrored_etag');

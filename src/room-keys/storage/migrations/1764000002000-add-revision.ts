@@ -1,0 +1,29 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { familyOf } from '../database-family.js';
+
+/** Adds the row's step that changes on two nodes of a cluster meet in: see `BackupOwnerEntity`. */
+export class AddRevision1764000002000 implements MigrationInterface {
+  name = 'AddRevision1764000002000';
+
+  async up(queryRunner: QueryRunner): Promise<void> {
+    // MySQL commits each DDL statement by itself: one that was broken off may have added it already
+    if (await hasColumn(queryRunner)) return;
+    const type =
+      familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'int unsigned' : 'integer';
+    // the default is for servers of the version before this one, which go on meanwhile
+    await queryRunner.query(
+      `ALTER TABLE ${table(queryRunner)} ADD COLUMN revision ${type} NOT NULL DEFAULT 0`,
+    );
+  }
+
+  async down(queryRunner: QueryRunner): Promise<void> {
+    if (!(await hasColumn(queryRunner))) return;
+    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN revision`);
+  }
+}
+
+const name = ({ dataSource }: QueryRunner) =>
+  `${dataSource.options.entityPrefix ?? ''}room_keys_users`;
+const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
+const hasColumn = (queryRunner: QueryRunner) =>
+  queryRunner.hasColumn(name(queryRunner), 'revision');

@@ -1,0 +1,27 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { familyOf } from '../database-family.js';
+
+/** Adds the versions that an import could not take, which must not look deleted: see `BackupOwnerEntity`. */
+export class AddWithheldVersions1764000003000 implements MigrationInterface {
+  name = 'AddWithheldVersions1764000003000';
+
+  async up(queryRunner: QueryRunner): Promise<void> {
+    // MySQL commits each DDL statement by itself: one that was broken off may have added it already
+    if (await hasColumn(queryRunner)) return;
+    const type = familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'longtext' : 'text';
+    await queryRunner.query(
+      `ALTER TABLE ${table(queryRunner)} ADD COLUMN withheld_versions ${type} NULL`,
+    );
+  }
+
+  async down(queryRunner: QueryRunner): Promise<void> {
+    if (!(await hasColumn(queryRunner))) return;
+    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN withheld_versions`);
+  }
+}
+
+const name = ({ dataSource }: QueryRunner) =>
+  `${dataSource.options.entityPrefix ?? ''}room_keys_users`;
+const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
+const hasColumn = (queryRunner: QueryRunner) =>
+  queryRunner.hasColumn(name(queryRunner), 'withheld_versions');

@@ -1,0 +1,9 @@
+/** The database is there, and has no time: the caller is to try again. */
+export class BusyError extends Error {
+  readonly code = 'ROOM_KEYS_BUSY';
+}
+
+/** The database does not answer, and may be gone without a word: the caller is to try again. */
+export class NoAnswerError extends Error {
+  readonly code = 'ROOM_KEYS_NO_ANSWER';
+}

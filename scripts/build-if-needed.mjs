@@ -1,7 +1,6 @@
 // Builds dist/ when it is missing or older than what it is made of: `npm start` never runs old code.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -41,8 +40,7 @@ function upToDate() {
 function build() {
   const old = existsSync('dist/main.js');
   console.log(old ? 'dist/ is older than the sources: building' : 'dist/ is missing: building');
-  const nest = createRequire(import.meta.url).resolve('@nestjs/cli/bin/nest.js');
-  const { status } = spawnSync(process.execPath, [nest, 'build'], { stdio: 'inherit' });
+  const { status } = spawnSync('npm run -s build', { shell: true, stdio: 'inherit' });
   process.exitCode = status ?? 1;
 }
 

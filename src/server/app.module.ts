@@ -1,25 +1,30 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import {
-  type AccessTokenVerifier,
-  developmentTokens,
-  firstKnown,
-  homeserverTokens,
-  introspectedTokens,
-  remembered,
-  RoomKeysModule,
-} from '../index.js';
+import { type RateLimiter, rateLimits, RoomKeysModule } from '../index.js';
 import { dataSourceOptions, openDatabase } from './database.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
-import { HealthController } from './health.controller.js';
+import { Dependencies } from './health/dependencies.js';
+import { HealthController } from './health/health.controller.js';
 import { HomeController } from './home.controller.js';
+import { ActivityLog } from './logs/activity-log.js';
+import { RequestLog } from './logs/request-log.js';
+import { Metrics } from './metrics/metrics.js';
+import { MetricsServer } from './metrics/metrics-server.js';
+import { exempting } from './rate-limit-exemption.js';
+import { RedisConnection } from './redis-connection.js';
+import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
 
 /** The standalone server: the first host of {@link RoomKeysModule}. */
 @Module({})
 export class AppModule {
-  static with(environment: Environment): DynamicModule {
+  static with(environment: Environment, redis: RedisConnection): DynamicModule {
     const options = dataSourceOptions(environment.databaseUrl);
+    const tokenService = tokenServiceOf(environment);
+    const requestLog = new RequestLog(environment.logUserIds);
+    const activityLog = new ActivityLog();
+    const metrics = environment.metricsPort === undefined ? undefined : new Metrics();
     return {
       module: AppModule,
       imports: [
@@ -32,30 +37,45 @@ export class AppModule {
           }),
           dataSourceFactory: () => openDatabase(options, environment.runMigrations),
         }),
+        // its own log would tell of every question that finds a service away
+        TerminusModule.forRoot({ logger: false }),
         RoomKeysModule.forRoot({
-          verifyAccessToken: verifierOf(environment),
+          verifyAccessToken: exempting(
+            environment.rateLimitExempt,
+            verifierOf(environment, tokenService, metrics),
+          ),
           allowedAlgorithms: environment.allowedAlgorithms,
           maxBodyBytes: environment.maxBodyBytes,
+          maxBodyBytesAtOnce: environment.maxBodyBytesAtOnce,
+          bodyIdleTimeoutMs: environment.bodyIdleTimeoutMs,
+          limits: environment.limits,
+          rateLimit: rateLimitOf(environment, redis),
+          observe: (event, request) => {
+            metrics?.observe(event);
+            requestLog.observe(event, request);
+            activityLog.observe(event);
+          },
         }),
       ],
       controllers: [HealthController, HomeController],
-      providers: [GracefulShutdown],
+      providers: [
+        Dependencies,
+        GracefulShutdown,
+        { provide: TOKEN_SERVICE, useValue: tokenService },
+        { provide: RequestLog, useValue: requestLog },
+        { provide: RedisConnection, useValue: redis },
+        ...(metrics ? [{ provide: Metrics, useValue: metrics }, MetricsServer] : []),
+      ],
     };
   }
 }
 
-/** Development tokens, if there are any, then the one service that the settings name. */
-function verifierOf({
-  developmentTokens: tokens,
-  homeserver,
-  introspection,
-  tokenCache,
-}: Environment): AccessTokenVerifier {
-  const local = developmentTokens(tokens);
-  if (homeserver) return firstKnown([local, remembered(homeserverTokens(homeserver), tokenCache)]);
-  if (introspection)
-    return firstKnown([local, remembered(introspectedTokens(introspection), tokenCache)]);
-  return local;
+function rateLimitOf(
+  { rates, workers }: Environment,
+  { client }: RedisConnection,
+): RateLimiter | false {
+  if (!rates) return false;
+  return rateLimits({ ...rates, redis: client, cluster: workers > 1 && !client });
 }
 
 /** A database that is starting is waited for; a wrong password or name is not. */
@@ -67,5 +87,6 @@ function isNotUpYet(error: { code?: string }): boolean {
     'ENOTFOUND',
     'EAI_AGAIN',
     'PROTOCOL_CONNECTION_LOST',
+    'ER_UNKNOWN_COM_ERROR', // a node that is about to join its cluster
   ].includes(error.code ?? '');
 }

@@ -1,14 +1,8 @@
-import { readFileSync } from 'node:fs';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { ROOM_KEYS_SECURITY_SCHEME } from '../index.js';
-
-/** Where Swagger UI is served; its JSON is beside it, at `/docs-json`. */
-export const DOCS_PATH = 'docs';
-
-const { version } = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-) as { version: string };
+import { DOCS_PATH } from './docs-path.js';
+import { version } from './version.js';
 
 /** The OpenAPI document, from the decorators of controllers and DTOs. */
 export function openApiDocument(app: INestApplication): OpenAPIObject {

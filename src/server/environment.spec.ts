@@ -3,10 +3,13 @@
  * refused, and that a refusal is one sentence that says what to write and gives no secret away.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { homeserverTokens, introspectedTokens } from '../index.js';
-import { readEnvironment, SettingError } from './environment.js';
+import { homeserverTokens, introspectedTokens, rateLimits } from '../index.js';
+import { DEFAULT_RATES } from '../room-keys/rate-limits.js';
+import { readEnvironment } from './environment.js';
+import { SettingError } from './setting-kinds.js';
+import { settingRows } from './settings.js';
 
 type Variables = Record<string, string | undefined>;
 
@@ -32,46 +35,45 @@ const INTROSPECTION = {
   SERVER_NAME: 'example.org',
 };
 
+/** Of all settings, and of the files that hold the secret ones. */
+const variableNames = settingRows.flatMap(([name, { secret }]) =>
+  secret ? [name, `${name}_FILE`] : [name],
+);
+
 const urlOf = (variables: Variables) => readEnvironment(variables).databaseUrl;
 
 describe('without any variable', () => {
   it.each([
     ['are not set', {}],
-    [
-      'are empty',
-      {
-        DATABASE_URL: '',
-        DATABASE_PASSWORD_FILE: '',
-        RUN_MIGRATIONS: '',
-        HOST: '',
-        PORT: '',
-        HOMESERVER_URL: '',
-        INTROSPECTION_URL: '',
-        INTROSPECTION_CLIENT_ID: '',
-        INTROSPECTION_CLIENT_SECRET: '',
-        INTROSPECTION_CLIENT_SECRET_FILE: '',
-        SERVER_NAME: '',
-        TOKEN_CHECK_TIMEOUT_MS: '',
-        TOKEN_CACHE_TTL_MS: '',
-        TOKEN_CACHE_MAX: '',
-        DEV_TOKENS: '',
-        ALLOWED_ALGORITHMS: '',
-        MAX_BODY_BYTES: '',
-      },
-    ],
+    ['are empty', Object.fromEntries(variableNames.map((name) => [name, '']))],
   ])('the server has its defaults, where they %s', (_, variables: Variables) => {
-    const { databaseUrl, developmentTokens, ...rest } = readEnvironment(variables);
+    const { databaseUrl, developmentTokens, limits, ...rest } = readEnvironment(variables);
     expect(databaseUrl.href).toBe('sqlite:data/room-keys.db');
-    expect(rest).toEqual({
+    expect(limits).toEqual({});
+    expect(rest).toMatchObject({
       runMigrations: true,
       host: '127.0.0.1',
       port: 8090,
+      workers: 1,
       homeserver: undefined,
       introspection: undefined,
       tokenCache: { ttlMs: 30_000, max: 10_000 },
+      tokenCheckTimeoutMs: 5000,
+      tokenCacheTtlMs: 30_000,
+      tokenCacheMax: 10_000,
       developmentTokenMadeUp: true,
       allowedAlgorithms: [],
       maxBodyBytes: 16_777_216,
+      logLevel: 'info',
+      logUserIds: false,
+      rates: {
+        reads: { perSecond: 2000, burst: 240_000 },
+        writes: { perSecond: 500, burst: 120_000 },
+      },
+      redisUrl: undefined,
+      bodyIdleTimeoutMs: 30_000,
+      headersTimeoutMs: 20_000,
+      requestTimeoutMs: 120_000,
     });
     expect(developmentTokens).toEqual([
       { token: expect.stringMatching(/^[\w-]{32}$/), userId: '@dev:localhost' },
@@ -195,6 +197,61 @@ describe('DATABASE_PASSWORD_FILE', () => {
         sentenceOn('DATABASE_PASSWORD_FILE'),
       );
     }
+  });
+});
+
+describe('DATABASE_PASSWORD', () => {
+  it('is the password too', () => {
+    const url = urlOf({
+      DATABASE_URL: 'mysql://user@host/database',
+      DATABASE_PASSWORD: 'p@ss:w/o?r#d',
+    });
+    expect(decodeURIComponent(url.password)).toBe('p@ss:w/o?r#d');
+  });
+
+  it('is nothing for a file of SQLite', () => {
+    const message = refusal({ DATABASE_PASSWORD: 'hunter2' });
+    expect(message).toMatch(sentenceOn('DATABASE_PASSWORD'));
+    expect(message).not.toContain('hunter2');
+  });
+});
+
+describe('a secret', () => {
+  const secrets = settingRows.filter(([, { secret }]) => secret);
+
+  it.each(secrets)('%s can come from a file', (name, { example }) => {
+    const fromFile = { [`${name}_FILE`]: fileWith(`${example}\n`) };
+    const others = {
+      DATABASE_URL: HOMESERVER,
+      REDIS_URL: HOMESERVER,
+      DATABASE_PASSWORD: { ...HOMESERVER, DATABASE_URL: 'mysql://user@host/database' },
+      INTROSPECTION_CLIENT_SECRET: { ...INTROSPECTION, INTROSPECTION_CLIENT_SECRET: undefined },
+    }[name as string];
+    expect(readEnvironment({ ...others, ...fromFile })).toEqual(
+      readEnvironment({ ...others, [name]: example }),
+    );
+  });
+
+  it.each(secrets)('%s cannot be there and in a file as well', (name, { example }) => {
+    const message = refusal({ [name]: example, [`${name}_FILE`]: fileWith(example) });
+    expect(message).toMatch(sentenceOn(name));
+    expect(message).toContain(`${name}_FILE`);
+    expect(message).not.toContain(example);
+  });
+
+  it.each(secrets)('%s cannot come from an empty file', (name) => {
+    expect(refusal({ [`${name}_FILE`]: fileWith('\n') })).toMatch(sentenceOn(`${name}_FILE`));
+  });
+});
+
+describe('several settings that cannot be used', () => {
+  it('are named at once, each in a sentence of its own', () => {
+    const lines = refusal({ PORT: 'a', RUN_MIGRATIONS: 'b', DATABASE_URL: 'c' }).split('\n');
+    expect(lines).toEqual(
+      ['DATABASE_URL', 'RUN_MIGRATIONS', 'PORT'].map((name) =>
+        expect.stringMatching(sentenceOn(name)),
+      ),
+    );
   });
 });
 
@@ -342,9 +399,10 @@ describe('INTROSPECTION_URL', () => {
     },
   );
 
-  it('takes the secret from a file, rather than from the variable', () => {
+  it('takes the secret from a file', () => {
     const { introspection } = readEnvironment({
       ...INTROSPECTION,
+      INTROSPECTION_CLIENT_SECRET: undefined,
       INTROSPECTION_CLIENT_SECRET_FILE: fileWith('from+the/file=\n'),
     });
     expect(introspection?.clientSecret).toBe('from+the/file=');
@@ -353,9 +411,20 @@ describe('INTROSPECTION_URL', () => {
   it.each([() => join(folder, 'nothing'), () => folder, () => fileWith('\n')])(
     'cannot take it from what holds no secret',
     (file) => {
-      expect(refusal({ ...INTROSPECTION, INTROSPECTION_CLIENT_SECRET_FILE: file() })).toMatch(
+      const variables = { ...INTROSPECTION, INTROSPECTION_CLIENT_SECRET: undefined };
+      expect(refusal({ ...variables, INTROSPECTION_CLIENT_SECRET_FILE: file() })).toMatch(
         sentenceOn('INTROSPECTION_CLIENT_SECRET_FILE'),
       );
+    },
+  );
+
+  it.each(['INTROSPECTION_CLIENT_ID', 'INTROSPECTION_CLIENT_SECRET'])(
+    'is missed by %s, which does nothing without it',
+    (name) => {
+      const message = refusal({ [name]: 'hunter2' });
+      expect(message).toMatch(sentenceOn(name));
+      expect(message).toContain('INTROSPECTION_URL');
+      expect(message).not.toContain('hunter2');
     },
   );
 
@@ -422,6 +491,211 @@ describe.each([
       const message = refusal({ [name]: String(value) });
       expect(message).toMatch(sentenceOn(name));
       expect(message).toContain(`from ${least} to ${most}`);
+    },
+  );
+});
+
+describe('WORKERS', () => {
+  const DATABASE_URL = 'mysql://room_keys@db/room_keys';
+
+  it('can be a number of processes, or one for each core', () => {
+    expect(readEnvironment({ DATABASE_URL, WORKERS: '4' }).workers).toBe(4);
+    expect(readEnvironment({ DATABASE_URL, WORKERS: 'auto' }).workers).toBe(availableParallelism());
+  });
+
+  it.each(['0', '-1', '257', '1.5', 'Auto', 'all', ' '])('cannot be %j', (text) => {
+    expect(refusal({ DATABASE_URL, WORKERS: text })).toMatch(sentenceOn('WORKERS'));
+  });
+
+  it('cannot be more than one where the database is a SQLite file', () => {
+    expect(refusal({ WORKERS: '2' })).toMatch(sentenceOn('WORKERS'));
+    expect(readEnvironment({ WORKERS: '1' }).workers).toBe(1);
+  });
+});
+
+describe('MAX_BODY_BYTES_AT_ONCE', () => {
+  it('can be twice as large as the largest body, and larger', () => {
+    for (const atOnce of [20, 21]) {
+      const variables = { MAX_BODY_BYTES: '10', MAX_BODY_BYTES_AT_ONCE: String(atOnce) };
+      expect(readEnvironment(variables).maxBodyBytesAtOnce).toBe(atOnce);
+    }
+  });
+
+  it('cannot be smaller than two of the largest bodies, also where that is the default', () => {
+    for (const variables of [{ MAX_BODY_BYTES: '501' }, {}]) {
+      const message = refusal({ ...variables, MAX_BODY_BYTES_AT_ONCE: '1000' });
+      expect(message).toMatch(sentenceOn('MAX_BODY_BYTES_AT_ONCE'));
+    }
+  });
+});
+
+it('HEADERS_TIMEOUT_MS is a part of REQUEST_TIMEOUT_MS', () => {
+  const variables = { HEADERS_TIMEOUT_MS: '10', REQUEST_TIMEOUT_MS: '10' };
+  expect(readEnvironment(variables)).toMatchObject({ headersTimeoutMs: 10, requestTimeoutMs: 10 });
+  const message = refusal({ ...variables, REQUEST_TIMEOUT_MS: '9' });
+  expect(message).toMatch(sentenceOn('HEADERS_TIMEOUT_MS'));
+});
+
+describe('limits', () => {
+  const LIMITS_INFO_URI = 'https://example.org/limits';
+
+  it('are those of the module', () => {
+    const { limits } = readEnvironment({
+      MAX_BACKUPS_PER_USER: '10',
+      MAX_KEYS_PER_BACKUP: '5000000',
+      MAX_BYTES_PER_USER: '1',
+      MAX_SESSION_DATA_BYTES: '65536',
+      MAX_AUTH_DATA_BYTES: '2',
+      LIMITS_INFO_URI,
+    });
+    expect(limits).toEqual({
+      backupsPerUser: 10,
+      keysPerBackup: 5_000_000,
+      bytesPerUser: 1,
+      sessionDataBytes: 65_536,
+      authDataBytes: 2,
+      infoUri: LIMITS_INFO_URI,
+    });
+  });
+
+  it.each(['MAX_BACKUPS_PER_USER', 'MAX_KEYS_PER_BACKUP', 'MAX_BYTES_PER_USER'])(
+    '%s needs a page about it',
+    (name) => {
+      expect(refusal({ [name]: '1' })).toMatch(sentenceOn(name));
+      expect(refusal({ [name]: '1' })).toContain('LIMITS_INFO_URI');
+    },
+  );
+
+  it.each(['MAX_SESSION_DATA_BYTES', 'MAX_AUTH_DATA_BYTES'])('%s needs none', (name) => {
+    expect(() => readEnvironment({ [name]: '1' })).not.toThrow();
+  });
+
+  it.each([
+    { MAX_KEYS_PER_BACKUP: '0' },
+    { MAX_BYTES_PER_USER: '1GB' },
+    { MAX_BACKUPS_PER_USER: '-1' },
+    { MAX_SESSION_DATA_BYTES: '1.5' },
+    { MAX_AUTH_DATA_BYTES: 'none' },
+    { LIMITS_INFO_URI: 'example' },
+  ])('cannot have %j', (limit) => {
+    const [name] = Object.entries(limit)[0]!;
+    expect(refusal({ LIMITS_INFO_URI, ...limit })).toMatch(sentenceOn(name));
+  });
+});
+
+describe('the log and the metrics', () => {
+  it('are as their settings say', () => {
+    expect(
+      readEnvironment({
+        LOG_FORMAT: 'text',
+        LOG_LEVEL: 'debug',
+        LOG_USER_IDS: 'true',
+        METRICS_PORT: '9464',
+        METRICS_HOST: '10.0.0.5',
+      }),
+    ).toMatchObject({
+      logFormat: 'text',
+      logLevel: 'debug',
+      logUserIds: true,
+      metricsPort: 9464,
+      metricsHost: '10.0.0.5',
+    });
+  });
+
+  it.each([
+    { LOG_FORMAT: 'xml' },
+    { LOG_FORMAT: 'JSON' },
+    { LOG_LEVEL: 'verbose' },
+    { LOG_LEVEL: 'log' },
+    { LOG_USER_IDS: 'yes' },
+    { METRICS_PORT: '99999' },
+  ])('cannot have %j', (variables) => {
+    const [name] = Object.entries(variables)[0]!;
+    expect(refusal(variables)).toMatch(sentenceOn(name));
+  });
+
+  it('have no address without a port', () => {
+    expect(refusal({ METRICS_HOST: '10.0.0.5' })).toMatch(sentenceOn('METRICS_HOST'));
+  });
+
+  it('are not served where the API is', () => {
+    expect(refusal({ METRICS_PORT: '8090' })).toMatch(sentenceOn('METRICS_PORT'));
+    for (const hosts of [
+      { HOST: '0.0.0.0' },
+      { METRICS_HOST: '0.0.0.0' },
+      { HOST: '::', METRICS_HOST: '10.0.0.5' },
+      { HOST: '::', METRICS_HOST: '0.0.0.0' },
+    ]) {
+      expect(refusal({ ...HOMESERVER, ...hosts, METRICS_PORT: '8090' })).toMatch(
+        sentenceOn('METRICS_PORT'),
+      );
+    }
+    expect(() =>
+      readEnvironment({ ...HOMESERVER, HOST: '::', METRICS_PORT: '9464' }),
+    ).not.toThrow();
+    expect(() => readEnvironment({ METRICS_PORT: '0', PORT: '0' })).not.toThrow();
+    expect(() => readEnvironment({ METRICS_PORT: '8090', METRICS_HOST: '10.0.0.5' })).not.toThrow();
+  });
+});
+
+describe('RATE_LIMIT', () => {
+  it('is on, with the rates of the module', () => {
+    // who leaves them out of rateLimits gets the same
+    expect(readEnvironment({}).rates).toEqual(DEFAULT_RATES);
+  });
+
+  it('can be off', () => {
+    expect(readEnvironment({ RATE_LIMIT: 'off' }).rates).toBeUndefined();
+  });
+
+  it('has rates for reads and writes', () => {
+    const rates = readEnvironment({
+      RATE_LIMIT_READS_PER_SECOND: '1',
+      RATE_LIMIT_READS_BURST: '2',
+      RATE_LIMIT_WRITES_PER_SECOND: '3',
+      RATE_LIMIT_WRITES_BURST: '0',
+    }).rates!;
+    expect(rates).toEqual({
+      reads: { perSecond: 1, burst: 2 },
+      writes: { perSecond: 3, burst: 0 },
+    });
+    expect(() => rateLimits(rates)).not.toThrow();
+  });
+
+  it.each([
+    { RATE_LIMIT: 'false' },
+    { RATE_LIMIT: '100' },
+    { RATE_LIMIT_READS_PER_SECOND: '0' },
+    { RATE_LIMIT_READS_PER_SECOND: '0.2' },
+    { RATE_LIMIT_WRITES_BURST: '-1' },
+    { RATE_LIMIT_EXEMPT: 'bridge' },
+    { RATE_LIMIT_EXEMPT: '@bridge' },
+    { RATE_LIMIT_EXEMPT: '@bridge:example.org;@b:c d' },
+  ])('cannot have %j', (limit) => {
+    const [name] = Object.entries(limit)[0]!;
+    expect(refusal(limit)).toMatch(sentenceOn(name));
+  });
+
+  it('has users who are exempt', () => {
+    const { rateLimitExempt } = readEnvironment({ RATE_LIMIT_EXEMPT: '@a:b, @_irc_*:b,' });
+    expect(rateLimitExempt).toEqual(['@a:b', '@_irc_*:b']);
+  });
+});
+
+describe('REDIS_URL', () => {
+  it.each(['redis://redis', 'redis://user:p%40ss@redis:6379/1', 'rediss://[::1]:6380'])(
+    'can be %s',
+    (url) => {
+      expect(readEnvironment({ REDIS_URL: url }).redisUrl?.href).toBe(url);
+    },
+  );
+
+  it.each(['redis:hunter2', 'http://:hunter2@redis', 'hunter2', 'redis://', 'unix:/hunter2.sock'])(
+    'cannot be %j, and is never quoted',
+    (url) => {
+      const message = refusal({ REDIS_URL: url });
+      expect(message).toMatch(sentenceOn('REDIS_URL'));
+      expect(message).not.toContain('hunter2');
     },
   );
 });

@@ -5,291 +5,260 @@ import type {
   DevelopmentToken,
   HomeserverTokensOptions,
   IntrospectedTokensOptions,
+  RateLimitsOptions,
+  RoomKeysLimits,
 } from '../index.js';
+import { SettingError } from './setting-kinds.js';
+import {
+  type Setting,
+  type SettingName,
+  settingRows,
+  SETTINGS,
+  type SettingValues,
+} from './settings.js';
+import { misspeltSettings } from './unknown-settings.js';
 
-/** What the standalone server is told by its environment. */
-export interface Environment {
-  /** `sqlite:PATH`, `mysql://…` or `mariadb://…`, with the password. */
+/** Environment variables, those of other programs among them. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** What the standalone server is told by its environment: each setting, and what several of them make. */
+export interface Environment extends SettingValues {
+  /** With the password of `DATABASE_PASSWORD`, if there is one. */
   databaseUrl: URL;
-  /** Whether the server runs pending migrations when it starts. */
-  runMigrations: boolean;
-  /**
-   * `HOST`: the address to listen at; a loopback one, unless `HOMESERVER_URL` or
-   * `INTROSPECTION_URL` is set. Default: `127.0.0.1`.
-   */
-  host: string;
-  port: number;
-  /**
-   * `HOMESERVER_URL`: the homeserver that checks access tokens by whoami, such as
-   * `http://synapse:8008`. `TOKEN_CHECK_TIMEOUT_MS`: milliseconds that it may take, 5,000 by
-   * default. Default: none.
-   */
+  /** Who checks access tokens by whoami: one of these two, or nobody. */
   homeserver: HomeserverTokensOptions | undefined;
-  /**
-   * `INTROSPECTION_URL`: the endpoint that checks access tokens instead, such as
-   * `https://auth.example.org/oauth2/introspect`. It needs `INTROSPECTION_CLIENT_ID`,
-   * `INTROSPECTION_CLIENT_SECRET` or its file in `INTROSPECTION_CLIENT_SECRET_FILE`, which counts
-   * for more, and `SERVER_NAME`, what stands after the colon in user ids; `TOKEN_CHECK_TIMEOUT_MS`
-   * as above. Default: none.
-   */
+  /** Who checks access tokens by introspection. */
   introspection: IntrospectedTokensOptions | undefined;
-  /**
-   * `TOKEN_CACHE_TTL_MS`: milliseconds that a checked token is remembered, 0 for never, 30,000 by
-   * default. `TOKEN_CACHE_MAX`: the most tokens that are remembered, 10,000 by default.
-   */
+  /** How long, and how many, checked tokens are remembered. */
   tokenCache: { ttlMs: number; max: number };
-  /**
-   * `DEV_TOKENS`: tokens that are accepted without asking anybody, on loopback only, such as
-   * `token=@user:server`. Default: one that is made up, where nobody checks tokens.
-   */
+  /** Tokens that are accepted without asking anybody; one that is made up, where nobody is asked. */
   developmentTokens: DevelopmentToken[];
   /** Whether the development token was made up, and is to be printed. */
   developmentTokenMadeUp: boolean;
   allowedAlgorithms: string[] | '*';
-  maxBodyBytes: number;
+  /** How much each user may store, in the terms of the module. */
+  limits: RoomKeysLimits;
+  /** How many requests each user may make; undefined for as many as they like. */
+  rates: Required<Pick<RateLimitsOptions, 'reads' | 'writes'>> | undefined;
 }
-
-/** A setting that cannot be used: the message is one sentence that says what to write. */
-export class SettingError extends Error {}
-
-type Variables = Readonly<Record<string, string | undefined>>;
-
-const DAY_MS = 24 * 60 * 60 * 1000;
-const HOMESERVER_EXAMPLE = 'https://matrix.example.org';
-const INTROSPECTION_EXAMPLE = 'https://auth.example.org/oauth2/introspect';
 
 /**
  * Reads the settings, with their defaults.
  *
- * @throws SettingError for the first one that cannot be used
+ * @throws SettingError with a sentence for each that cannot be used or is misspelt; if there is none,
+ *   for those that contradict each other
  */
 export function readEnvironment(variables: Variables): Environment {
-  const host = given(variables, 'HOST') ?? '127.0.0.1';
-  const homeserver = homeserverSettings(variables);
-  const introspection = introspectionSettings(variables);
-  if (homeserver && introspection) {
-    throw new SettingError(
-      'HOMESERVER_URL and INTROSPECTION_URL contradict each other, because one of them checks the access tokens: write only that one.',
-    );
-  }
+  const { values, faults } = readSettings(variables);
+  faults.push(...misspeltSettings(variables).flatMap(({ refusal }) => refusal ?? []));
+  if (values) faults.push(...contradictions(values));
+  if (!values || faults.length > 0) throw new SettingError(faults.join('\n'));
   return {
-    databaseUrl: databaseUrl(variables),
-    runMigrations: flag(variables, 'RUN_MIGRATIONS', true),
-    host,
-    port: whole(variables, 'PORT', 8090, 0, 65535),
-    homeserver,
-    introspection,
-    tokenCache: {
-      ttlMs: whole(variables, 'TOKEN_CACHE_TTL_MS', 30_000, 0, DAY_MS),
-      max: whole(variables, 'TOKEN_CACHE_MAX', 10_000, 1, 10_000_000),
-    },
-    ...developmentTokens(variables, host, Boolean(homeserver ?? introspection)),
-    allowedAlgorithms: allowedAlgorithms(variables.ALLOWED_ALGORITHMS),
-    maxBodyBytes: whole(variables, 'MAX_BODY_BYTES', 16 * 1024 * 1024, 1, Number.MAX_SAFE_INTEGER),
+    ...values,
+    databaseUrl: withPassword(values),
+    homeserver: homeserverOf(values),
+    introspection: introspectionOf(values),
+    tokenCache: { ttlMs: values.tokenCacheTtlMs, max: values.tokenCacheMax },
+    ...developmentTokensOf(values),
+    allowedAlgorithms: values.allowedAlgorithms ?? [],
+    limits: limitsOf(values),
+    rates: ratesOf(values),
   };
 }
 
-function databaseUrl(variables: Variables): URL {
-  const text = given(variables, 'DATABASE_URL') ?? 'sqlite:data/room-keys.db';
-  const examples = "'sqlite:data/room-keys.db' or 'mysql://user:password@host:3306/database'";
-  // never the value itself in a message: it may hold a password
-  if (!URL.canParse(text)) throw new SettingError(`DATABASE_URL is not a URL: write ${examples}.`);
-  const url = new URL(text);
-  switch (url.protocol) {
-    case 'sqlite:':
-      if (
-        url.pathname === '' ||
-        url.hostname ||
-        url.search ||
-        url.hash ||
-        !isDecodable(url.pathname)
-      )
-        throw new SettingError(`DATABASE_URL names no file: write ${examples}.`);
-      break;
-    case 'mysql:':
-    case 'mariadb:':
-      if (!url.hostname || url.pathname.length < 2) {
-        throw new SettingError(`DATABASE_URL names no host or no database: write ${examples}.`);
-      }
-      break;
-    default:
-      throw new SettingError(`DATABASE_URL begins with '${url.protocol}': write ${examples}.`);
+/** The variable that a setting is taken from: its own, or that of a file; undefined where it is not set. */
+export function sourceOf(variables: Variables, name: SettingName): string | undefined {
+  const names = isSecret(name) ? [name, `${name}_FILE`] : [name];
+  return names.find((candidate) => isSet(variables, candidate));
+}
+
+function readSettings(variables: Variables): {
+  values: SettingValues | undefined;
+  faults: string[];
+} {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of settingRows) {
+    try {
+      const text = textOf(variables, name, setting) ?? setting.default;
+      const example = setting.default ?? setting.example;
+      values[camelCase(name)] = text === undefined ? undefined : setting.kind(text, name, example);
+    } catch (error) {
+      if (!(error instanceof SettingError)) throw error;
+      faults.push(error.message);
+    }
   }
-  const passwordFile = variables.DATABASE_PASSWORD_FILE;
-  if (passwordFile)
-    url.password = encodeURIComponent(
-      secretFrom('DATABASE_PASSWORD_FILE', passwordFile, 'password'),
+  // the loop has made what the type says, row by row
+  return { values: faults.length > 0 ? undefined : (values as SettingValues), faults };
+}
+
+function textOf(variables: Variables, name: SettingName, setting: Setting): string | undefined {
+  const fileName = `${name}_FILE`;
+  const file = setting.secret && isSet(variables, fileName) ? variables[fileName] : undefined;
+  if (file === undefined) return isSet(variables, name) ? variables[name] : undefined;
+  if (isSet(variables, name)) {
+    throw new SettingError(
+      `${name} and ${fileName} contradict each other, because both hold it: write only one of them.`,
     );
-  return url;
-}
-
-function isDecodable(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
   }
+  return contentOf(file, fileName, name);
 }
 
-function secretFrom(name: string, file: string, what: string): string {
+function contentOf(file: string, fileName: string, name: string): string {
+  let content: string;
   try {
-    return readFileSync(file, 'utf8').trimEnd();
+    content = readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
     throw new SettingError(
-      `${name} cannot be read (${(error as NodeJS.ErrnoException).code}): write the path of a file that holds the ${what}.`,
+      `${fileName} cannot be read (${(error as NodeJS.ErrnoException).code}): write the path of a file that holds ${name}.`,
     );
   }
-}
-
-function homeserverSettings(variables: Variables): HomeserverTokensOptions | undefined {
-  const url = serviceUrl(variables, 'HOMESERVER_URL', HOMESERVER_EXAMPLE);
-  if (!url) return undefined;
-  if (url.pathname.includes('/_matrix')) {
-    throw new SettingError(
-      `HOMESERVER_URL is to end before '/_matrix': write one such as ${HOMESERVER_EXAMPLE}.`,
-    );
-  }
-  return { homeserverUrl: url.href, timeoutMs: tokenCheckTimeout(variables) };
-}
-
-function introspectionSettings(variables: Variables): IntrospectedTokensOptions | undefined {
-  const url = serviceUrl(variables, 'INTROSPECTION_URL', INTROSPECTION_EXAMPLE);
-  if (!url) return undefined;
-  const needed = (name: string, what: string) => {
-    const value = given(variables, name);
-    if (value !== undefined) return value;
-    throw new SettingError(`INTROSPECTION_URL needs ${name}: write ${what}.`);
-  };
-  const clientId = needed(
-    'INTROSPECTION_CLIENT_ID',
-    'the id of the client that this server is there',
-  );
-  const secretFile = given(variables, 'INTROSPECTION_CLIENT_SECRET_FILE');
-  const clientSecret =
-    secretFile === undefined
-      ? needed(
-          'INTROSPECTION_CLIENT_SECRET',
-          'the secret of that client, or its file in INTROSPECTION_CLIENT_SECRET_FILE',
-        )
-      : secretFrom('INTROSPECTION_CLIENT_SECRET_FILE', secretFile, 'secret of the client');
-  if (clientSecret === '') {
-    throw new SettingError(
-      'INTROSPECTION_CLIENT_SECRET_FILE is an empty file: write the secret of the client into it.',
-    );
-  }
-  const serverName = needed(
-    'SERVER_NAME',
-    "what stands after the colon in user ids, such as 'example.org'",
-  );
-  // a host name or an address, and perhaps a port; neither a URL nor a user id
-  if (!/^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(serverName)) {
-    throw new SettingError(
-      "SERVER_NAME is no server name: write what stands after the colon in user ids, such as 'example.org'.",
-    );
-  }
-  return {
-    introspectionUrl: url.href,
-    clientId,
-    clientSecret,
-    serverName,
-    timeoutMs: tokenCheckTimeout(variables),
-  };
-}
-
-function tokenCheckTimeout(variables: Variables): number {
-  return whole(variables, 'TOKEN_CHECK_TIMEOUT_MS', 5000, 1, 600_000);
-}
-
-/** Never the value itself in a message: it may hold a password. */
-function serviceUrl(variables: Variables, name: string, example: string): URL | undefined {
-  const text = given(variables, name);
-  if (text === undefined) return undefined;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !['http:', 'https:'].includes(url.protocol))
-    throw new SettingError(`${name} is not a URL of http or https: write one such as ${example}.`);
-  if (url.username || url.password || url.search || url.hash) {
-    throw new SettingError(
-      `${name} holds a user, a password, a query or a fragment, which it cannot: write one such as ${example}.`,
-    );
-  }
-  return url;
-}
-
-function developmentTokens(
-  variables: Variables,
-  host: string,
-  hasService: boolean,
-): Pick<Environment, 'developmentTokens' | 'developmentTokenMadeUp'> {
-  const DEV_TOKENS = given(variables, 'DEV_TOKENS');
-  if (!isLoopback(host) && DEV_TOKENS !== undefined) {
-    throw new SettingError(
-      `HOST is '${host}', which is not a loopback address, and DEV_TOKENS are for those only: write HOMESERVER_URL=${HOMESERVER_EXAMPLE} in their place, or HOST=127.0.0.1.`,
-    );
-  }
-  if (!isLoopback(host) && !hasService) {
-    throw new SettingError(
-      `HOST is '${host}', which is not a loopback address, and nobody is named who checks access tokens: write HOMESERVER_URL=${HOMESERVER_EXAMPLE}, or HOST=127.0.0.1.`,
-    );
-  }
-  if (DEV_TOKENS === undefined) {
-    if (hasService) return { developmentTokens: [], developmentTokenMadeUp: false };
-    return {
-      developmentTokens: [
-        { token: randomBytes(24).toString('base64url'), userId: '@dev:localhost' },
-      ],
-      developmentTokenMadeUp: true,
-    };
-  }
-  const tokens = DEV_TOKENS.split(',').map((pair) => {
-    const [, token, userId] = /^([^\s=]+)=(@[^:\s]*:\S+)$/.exec(pair.trim()) ?? [];
-    if (token === undefined || userId === undefined) {
-      throw new SettingError(
-        "DEV_TOKENS is not a list of tokens and users: write 'token=@user:server', more of them after commas.",
-      );
-    }
-    return { token, userId };
-  });
-  return { developmentTokens: tokens, developmentTokenMadeUp: false };
-}
-
-function allowedAlgorithms(text = ''): string[] | '*' {
-  const names = text.split(',').map((name) => name.trim());
-  return names.includes('*') ? '*' : names.filter((name) => name !== '');
-}
-
-function whole(
-  variables: Variables,
-  name: string,
-  standard: number,
-  least: number,
-  most: number,
-): number {
-  const text = variables[name];
-  if (!text) return standard;
-  const value = Number(text);
-  if (!/^[0-9]+$/.test(text) || value < least || value > most) {
-    throw new SettingError(
-      `${name} is '${text}': write a whole number from ${least} to ${most}, such as ${standard}.`,
-    );
-  }
-  return value;
-}
-
-function flag(variables: Variables, name: string, standard: boolean): boolean {
-  const text = variables[name];
-  if (!text) return standard;
-  if (text !== 'true' && text !== 'false') {
-    throw new SettingError(`${name} is '${text}': write 'true' or 'false'.`);
-  }
-  return text === 'true';
+  if (content !== '') return content;
+  throw new SettingError(`${fileName} is an empty file: write into it what ${name} is to be.`);
 }
 
 /** A variable that is set to nothing counts as not set. */
-function given(variables: Variables, name: string): string | undefined {
-  return variables[name] === '' ? undefined : variables[name];
+function isSet(variables: Variables, name: string): boolean {
+  return variables[name] !== undefined && variables[name] !== '';
+}
+
+function isSecret(name: SettingName): boolean {
+  const setting: Setting = SETTINGS[name];
+  return setting.secret ?? false;
+}
+
+function camelCase(name: string): string {
+  return name.toLowerCase().replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+// --- what several settings say together ---------------------------------------------------------
+
+/** Settings each of which is fine, but not with the others. */
+function* contradictions(values: SettingValues): Generator<string, void, undefined> {
+  const { databaseUrl, homeserverUrl, introspectionUrl } = values;
+  if (values.databasePassword !== undefined && databaseUrl.protocol === 'sqlite:') {
+    yield `DATABASE_PASSWORD is there and DATABASE_URL names a SQLite file, which has none: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or leave the password out.`;
+  }
+  if (values.workers > 1 && databaseUrl.protocol === 'sqlite:') {
+    yield `WORKERS makes ${values.workers} processes and DATABASE_URL names a SQLite file, which is for one: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or WORKERS=1.`;
+  }
+  if (homeserverUrl && introspectionUrl) {
+    yield 'HOMESERVER_URL and INTROSPECTION_URL contradict each other, because one of them checks the access tokens: write only that one.';
+  }
+  yield* incompleteIntrospection(values);
+  if (!isLoopback(values.host)) {
+    const exposed = `HOST is '${values.host}', which is not a loopback address, and`;
+    const homeserver = `HOMESERVER_URL=${SETTINGS.HOMESERVER_URL.example}`;
+    if (values.devTokens !== undefined)
+      yield `${exposed} DEV_TOKENS are for those only: write ${homeserver} in their place, or HOST=127.0.0.1.`;
+    else if (!homeserverUrl && !introspectionUrl)
+      yield `${exposed} nobody is named who checks access tokens: write ${homeserver}, or HOST=127.0.0.1.`;
+  }
+  if (values.metricsPort === undefined && values.metricsHost !== undefined) {
+    yield `METRICS_HOST does nothing without METRICS_PORT: write one such as ${SETTINGS.METRICS_PORT.example}, or leave both out.`;
+  }
+  const { metricsPort, metricsHost = '127.0.0.1' } = values;
+  const hosts = [metricsHost, values.host];
+  const [host = metricsHost, ...others] = new Set(hosts.filter((name) => !isEverywhere(name)));
+  if (metricsPort && metricsPort === values.port && others.length === 0) {
+    yield `METRICS_PORT and PORT are both ${metricsPort} at ${host}, where one server can listen: write another one, such as METRICS_PORT=${SETTINGS.METRICS_PORT.example}.`;
+  }
+  const { maxBodyBytes, maxBodyBytesAtOnce, headersTimeoutMs, requestTimeoutMs } = values;
+  if (maxBodyBytesAtOnce !== undefined && maxBodyBytesAtOnce < 2 * maxBodyBytes) {
+    yield `MAX_BODY_BYTES_AT_ONCE is ${maxBodyBytesAtOnce}, less than twice MAX_BODY_BYTES, so that the largest body would never be taken: write ${4 * maxBodyBytes} for four of those, or leave it out.`;
+  }
+  if (headersTimeoutMs > requestTimeoutMs) {
+    yield `HEADERS_TIMEOUT_MS is ${headersTimeoutMs}, more than REQUEST_TIMEOUT_MS, which the headers are a part of: write at most ${requestTimeoutMs}.`;
+  }
+  const perUser = Object.entries({
+    MAX_BACKUPS_PER_USER: values.maxBackupsPerUser,
+    MAX_KEYS_PER_BACKUP: values.maxKeysPerBackup,
+    MAX_BYTES_PER_USER: values.maxBytesPerUser,
+  }).find(([, limit]) => limit !== undefined);
+  if (perUser && values.limitsInfoUri === undefined) {
+    yield `${perUser[0]} needs LIMITS_INFO_URI, which clients are told when it is reached: write a page for your users, such as ${SETTINGS.LIMITS_INFO_URI.example}.`;
+  }
+}
+
+function* incompleteIntrospection(values: SettingValues): Generator<string, void, undefined> {
+  const { introspectionUrl, introspectionClientId, introspectionClientSecret } = values;
+  const example = SETTINGS.INTROSPECTION_URL.example;
+  if (!introspectionUrl) {
+    if (introspectionClientId !== undefined)
+      yield `INTROSPECTION_CLIENT_ID does nothing without INTROSPECTION_URL: write one such as ${example}, or leave both out.`;
+    if (introspectionClientSecret !== undefined)
+      yield `INTROSPECTION_CLIENT_SECRET does nothing without INTROSPECTION_URL: write one such as ${example}, or leave both out.`;
+    return;
+  }
+  const needs = (name: string, what: string) => `INTROSPECTION_URL needs ${name}: write ${what}.`;
+  if (introspectionClientId === undefined)
+    yield needs('INTROSPECTION_CLIENT_ID', 'the id of the client that this server is there');
+  if (introspectionClientSecret === undefined)
+    yield needs(
+      'INTROSPECTION_CLIENT_SECRET',
+      'the secret of that client, or its file in INTROSPECTION_CLIENT_SECRET_FILE',
+    );
+  if (values.serverName === undefined)
+    yield needs('SERVER_NAME', "what stands after the colon in user ids, such as 'example.org'");
+}
+
+function withPassword({ databaseUrl, databasePassword }: SettingValues): URL {
+  const url = new URL(databaseUrl);
+  if (databasePassword !== undefined) url.password = encodeURIComponent(databasePassword);
+  return url;
+}
+
+function homeserverOf(values: SettingValues): HomeserverTokensOptions | undefined {
+  const { homeserverUrl, tokenCheckTimeoutMs: timeoutMs } = values;
+  return homeserverUrl && { homeserverUrl: homeserverUrl.href, timeoutMs };
+}
+
+function introspectionOf(values: SettingValues): IntrospectedTokensOptions | undefined {
+  const { introspectionUrl: url, serverName } = values;
+  const { introspectionClientId: clientId, introspectionClientSecret: clientSecret } = values;
+  // the others are there with the URL, or it would have been said
+  if (!url || clientId === undefined || clientSecret === undefined || serverName === undefined)
+    return undefined;
+  const timeoutMs = values.tokenCheckTimeoutMs;
+  return { introspectionUrl: url.href, clientId, clientSecret, serverName, timeoutMs };
+}
+
+function developmentTokensOf({
+  devTokens,
+  homeserverUrl,
+  introspectionUrl,
+}: SettingValues): Pick<Environment, 'developmentTokens' | 'developmentTokenMadeUp'> {
+  if (devTokens) return { developmentTokens: devTokens, developmentTokenMadeUp: false };
+  if (homeserverUrl ?? introspectionUrl)
+    return { developmentTokens: [], developmentTokenMadeUp: false };
+  const token = randomBytes(24).toString('base64url');
+  return { developmentTokens: [{ token, userId: '@dev:localhost' }], developmentTokenMadeUp: true };
+}
+
+function limitsOf(values: SettingValues): RoomKeysLimits {
+  return {
+    backupsPerUser: values.maxBackupsPerUser,
+    keysPerBackup: values.maxKeysPerBackup,
+    bytesPerUser: values.maxBytesPerUser,
+    sessionDataBytes: values.maxSessionDataBytes,
+    authDataBytes: values.maxAuthDataBytes,
+    infoUri: values.limitsInfoUri,
+  };
+}
+
+function ratesOf(values: SettingValues): Environment['rates'] {
+  if (values.rateLimit === 'off') return undefined;
+  return {
+    reads: { perSecond: values.rateLimitReadsPerSecond, burst: values.rateLimitReadsBurst },
+    writes: { perSecond: values.rateLimitWritesPerSecond, burst: values.rateLimitWritesBurst },
+  };
 }
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** Whether a server that listens there has the port of all addresses. */
+function isEverywhere(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
 }

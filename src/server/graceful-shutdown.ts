@@ -1,21 +1,37 @@
+import cluster from 'node:cluster';
 import type { Server } from 'node:http';
-import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-
-/** How long requests that are under way may take to finish. */
-const PATIENCE_MS = 25_000;
+import { STOP_PATIENCE_MS } from './stop-patience.js';
 
 /** Lets running requests finish when the server is told to stop, but not a busy connection keep it up. */
 @Injectable()
-export class GracefulShutdown implements BeforeApplicationShutdown {
+export class GracefulShutdown implements BeforeApplicationShutdown, OnApplicationShutdown {
+  private readonly logger = new Logger('Server');
+
   constructor(private readonly adapterHost: HttpAdapterHost) {}
 
-  beforeApplicationShutdown(): void {
+  beforeApplicationShutdown(signal?: string): void {
+    if (signal !== undefined) this.say(`Stopping on ${signal}`, signal);
     const server = this.adapterHost.httpAdapter.getHttpServer() as Server;
     // read after each answer: a connection that has one now is closed after it
     server.keepAliveTimeout = 1;
     setTimeout(() => {
       server.closeAllConnections();
-    }, PATIENCE_MS).unref();
+    }, STOP_PATIENCE_MS).unref();
+  }
+
+  onApplicationShutdown(signal?: string): void {
+    if (signal !== undefined) this.say('Stopped', signal);
+  }
+
+  /** Of several processes, the one above them says it once for all. */
+  private say(message: string, signal: string): void {
+    this.logger[cluster.isWorker ? 'debug' : 'log'](message, { signal });
   }
 }

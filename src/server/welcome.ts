@@ -1,19 +1,24 @@
 import { developmentTokenFile } from './development-token.js';
-import { DOCS_PATH } from './docs.js';
+import type { Addresses } from './application.js';
+import { DOCS_PATH } from './docs-path.js';
 import type { Environment } from './environment.js';
+import { version } from './version.js';
 
 /** What the server says when it serves: where to look, and a first session to paste. */
-export function welcome(environment: Environment, url: string): string {
+export function welcome(environment: Environment, { url, metricsUrl }: Addresses): string {
   const {
     developmentTokens: [first],
     developmentTokenMadeUp,
     databaseUrl,
+    workers,
   } = environment;
   const api = `${url}/_matrix/client/v3/room_keys`;
   const lines = [
     `Key backup API  ${api}`,
     `Swagger UI      ${url}/${DOCS_PATH}`,
-    `Database        ${databaseUrl.protocol === 'sqlite:' ? databaseUrl.href : `${databaseUrl.protocol}//${databaseUrl.host}${databaseUrl.pathname}`}`,
+    `Database        ${withoutCredentials(databaseUrl)}`,
+    ...(metricsUrl === undefined ? [] : [`Metrics         ${metricsUrl}`]),
+    ...(workers > 1 ? [`Workers         ${workers} processes`] : []),
   ];
   if (!first || !developmentTokenMadeUp) {
     lines.push(`Access tokens   ${checkedBy(environment)}`);
@@ -28,6 +33,35 @@ export function welcome(environment: Environment, url: string): string {
     );
   }
   return `${lines.join('\n')}\n`;
+}
+
+/**
+ * The same for a log. A token that was made up is in it only where no file keeps it: nobody could
+ * use it otherwise.
+ */
+export function welcomeFields(environment: Environment, { url, metricsUrl }: Addresses) {
+  const {
+    developmentTokens: [first],
+    developmentTokenMadeUp,
+    databaseUrl,
+    workers,
+  } = environment;
+  const file = developmentTokenFile(environment);
+  return {
+    url,
+    docs: `${url}/${DOCS_PATH}`,
+    metrics: metricsUrl,
+    database: withoutCredentials(databaseUrl),
+    workers: workers > 1 ? workers : undefined,
+    accessTokens: developmentTokenMadeUp ? 'one for development' : checkedBy(environment),
+    developmentTokenFile: file,
+    developmentToken: developmentTokenMadeUp && file === undefined ? first?.token : undefined,
+    version,
+  };
+}
+
+function withoutCredentials({ protocol, href, host, pathname }: URL): string {
+  return protocol === 'sqlite:' ? href : `${protocol}//${host}${pathname}`;
 }
 
 function checkedBy({ developmentTokens, homeserver, introspection }: Environment): string {

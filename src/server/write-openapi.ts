@@ -7,6 +7,8 @@ import { readEnvironment } from './environment.js';
 const [file] = process.argv.slice(2);
 if (!file)
   throw new Error('Write the name of the file: node dist/server/write-openapi.js openapi.json');
-const app = await createApplication(readEnvironment({ DATABASE_URL: 'sqlite::memory:' }));
+const app = await createApplication(
+  readEnvironment({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'warn' }),
+);
 writeFileSync(file, `${JSON.stringify(openApiDocument(app), undefined, 2)}\n`);
 await app.close();

@@ -17,6 +17,10 @@ export function dataSourceOptions(databaseUrl: string): TypeOrmModuleOptions {
       type,
       database: decodeURIComponent(url.pathname),
       enableWAL: true,
+      // what was acknowledged survives a loss of power
+      prepareDatabase: (database: { pragma(text: string): unknown }) => {
+        database.pragma('synchronous = FULL');
+      },
       entities: [User, Session, ...roomKeysEntities(type)],
       ...migrations,
     };

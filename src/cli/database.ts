@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import type { DataSource } from 'typeorm';
+import { dataSourceOptions, openDatabase } from '../server/database.js';
+import { readEnvironment, type Variables } from '../server/environment.js';
+import { Failure } from './exit.js';
+
+/** What {@link databaseOption} gives a command. */
+export interface DatabaseOptions {
+  database?: string;
+}
+
+/** `--database`, for the commands that work on the server's database. */
+export const databaseOption = () =>
+  new Option(
+    '--database <url>',
+    'sqlite:FILE, mysql://… or mariadb://…; takes the place of DATABASE_URL. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
+  );
+
+/** A command of the server's database. */
+export function databaseCommand(parent: Command, nameAndArguments: string): Command {
+  return parent.command(nameAndArguments).addOption(databaseOption());
+}
+
+/** The environment, as if it named the database that the option does. */
+export function environmentWith({ database }: DatabaseOptions): Variables {
+  if (database === undefined) return process.env;
+  return { ...process.env, DATABASE_URL: database, DATABASE_URL_FILE: undefined };
+}
+
+/** The database that the command is about, as the server would find it. */
+export function databaseUrl(options: DatabaseOptions): URL {
+  const variables = Object.entries(environmentWith(options));
+  // these alone: a command does not mind how the server would listen, or check tokens
+  const about = variables.filter(([name]) => name.startsWith('DATABASE_'));
+  return readEnvironment(Object.fromEntries(about)).databaseUrl;
+}
+
+/** Opens the database, whose tables must be there, and closes it when `work` is through. */
+export async function withDatabase<T>(
+  options: DatabaseOptions,
+  work: (dataSource: DataSource) => Promise<T>,
+): Promise<T> {
+  const url = databaseUrl(options);
+  const file = decodeURIComponent(url.pathname);
+  if (url.protocol === 'sqlite:' && file !== ':memory:' && !existsSync(file)) {
+    throw new Failure(
+      `There is no database ${file}: write another --database, or run 'nestjs-room-keys migrate' to create it.`,
+    );
+  }
+  const dataSource = await openDatabase(dataSourceOptions(url), false);
+  try {
+    await checkTables(dataSource);
+    return await work(dataSource);
+  } finally {
+    await dataSource.destroy();
+  }
+}
+
+async function checkTables(dataSource: DataSource): Promise<void> {
+  try {
+    for (const { tablePath, columns } of dataSource.entityMetadatas) {
+      const names = columns.map(({ databaseName }) => `\`${databaseName}\``).join(', ');
+      await dataSource.query(`SELECT ${names} FROM \`${tablePath}\` LIMIT 0`);
+    }
+  } catch (error) {
+    const { code } = error as { code?: string };
+    const isMissing = ['ER_NO_SUCH_TABLE', 'ER_BAD_FIELD_ERROR', 'SQLITE_ERROR'].includes(
+      code ?? '',
+    );
+    if (!isMissing) throw error;
+    throw new Failure(
+      "The database lacks tables or columns: run 'nestjs-room-keys migrate', or write the --database that the server uses.",
+    );
+  }
+}

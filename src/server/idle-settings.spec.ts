@@ -1,0 +1,105 @@
+/** Proves of which settings an operator is told that they do nothing beside the others, and of which not. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { idleSettings } from './idle-settings.js';
+import { SETTINGS, settingRows } from './settings.js';
+
+const HOMESERVER_URL = 'https://matrix.example.org';
+const LIMITS_INFO_URI = 'https://example.org/limits';
+const INTROSPECTION = {
+  INTROSPECTION_URL: 'https://auth.example.org/oauth2/introspect',
+  INTROSPECTION_CLIENT_ID: '0000000000000000000ROOMKEYS',
+  INTROSPECTION_CLIENT_SECRET: 'hunter2',
+  SERVER_NAME: 'example.org',
+};
+
+it.each([
+  [{ RATE_LIMIT: 'off', REDIS_URL: 'redis://:hunter2@redis' }, 'REDIS_URL does', 'RATE_LIMIT=on'],
+  [{ RATE_LIMIT: 'off', RATE_LIMIT_EXEMPT: '@a:b' }, 'RATE_LIMIT_EXEMPT does', 'RATE_LIMIT=on'],
+  [
+    { RATE_LIMIT: 'off', RATE_LIMIT_WRITES_BURST: '0', RATE_LIMIT_READS_PER_SECOND: '1' },
+    'RATE_LIMIT_READS_PER_SECOND, RATE_LIMIT_WRITES_BURST do',
+    'RATE_LIMIT=on',
+  ],
+  [
+    { RATE_LIMIT: 'off', RATE_LIMIT_WRITES_PER_SECOND: '9', RATE_LIMIT_READS_BURST: '1' },
+    'RATE_LIMIT_READS_BURST, RATE_LIMIT_WRITES_PER_SECOND do',
+    'RATE_LIMIT=on',
+  ],
+  [{ TOKEN_CHECK_TIMEOUT_MS: '9' }, 'TOKEN_CHECK_TIMEOUT_MS does', 'HOMESERVER_URL or '],
+  [
+    { TOKEN_CACHE_MAX: '9', TOKEN_CACHE_TTL_MS: '0' },
+    'TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX do',
+    'HOMESERVER_URL or ',
+  ],
+  [
+    { HOMESERVER_URL, TOKEN_CACHE_MAX: '9', TOKEN_CACHE_TTL_MS: '0' },
+    'TOKEN_CACHE_MAX does',
+    'with TOKEN_CACHE_TTL_MS=0: ',
+  ],
+  [{ HOMESERVER_URL, SERVER_NAME: 'example.org' }, 'SERVER_NAME does', 'INTROSPECTION_URL'],
+  [
+    { REQUEST_TIMEOUT_MS: '20000', BODY_IDLE_TIMEOUT_MS: '20001' },
+    'BODY_IDLE_TIMEOUT_MS does',
+    'REQUEST_TIMEOUT_MS',
+  ],
+  [{ MAX_SESSION_DATA_BYTES: '16777217' }, 'MAX_SESSION_DATA_BYTES does', 'MAX_BODY_BYTES'],
+  [{ MAX_AUTH_DATA_BYTES: '16777217' }, 'MAX_AUTH_DATA_BYTES does', 'MAX_BODY_BYTES'],
+  [
+    { LIMITS_INFO_URI, MAX_SESSION_DATA_BYTES: '9' },
+    'LIMITS_INFO_URI does',
+    'MAX_KEYS_PER_BACKUP, ',
+  ],
+  [{ LOG_USER_IDS: 'true', LOG_LEVEL: 'error' }, 'LOG_USER_IDS does', 'LOG_LEVEL=info'],
+])('of %j it is told, and what to write', (variables, subject, advice) => {
+  const [sentence = '', ...more] = idleSettings(variables);
+  expect(more).toEqual([]);
+  expect(sentence).toMatch(
+    /^[A-Z_, ]+ (does|do) nothing [^\n]+: write [^\n]+, or leave (it|them) out\.$/,
+  );
+  expect(sentence.startsWith(`${subject} nothing `)).toBe(true);
+  expect(sentence).toContain(advice);
+  expect(sentence).not.toContain('hunter2');
+});
+
+it.each([
+  {},
+  { RATE_LIMIT: 'off' },
+  { RATE_LIMIT: 'off', REDIS_URL: '' },
+  { RATE_LIMIT: 'on', REDIS_URL: 'redis://redis', RATE_LIMIT_EXEMPT: '@a:b' },
+  { HOMESERVER_URL, TOKEN_CHECK_TIMEOUT_MS: '9', TOKEN_CACHE_TTL_MS: '0' },
+  { HOMESERVER_URL, TOKEN_CACHE_TTL_MS: '1', TOKEN_CACHE_MAX: '9' },
+  { ...INTROSPECTION, TOKEN_CHECK_TIMEOUT_MS: '9', TOKEN_CACHE_MAX: '9' },
+  // the default is longer, and nobody wrote it
+  { REQUEST_TIMEOUT_MS: '20000' },
+  { REQUEST_TIMEOUT_MS: '20000', BODY_IDLE_TIMEOUT_MS: '20000' },
+  { MAX_SESSION_DATA_BYTES: '16777216', MAX_AUTH_DATA_BYTES: '16777216' },
+  { LIMITS_INFO_URI, MAX_KEYS_PER_BACKUP: '9' },
+  { LIMITS_INFO_URI, MAX_BYTES_PER_USER: '9' },
+  { LIMITS_INFO_URI, MAX_BACKUPS_PER_USER: '9' },
+  { LOG_USER_IDS: 'true', LOG_LEVEL: 'warn' },
+  { LOG_USER_IDS: 'false', LOG_LEVEL: 'error' },
+])('of %j nothing is told', (variables) => {
+  expect(idleSettings(variables)).toEqual([]);
+});
+
+it('the file of a secret is told of by its name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'room-keys-settings-'));
+  try {
+    const file = join(folder, 'redis');
+    writeFileSync(file, 'redis://:hunter2@redis');
+    expect(idleSettings({ RATE_LIMIT: 'off', REDIS_URL_FILE: file })).toEqual([
+      expect.stringMatching(/^REDIS_URL_FILE does nothing /),
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+it('all that belongs to the limits of requests is told of', () => {
+  const limits = settingRows.map(([name]) => name).filter((name) => name.startsWith('RATE_LIMIT_'));
+  const examples = Object.fromEntries(limits.map((name) => [name, SETTINGS[name].example]));
+  const [sentence] = idleSettings({ ...examples, RATE_LIMIT: 'off' });
+  expect(sentence).toMatch(new RegExp(`^${limits.join(', ')} do nothing `));
+});

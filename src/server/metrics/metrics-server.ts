@@ -1,0 +1,44 @@
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
+import { RoomKeysService } from '../../index.js';
+import { Dependencies } from '../health/dependencies.js';
+import { connectionsOf } from './connections.js';
+import { MetricsEndpoint } from './metrics-endpoint.js';
+import { Metrics } from './metrics.js';
+
+/** Serves the metrics at an address of their own: who reaches the API is not to read them. */
+@Injectable()
+export class MetricsServer implements OnApplicationShutdown {
+  private readonly logger = new Logger('Metrics');
+  private readonly endpoint: MetricsEndpoint;
+
+  constructor(
+    metrics: Metrics,
+    @InjectDataSource() dataSource: DataSource,
+    roomKeys: RoomKeysService,
+    dependencies: Dependencies,
+  ) {
+    this.endpoint = new MetricsEndpoint(metrics.registry, ({ message }) => {
+      this.logger.error(`The metrics cannot be read: ${message}`);
+    });
+    const activity = () => roomKeys.activity();
+    metrics.lookUp({
+      activity,
+      connections: () => connectionsOf(dataSource, () => activity().transactionsWaiting),
+      dependencies: () => dependencies.up(),
+    });
+  }
+
+  /**
+   * @returns its URL
+   * @throws as {@link MetricsEndpoint.listen} does
+   */
+  listen(host: string, port: number): Promise<string> {
+    return this.endpoint.listen(host, port);
+  }
+
+  onApplicationShutdown(): void {
+    this.endpoint.close();
+  }
+}

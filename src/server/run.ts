@@ -1,0 +1,45 @@
+import type { Variables } from './environment.js';
+import { serve } from './serve.js';
+import { checkConfig, settingsHelp } from './settings-text.js';
+import { startFailure } from './start-failure.js';
+
+const USAGE = `Matrix's server-side key backup, as a server of its own.
+
+npm start                    starts it
+npm start -- --help          tells of its settings
+npm start -- --check-config  tells whether it would start with those that are set
+`;
+
+/**
+ * Does what the command line says: starts the server, or tells of its settings.
+ *
+ * @param args what stands behind the name of the program
+ * @param stoppable called when the server stops by itself on SIGTERM and SIGINT from there on
+ */
+export async function run(
+  args: readonly string[],
+  variables: Variables,
+  stoppable: () => void,
+): Promise<void> {
+  const [argument, ...more] = args;
+  if (argument === undefined) {
+    await serve(variables, stoppable);
+  } else if (argument === '--help' && more.length === 0) {
+    process.stdout.write(`${USAGE}\n${settingsHelp()}`);
+  } else if (argument === '--check-config' && more.length === 0) {
+    printCheck(variables);
+  } else {
+    process.stderr.write(`${args.join(' ')} is not understood: write --help or --check-config.\n`);
+    process.exitCode = 2;
+  }
+}
+
+/** The outcome of {@link checkConfig}, with exit code 1 for settings that the server would not start with. */
+export function printCheck(variables: Variables): void {
+  try {
+    process.stdout.write(checkConfig(variables));
+  } catch (error) {
+    process.stderr.write(`${startFailure(error, variables)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Proves that README.md and `--help` say of each setting what the table of settings says, and that
+ * `--check-config` shows what is set without giving a secret away.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readEnvironment, type Variables } from './environment.js';
+import { settingRows } from './settings.js';
+import { checkConfig, settingsHelp, settingsTable } from './settings-text.js';
+
+it('README.md has the table: `npm run settings` writes it', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  expect(readme.split('\n').filter((line) => line.startsWith('| variable '))).toHaveLength(1);
+  expect(readme).toContain(`\n\n${settingsTable()}\n\n`);
+});
+
+describe('each setting', () => {
+  it.each(settingRows)('%s is documented in a line, with a default and an example', (name, row) => {
+    expect(row.doc).toMatch(/^\S.{5,150}[^.\s]$/);
+    // one or the other: what a setting without a default does is said in words
+    expect(Object.hasOwn(row, 'default')).not.toBe(Object.hasOwn(row, 'unset'));
+    const help = settingsHelp();
+    const start = help.indexOf(`\n${name}\n`);
+    expect(start).toBeGreaterThan(0);
+    const [entry = ''] = help.slice(start).split('\n\n');
+    expect(entry).toContain(row.doc.replaceAll('`', ''));
+    expect(entry).toContain(row.default ?? row.unset!);
+    expect(entry).toContain(`${name}=${row.example}`);
+    expect(entry.includes(`${name}_FILE=`)).toBe(row.secret ?? false);
+  });
+
+  it.each(settingRows)('%s takes its example', (name, { example, kind }) => {
+    expect(() => kind(example, name, example)).not.toThrow();
+  });
+});
+
+describe('--check-config', () => {
+  const variables: Variables = {
+    PATH: '/bin',
+    DATABASE_URL: 'mysql://user:hunter2@host/database',
+    HOMESERVER_URL: 'http://synapse:8008',
+    HOST: '',
+    DATABASE_URI: 'hunter2',
+  };
+
+  it('shows what is set, but no secret', () => {
+    const text = checkConfig(variables);
+    expect(text).toMatch(/^The settings are good\.\n/);
+    expect(text).toContain('\n  HOMESERVER_URL=http://synapse:8008\n');
+    expect(text).toContain('\n  DATABASE_URL=… (not shown)\n');
+    expect(text).not.toContain('hunter2');
+    expect(text).not.toMatch(/HOST=|PATH/);
+  });
+
+  it('remarks on names that are no settings', () => {
+    expect(checkConfig(variables)).toContain(
+      '\nDATABASE_URI is no setting and is not read; DATABASE_URL is.\n',
+    );
+  });
+
+  it('remarks on settings that do nothing', () => {
+    expect(checkConfig({ RATE_LIMIT: 'off', REDIS_URL: 'redis://redis' })).toMatch(
+      /^REDIS_URL does nothing with RATE_LIMIT=off: write .*\.$/m,
+    );
+  });
+
+  it('names the file of a secret', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'room-keys-settings-'));
+    try {
+      const file = join(folder, 'url');
+      writeFileSync(file, 'mysql://user:hunter2@host/database');
+      const text = checkConfig({ DATABASE_URL_FILE: file });
+      expect(text).toContain(`\n  DATABASE_URL_FILE=${file}\n`);
+      expect(text).not.toContain('hunter2');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('refuses what the server would refuse, in the same words', () => {
+    const bad = { PORT: 'eighty', HOST: '0.0.0.0' };
+    const messages = [readEnvironment, checkConfig].map((read) => {
+      try {
+        return read(bad);
+      } catch (error) {
+        return (error as Error).message;
+      }
+    });
+    expect(messages[0]).toMatch(/^PORT is /);
+    expect(messages[1]).toBe(messages[0]);
+  });
+});

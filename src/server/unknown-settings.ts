@@ -1,0 +1,85 @@
+import type { Variables } from './environment.js';
+import { settingRows } from './settings.js';
+
+/** A variable that nobody reads, although it looks like a setting. */
+export interface MisspeltSetting {
+  name: string;
+  /** Why the server does not start with it: one sentence that says what to write. */
+  refusal?: string;
+  /** What the operator is told, where it starts nevertheless. */
+  remark?: string;
+}
+
+/** Names that are looked for in those of others: `HOST`, `PORT` and `WORKERS` are too short to be told from them. */
+const SHORTEST = 8;
+
+/**
+ * Finds settings that are spelt wrong among the variables of other programs, which are none of our
+ * business. A name that is a slip or two away from a setting which is not set itself is refused: with
+ * `DATABSE_URL` the server would store keys in a database of its own making. Where that setting is
+ * set, empty or not, the other name may well be somebody else's, and is only remarked on; so is one
+ * that begins like a setting, as `TOKEN_CACHE_TTL` does.
+ */
+export function misspeltSettings(variables: Variables): MisspeltSetting[] {
+  return Object.keys(variables)
+    .filter((name) => !known.has(name))
+    .flatMap((name) => judge(name, variables) ?? []);
+}
+
+const secrets = settingRows.flatMap(([name, { secret }]) => (secret ? `${name}_FILE` : []));
+const known: ReadonlySet<string> = new Set([...settingRows.map(([name]) => name), ...secrets]);
+/** The first two words of those that have more. */
+const families = new Set(settingRows.flatMap(([name]) => /^[A-Z]+_[A-Z]+_/.exec(name)?.[0] ?? []));
+
+function judge(name: string, variables: Variables): MisspeltSetting | undefined {
+  const meant = [...known].find((setting) => isSlip(name.toUpperCase(), setting));
+  if (meant !== undefined) {
+    return variables[meant] === undefined
+      ? {
+          name,
+          refusal: `${name} is no setting: write ${meant}, or both if ${name} is meant for another program.`,
+        }
+      : { name, remark: `${name} is no setting and is not read; ${meant} is.` };
+  }
+  const plain = name.replace(/_FILE$/, '');
+  if (plain !== name && plain.length >= SHORTEST && known.has(plain)) {
+    return {
+      name,
+      remark: `${name} is no setting and is not read: only secrets come from files, write ${plain}.`,
+    };
+  }
+  const family = [...families].find((words) => `${name}_`.startsWith(words));
+  if (family === undefined) return undefined;
+  const members = settingRows.map(([other]) => other).filter((other) => other.startsWith(family));
+  return { name, remark: `${name} is no setting and is not read; there is ${members.join(', ')}.` };
+}
+
+/** Whether it is one slip away from a setting, two from a long one, or the same in other letters. */
+function isSlip(name: string, setting: string): boolean {
+  return setting.length >= SHORTEST && distance(name, setting) <= (setting.length < 10 ? 1 : 2);
+}
+
+/** How many letters are to be added, left out, replaced or exchanged with the next to make one of the other. */
+function distance(a: string, b: string): number {
+  let [beforePrevious, previous] = [
+    [] as number[],
+    Array.from({ length: b.length + 1 }, (_, j) => j),
+  ];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row[j] = Math.min(
+        at(previous, j) + 1,
+        at(row, j - 1) + 1,
+        at(previous, j - 1) + (same ? 0 : 1),
+        swapped ? at(beforePrevious, j - 2) + 1 : Infinity,
+      );
+    }
+    [beforePrevious, previous] = [previous, row];
+  }
+  return at(previous, b.length);
+}
+
+const at = (row: readonly number[], index: number) => row[index] ?? Infinity;

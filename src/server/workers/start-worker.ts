@@ -1,0 +1,48 @@
+import { Logger } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { createApplication, listen } from '../application.js';
+import { type Environment, readEnvironment, type Variables } from '../environment.js';
+import { Metrics } from '../metrics/metrics.js';
+import { startFailure } from '../start-failure.js';
+import { useLogger } from '../start.js';
+import type { FromWorker, ToWorker } from './messages.js';
+
+/**
+ * Starts the standalone server in a worker, which tells the primary that it serves, or why it cannot.
+ * When the primary is gone, Node itself ends the worker.
+ *
+ * @param stoppable called when the application stops by itself on SIGTERM and SIGINT from there on
+ */
+export async function startWorker(variables: Variables, stoppable: () => void): Promise<void> {
+  try {
+    const environment = readEnvironment(variables);
+    useLogger(environment);
+    const app = await createApplication(environment);
+    stoppable();
+    // of the metrics the primary has those of all workers
+    const { url } = await listen(app, { ...environment, metricsPort: undefined });
+    answerForMetrics(app, environment);
+    tell({ type: 'serving', url });
+  } catch (error) {
+    tell({ type: 'failed', reason: startFailure(error, variables) }, () => process.exit(1));
+  }
+}
+
+function answerForMetrics(app: NestExpressApplication, { metricsPort }: Environment): void {
+  if (metricsPort === undefined) return;
+  const { registry } = app.get(Metrics);
+  const logger = new Logger('Metrics');
+  // who counts requests together has other messages on the same way
+  process.on('message', ({ type, question }: Partial<ToWorker>) => {
+    if (type !== 'metrics' || question === undefined) return;
+    registry.getMetricsAsJSON().then(
+      (metrics) => tell({ type, question, metrics }),
+      (error: unknown) => logger.error(`The metrics cannot be read: ${(error as Error).message}`),
+    );
+  });
+}
+
+/** @param told called when it is on its way, or cannot be: a primary that is gone is no failure of its workers */
+function tell(message: FromWorker, told: () => void = () => undefined): void {
+  process.send?.(message, told);
+}

@@ -1,0 +1,94 @@
+import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
+import { type Environment, readEnvironment, type Variables } from '../environment.js';
+import { logFaults } from '../logs/faults.js';
+import { MetricsEndpoint } from '../metrics/metrics-endpoint.js';
+import { startFailure } from '../start-failure.js';
+import { StartReport } from '../start-report.js';
+import { MetricsTogether } from './metrics-together.js';
+import { PrimaryLog } from './primary-log.js';
+import { WorkerPool } from './worker-pool.js';
+
+/** A signal that comes again so soon is the same one: of Ctrl-C, npm tells us a second time. */
+const SAME_SIGNAL_MS = 1_000;
+
+/**
+ * Starts the standalone server as `WORKERS` processes, of which this one is the primary: it starts
+ * them and hands the connections to them, and has what there is to be once. It serves no request and loads
+ * neither Nest nor TypeORM, so it is small.
+ *
+ * @param variables whose settings are good, and name more than one worker
+ * @param stoppable called when the primary stops by itself on SIGTERM and SIGINT from there on
+ */
+export async function startWorkers(variables: Variables, stoppable: () => void): Promise<void> {
+  const environment = readEnvironment(variables);
+  const { metricsPort, metricsHost = '127.0.0.1' } = environment;
+  const log = new PrimaryLog(environment);
+  const report = new StartReport(variables);
+  logFaults(log);
+  report.remarks(log);
+  let metricsUrl: string | undefined;
+  const pool = new WorkerPool(
+    environment.workers,
+    variablesOfWorkers(variables, environment),
+    log,
+    {
+      started: (url) => {
+        report.serving(log, environment, { url, metricsUrl });
+      },
+      failed: (reason) => {
+        report.failed(() => log, reason);
+        void pool.stop().then(() => process.exit(1));
+      },
+      heard: (worker, message) => {
+        metrics.heard(worker, message);
+      },
+      ended: (worker) => {
+        metrics.ended(worker);
+      },
+    },
+  );
+  const metrics = new MetricsTogether(pool);
+  const endpoint = new MetricsEndpoint(metrics, ({ message }) => {
+    log.warn(`The metrics cannot be read: ${message}`, 'Metrics');
+  });
+  stopOnSignals(pool, log);
+  stoppable();
+  try {
+    if (metricsPort !== undefined) metricsUrl = await endpoint.listen(metricsHost, metricsPort);
+  } catch (error) {
+    report.failed(() => log, startFailure(error, variables));
+    process.exit(1);
+  }
+  // the workers count the requests of a user together, in here; with Redis they do it there
+  if (environment.rates && !environment.redisUrl) new RateLimiterClusterMaster();
+  pool.start();
+}
+
+/** A token that was made up is to be the same in all of them. */
+function variablesOfWorkers(
+  variables: Variables,
+  { developmentTokens, developmentTokenMadeUp }: Environment,
+): Variables {
+  if (!developmentTokenMadeUp) return variables;
+  const tokens = developmentTokens.map(({ token, userId }) => `${token}=${userId}`);
+  return { ...variables, DEV_TOKENS: tokens.join() };
+}
+
+/** The first signal has the workers finish what they do, and the next one ends them at once. */
+function stopOnSignals(pool: WorkerPool, log: PrimaryLog): void {
+  let since: number | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    const now = performance.now();
+    if (since !== undefined) {
+      if (now - since > SAME_SIGNAL_MS) pool.kill();
+      return;
+    }
+    since = now;
+    log.log(`Stopping on ${signal}`, { signal }, 'Server');
+    void pool.stop().then((peaceful) => {
+      log.log('Stopped', { signal }, 'Server');
+      process.exit(peaceful ? 0 : 1);
+    });
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+}

@@ -1,0 +1,230 @@
+import cluster, { type Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import type { Variables } from '../environment.js';
+import { STOP_PATIENCE_MS } from '../stop-patience.js';
+import type { FromWorker } from './messages.js';
+import type { PrimaryLog } from './primary-log.js';
+
+/** What a worker runs. */
+const PROGRAM = fileURLToPath(new URL('worker.js', import.meta.url));
+
+/** How long the place of a worker that ended stays empty; each time in a row twice as long. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 30_000;
+/** A worker that served that long did not end of what the next one will meet at once. */
+const SETTLED_MS = 60_000;
+/** How many in a row may end in one place before they serve, when nobody else serves either. */
+const MOST_FAILED_STARTS = 5;
+/** How long a worker may take to end when its last request has had its time. */
+const GRACE_MS = 2_000;
+
+/** How long after its end the last words of a worker may arrive. */
+const LAST_WORDS_MS = 1_000;
+
+/** What becomes of the workers. */
+export interface PoolListener {
+  /** All of them serve, for the first time. */
+  started(url: string): void;
+  /** They cannot, for a reason that the operator is told. */
+  failed(reason: string): void;
+  heard(worker: Worker, message: FromWorker): void;
+  ended(worker: Worker): void;
+}
+
+/** How a worker ended: its exit code, or the signal. */
+type Exit = number | NodeJS.Signals | 'no process';
+
+/** The place of one worker after the other. */
+interface Place {
+  worker: Worker | undefined;
+  /** Why the worker could not start, if it said so. */
+  reason: string | undefined;
+  /** Since when the worker serves, by `performance.now()`. */
+  servingSince: number | undefined;
+  /** How many in a row did not live long. */
+  shortLives: number;
+  /** How many in a row ended before they served. */
+  failedStarts: number;
+  pause: NodeJS.Timeout | undefined;
+}
+
+/**
+ * The worker processes: as many as there should be. Another one takes the place of each that ends.
+ *
+ * The first one starts alone. It runs the migrations, and if settings or database are wrong, that is
+ * said once.
+ */
+export class WorkerPool {
+  private readonly places: Place[];
+  private hasServed = false;
+  private hasStarted = false;
+  private stopped: Promise<boolean> | undefined;
+  /** Called when none is left; there as soon as they are to end. */
+  private onAllEnded: (() => void) | undefined;
+  private peaceful = true;
+  private forkedAt = Date.now();
+
+  /**
+   * @param count how many
+   * @param variables their environment
+   */
+  constructor(
+    count: number,
+    private readonly variables: Variables,
+    private readonly log: PrimaryLog,
+    private readonly listener: PoolListener,
+  ) {
+    this.places = Array.from({ length: count }, () => ({
+      worker: undefined,
+      reason: undefined,
+      servingSince: undefined,
+      shortLives: 0,
+      failedStarts: 0,
+      pause: undefined,
+    }));
+  }
+
+  /** Those that serve. */
+  get serving(): Worker[] {
+    return this.places.flatMap(({ worker, servingSince }) =>
+      worker && servingSince !== undefined ? [worker] : [],
+    );
+  }
+
+  /** When the youngest of them was started, in milliseconds since 1970. */
+  get lastStart(): number {
+    return this.forkedAt;
+  }
+
+  start(): void {
+    // Each takes connections from the socket that all of them have: one that is busy takes none, and the
+    // primary is not in the way. When it hands them out itself (SCHED_RR), a worker that dies with one in
+    // hand leaves its client waiting, and Node 20 does not tell that it is gone.
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
+    cluster.setupPrimary({ exec: PROGRAM, args: [] });
+    const [first] = this.places;
+    if (first) this.fill(first);
+  }
+
+  /**
+   * Has them finish what they do, and kills those that take longer than that may.
+   *
+   * @returns whether all of them ended by themselves
+   */
+  stop(): Promise<boolean> {
+    return (this.stopped ??= this.end());
+  }
+
+  /** Ends them at once. */
+  kill(): void {
+    for (const { worker } of this.places) worker?.process.kill('SIGKILL');
+  }
+
+  private async end(): Promise<boolean> {
+    const allEnded = new Promise<void>((resolve) => {
+      this.onAllEnded = resolve;
+    });
+    for (const { pause, worker } of this.places) {
+      clearTimeout(pause);
+      worker?.process.kill('SIGTERM');
+    }
+    const deadline = setTimeout(() => {
+      this.kill();
+    }, STOP_PATIENCE_MS + GRACE_MS);
+    if (this.places.some(({ worker }) => worker)) await allEnded;
+    clearTimeout(deadline);
+    return this.peaceful;
+  }
+
+  private fill(place: Place): void {
+    const worker = cluster.fork({
+      ...this.variables,
+      ...(this.hasServed && { RUN_MIGRATIONS: 'false' }),
+    });
+    this.forkedAt = Date.now();
+    Object.assign(place, { worker, reason: undefined, servingSince: undefined, pause: undefined });
+    worker.on('message', (message: FromWorker) => {
+      this.hear(place, worker, message);
+    });
+    worker.on('error', () => {
+      // where no process could be made, there is no exit; else something was sent to one that has just ended
+      if (worker.process.pid === undefined) this.leave(place, worker, 'no process');
+    });
+    worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
+      const leave = () => {
+        clearTimeout(patience);
+        worker.off('disconnect', leave);
+        this.leave(place, worker, signal ?? code);
+      };
+      // its last words may arrive after its exit code
+      const patience = setTimeout(leave, LAST_WORDS_MS);
+      if (worker.isConnected()) worker.once('disconnect', leave);
+      else setImmediate(leave);
+    });
+  }
+
+  private hear(place: Place, worker: Worker, message: FromWorker): void {
+    if (message.type === 'failed') place.reason = message.reason;
+    else if (message.type === 'serving') this.serve(place, worker, message.url);
+    else this.listener.heard(worker, message);
+  }
+
+  private serve(place: Place, { process: { pid } }: Worker, url: string): void {
+    place.servingSince = performance.now();
+    place.failedStarts = 0;
+    if (this.onAllEnded) return;
+    if (!this.hasServed) {
+      this.hasServed = true;
+      for (const other of this.places) if (other !== place) this.fill(other);
+    }
+    if (this.hasStarted) {
+      this.log.log('A new worker serves', { worker: pid, url }, 'Workers');
+    } else if (this.serving.length === this.places.length) {
+      this.hasStarted = true;
+      this.listener.started(url);
+    }
+  }
+
+  private leave(place: Place, worker: Worker, how: Exit): void {
+    const { servingSince } = place;
+    place.worker = undefined;
+    place.servingSince = undefined;
+    this.listener.ended(worker);
+    if (this.onAllEnded) {
+      // a signal may come before it listens for them
+      this.peaceful &&= how === 0 || how === 'SIGTERM' || how === 'SIGINT';
+      if (this.places.every((other) => !other.worker)) this.onAllEnded();
+      return;
+    }
+    if (servingSince === undefined) place.failedStarts++;
+    const isHopeless = place.failedStarts >= MOST_FAILED_STARTS && this.serving.length === 0;
+    const isRefusal = place.reason !== undefined && !this.hasStarted;
+    if (isRefusal || isHopeless) this.listener.failed(place.reason ?? hopeless(how));
+    else this.replace(place, worker, how, servingSince);
+  }
+
+  private replace(place: Place, worker: Worker, how: Exit, servingSince: number | undefined): void {
+    const { reason } = place;
+    const lifeMs = servingSince === undefined ? 0 : performance.now() - servingSince;
+    if (lifeMs >= SETTLED_MS) place.shortLives = 0;
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** place.shortLives++, LONGEST_PAUSE_MS);
+    this.log.warn(
+      reason === undefined
+        ? `A worker ended (${nameOf(how)}), another one takes its place`
+        : `A worker cannot start, another one tries it again: ${reason}`,
+      'Workers',
+      { worker: worker.process.pid, pauseMs },
+    );
+    place.pause = setTimeout(() => {
+      this.fill(place);
+    }, pauseMs);
+  }
+}
+
+function hopeless(how: Exit): string {
+  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(how)}: look above for the reason, or write a smaller number for WORKERS if memory is short.`;
+}
+
+function nameOf(how: Exit): string {
+  return typeof how === 'number' ? `exit code ${how}` : how;
+}

@@ -1,0 +1,154 @@
+import type { Results } from './results.js';
+import type { Name, Phase } from './run.js';
+import type { Summary } from './statistics.js';
+
+const MEBIBYTE = 1024 * 1024;
+
+/** What is to be reached, and what was measured. */
+export interface Goal {
+  what: string;
+  /** Such as `at most 1.15 times as long`. */
+  goal: string;
+  /** The same quantity as measured; undefined where this run does not tell. */
+  measured: string | undefined;
+  reached: boolean | undefined;
+  /** Whether it was measured at the size that the goal is about. */
+  atItsSize: boolean;
+}
+
+/** The goals, held against what a run measured. */
+export function goals({ keys, phases, large, start }: Results): Goal[] {
+  const phase = (id: string) => phases.find((one) => one.id === id);
+  const median = (one: Phase | undefined, name: Name) => one?.times[name]?.median;
+  const compared = keys === 100_000;
+  const million = large?.keys === 1_000_000;
+
+  const atMost = (
+    what: string,
+    limit: number,
+    value: number | undefined,
+    base: number | undefined,
+    atItsSize = true,
+  ): Goal => {
+    const ratio = value !== undefined && base !== undefined ? value / base : undefined;
+    return {
+      what,
+      goal: `at most ${limit} times as long`,
+      measured: ratio?.toFixed(2),
+      reached: ratio === undefined ? undefined : ratio <= limit,
+      atItsSize,
+    };
+  };
+  const atLeast = (
+    what: string,
+    limit: number,
+    ratio: number | undefined,
+    atItsSize = compared,
+  ): Goal => ({
+    what,
+    goal: `at least ${limit} times as fast`,
+    measured: ratio?.toFixed(2),
+    reached: ratio === undefined ? undefined : ratio >= limit,
+    atItsSize,
+  });
+  const memory = (
+    what: string,
+    limit: number,
+    bytes: number | undefined,
+    atItsSize = true,
+  ): Goal => ({
+    what,
+    goal: `at most ${limit} MB`,
+    measured: bytes === undefined ? undefined : `${(bytes / MEBIBYTE).toFixed(0)} MB`,
+    reached: bytes === undefined ? undefined : bytes <= limit * MEBIBYTE,
+    atItsSize,
+  });
+  const faster = (id: string, of: (s: Summary) => number = (s) => s.median) => {
+    const { ours, peer } = phase(id)?.times ?? {};
+    return ours && peer ? of(peer) / of(ours) : undefined;
+  };
+  const fills = (name: Name) =>
+    sum([phase('fill-first')?.times[name]?.total, phase('fill-rest')?.times[name]?.total]);
+  const read = phase('read-all');
+  const crowd = phase('crowd')?.keysPerSecond;
+
+  return [
+    atMost(
+      `upload of 100 keys at ${(large?.keys ?? 1_000_000).toLocaleString('en-GB')} stored against an empty backup`,
+      1.15,
+      large?.upload.large,
+      large?.upload.empty,
+      million,
+    ),
+    atMost(
+      "upload of 100 keys against the bare driver's transaction: first fifth of the fill",
+      2,
+      median(phase('fill-first'), 'ours'),
+      median(phase('fill-first'), 'floor'),
+    ),
+    atMost(
+      "upload of 100 keys against the bare driver's transaction: rest of the fill",
+      2,
+      median(phase('fill-rest'), 'ours'),
+      median(phase('fill-rest'), 'floor'),
+    ),
+    atLeast(
+      `fill of ${count(keys)} keys against the peer`,
+      6,
+      quotient(fills('peer'), fills('ours')),
+    ),
+    atLeast('the same 100 keys again', 12, faster('same')),
+    atLeast(
+      `replacing 100 keys by better ones at ${count(keys / 5)} stored`,
+      12,
+      faster('replace'),
+    ),
+    atLeast('one key at a time', 12, faster('one')),
+    atLeast('GET version', 25, faster('version')),
+    atLeast('reading one key', 2, faster('read-one')),
+    atLeast(`reading all ${count(keys)} keys: whole`, 2.5, faster('read-all')),
+    atLeast(
+      `reading all ${count(keys)} keys: first byte`,
+      30,
+      quotient(read?.firstByte?.peer?.median, read?.firstByte?.ours?.median),
+    ),
+    atLeast('16 users filling at once, keys a second', 1.5, quotient(crowd?.ours, crowd?.peer)),
+    ...(large?.restores ?? []).map(({ reader, rested, idle, peak }) =>
+      memory(
+        `memory while it sends ${count(large?.keys ?? 0)} keys to a ${reader} reader ${rested} s after its start, over idle`,
+        80,
+        peak === undefined || idle === undefined ? undefined : peak - idle,
+        million,
+      ),
+    ),
+    atMost(
+      `deleting a backup of ${count(large?.keys ?? 1_000_000)} keys against an empty one`,
+      3,
+      large?.delete.large,
+      large?.delete.empty,
+      million,
+    ),
+    atMost(
+      "another user's upload during the sweep, p99",
+      2,
+      large?.sweep.sweeping.p99,
+      large?.sweep.calm.p99,
+      million,
+    ),
+    ...(start?.rests ?? []).map((seconds, n) =>
+      memory(`idle server ${seconds} s after its start`, 120, start?.idle[n]),
+    ),
+    atMost('start to first answer against an empty Nest application', 5, start?.ours, start?.empty),
+  ];
+}
+
+const count = (n: number) => n.toLocaleString('en-GB');
+
+const quotient = (a: number | undefined, b: number | undefined) =>
+  a === undefined || b === undefined ? undefined : a / b;
+
+function sum(numbers: readonly (number | undefined)[]): number | undefined {
+  return numbers.reduce((total, one) =>
+    total === undefined || one === undefined ? undefined : total + one,
+  );
+}

@@ -1,0 +1,99 @@
+/** `npm run bench`: measures the server against the bare database and against another homeserver. */
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { compare } from './compare.stage.js';
+import { CROWD, crowd } from './crowd.stage.js';
+import { createDatabase } from './database.js';
+import { Homeserver } from './homeserver.js';
+import { large } from './large.stage.js';
+import { readOptions } from './options.js';
+import { plot } from './plot.js';
+import { Progress } from './progress.js';
+import { report } from './report.js';
+import type { Results } from './results.js';
+import type { Run } from './run.js';
+import { ServerProcess } from './server-process.js';
+import { start } from './start.stage.js';
+import { warmUp } from './warm-up.js';
+
+const options = readOptions(process.argv.slice(2));
+const progress = new Progress();
+const database = await createDatabase(options.database);
+const results: Results = {
+  machine: {
+    cores: availableParallelism(),
+    processor: cpus()[0]?.model.trim() ?? '',
+    node: process.versions.node,
+    date: new Date().toISOString().slice(0, 10),
+  },
+  database: database.description,
+  workers: options.workers,
+  warmUp: options.warmUp,
+  peer: options.peer?.url,
+  keys: options.keys,
+  phases: [],
+  large: undefined,
+  start: undefined,
+};
+
+/**
+ * Seconds after its start at which is looked what the server holds. At first what the start leaves behind is
+ * still there; V8 gives it back when there was nothing to do for 100 seconds.
+ */
+const rests = [3, options.rest];
+
+const tokens = Array.from({ length: CROWD }, (_, n) => `token-${n}`);
+const settings = {
+  DATABASE_URL: database.url,
+  WORKERS: String(options.workers),
+  DEV_TOKENS: tokens.map((token, n) => `${token}=@bench${n}:hs1`).join(),
+};
+const nodeOptions =
+  options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
+let server = await ServerProcess.start(settings, nodeOptions);
+const { url } = server;
+
+const ours = new Homeserver('ours', url, tokens);
+const floor = await database.floor();
+const peer = options.peer && new Homeserver('peer', options.peer.url, options.peer.tokens);
+const run: Run = {
+  database,
+  get server() {
+    return server;
+  },
+  restart: async () => {
+    await server.stop();
+    server = await ServerProcess.start({ ...settings, PORT: new URL(url).port }, nodeOptions);
+  },
+  ours,
+  floor,
+  peer,
+  progress,
+  phases: results.phases,
+};
+
+try {
+  const { stages } = options;
+  if (stages.some((stage) => stage !== 'start')) await warmUp(run, options.warmUp);
+  if (stages.includes('compare')) await compare(run, options.keys);
+  if (stages.includes('crowd')) {
+    const canPeer = (options.peer?.tokens.length ?? CROWD) >= CROWD;
+    if (!canPeer) process.stderr.write(`The peer has no ${CROWD} users, and is left out here.\n`);
+    await crowd(canPeer ? run : { ...run, peer: undefined }, options.keys / 10);
+  }
+  if (stages.includes('large')) {
+    results.large = await large(run, options.large, options.peerLarge, rests);
+  }
+  if (stages.includes('start')) results.start = await start(progress, rests);
+} finally {
+  for (const contestant of [ours, floor, peer]) await contestant?.close();
+  await server.stop();
+  await database.drop();
+}
+
+process.stdout.write(report(results));
+if (options.json !== undefined) {
+  writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+}
+if (options.plot !== undefined && results.large)
+  writeFileSync(options.plot, plot(results.large, options.peer?.name));

@@ -1,0 +1,19 @@
+import type { LargeResults } from './large.stage.js';
+import type { Phase } from './run.js';
+import type { StartResults } from './start.stage.js';
+
+/** All that one run measured; what it writes as JSON. */
+export interface Results {
+  machine: { cores: number; processor: string; node: string; date: string };
+  /** Such as `MySQL 9.7.0`. */
+  database: string;
+  /** How many processes of ours served. */
+  workers: number;
+  /** Seconds that each worked before it was measured. */
+  warmUp: number;
+  peer: string | undefined;
+  keys: number;
+  phases: Phase[];
+  large: LargeResults | undefined;
+  start: StartResults | undefined;
+}

@@ -1,0 +1,338 @@
+// Ways to break the code, and the suite that each of them must not get past.
+const REPOSITORY = 'src/room-keys/storage/room-keys.repository.ts';
+const LOCKED_BACKUP = 'src/room-keys/storage/locked-backup.ts';
+const KEY_ROWS = 'src/room-keys/storage/key-rows.ts';
+const SERVICE = 'src/room-keys/room-keys.service.ts';
+const WEIGH = 'src/room-keys/weigh.ts';
+const TRANSACTIONS = 'src/room-keys/storage/transactions.ts';
+const JSON_BODY = 'src/room-keys/http/json-body.ts';
+const KEYS_BODY = 'src/room-keys/http/room-keys.body.ts';
+
+const SWEEPER = 'src/room-keys/storage/retired-keys.sweeper.ts';
+const BORROWED = 'src/room-keys/storage/borrowed-connection.ts';
+const FILTER = 'src/room-keys/http/matrix-error.filter.ts';
+
+const crashes = {
+  suite: 'test/reliability/crashes.spec.ts',
+  title: 'kill -9 of a server on MariaDB',
+};
+const silence = { suite: 'test/storage/silent-database.spec.ts', file: BORROWED };
+
+const IMPORT = 'src/room-keys/storage/import.repository.ts';
+const CAUSAL_READS = 'src/room-keys/storage/causal-reads.ts';
+
+const cluster = { suite: 'test/reliability/cluster.spec.ts' };
+
+const concurrency = {
+  // whether requests meet so that a break shows is a matter of chance
+  tries: 3,
+  suite: 'test/reliability/concurrency.spec.ts',
+  title: 'MariaDB',
+  words: /No serial order gives these answers|to be 5|failures|Expected|faults/,
+};
+
+const fuzzing = { suite: 'test/reliability/fuzz.spec.ts' };
+const jsonReader = { suite: 'test/reliability/json-reader.spec.ts' };
+
+const answerBeforeCommit = {
+  file: TRANSACTIONS,
+  code: 'await runner.commitTransaction();\n    return result;',
+  broken:
+    'const release = runner.release.bind(runner);\n' +
+    '    runner.release = () => {\n' +
+    '      void setTimeout(20).then(() => runner.commitTransaction()).then(release);\n' +
+    '      return Promise.resolve();\n' +
+    '    };\n' +
+    '    return result;',
+};
+
+export const breaks = [
+  {
+    ...concurrency,
+    name: 'uploads do not lock the user',
+    file: REPOSITORY,
+    code: "WHERE u.user_id = ?${this.family === 'mysql' ? ' FOR UPDATE' : ''}",
+    broken: 'WHERE u.user_id = ?',
+    words: /No serial order gives these answers|"status": 500/,
+  },
+  {
+    ...concurrency,
+    name: 'the etag stays where it is',
+    file: LOCKED_BACKUP,
+    code: 'this.etag = Math.max(this.etag, above) + 1;',
+    broken: '',
+    words: /No serial order gives these answers/,
+  },
+  {
+    ...concurrency,
+    name: 'the etag moves when nothing changed',
+    file: SERVICE,
+    code: 'backup.touch() : backup.state',
+    broken: 'backup.touch() : backup.touch()',
+    words: /No serial order gives these answers/,
+  },
+  {
+    ...concurrency,
+    name: 'the answer comes before the commit',
+    ...answerBeforeCommit,
+    words: /No serial order gives these answers|"status": 50/,
+  },
+  {
+    ...concurrency,
+    name: 'keys go into a backup that is not the current one',
+    file: SERVICE,
+    code: 'if (backup.version !== currentVersion) {',
+    broken: 'if (currentVersion === "0") {',
+    words: /No serial order gives these answers/,
+  },
+  {
+    ...concurrency,
+    name: 'a better key stays outside',
+    file: WEIGH,
+    code: 'else if (isBetter(key, stored)) better.push({ key, stored });',
+    broken: 'else if (isBetter(key, stored) && index % 8 !== 7) better.push({ key, stored });',
+    words: /No serial order gives these answers/,
+  },
+  {
+    ...concurrency,
+    name: 'keys that changed since the glance are taken for the same',
+    file: LOCKED_BACKUP,
+    code: 'return keySetId === this.keySetId && etag === this.etag && changedAt === this.changedAt;',
+    broken: 'return keySetId + etag + changedAt > 0;',
+    words: /No serial order gives these answers|"status": 500/,
+  },
+  {
+    ...concurrency,
+    name: 'the bytes of replaced keys are not counted',
+    file: LOCKED_BACKUP,
+    code: 'this.countBytes(stored.row.bytes, key.sessionData.length);',
+    broken: 'this.countBytes(0, key.sessionData.length);',
+    words: /bytes, not/,
+  },
+  {
+    ...concurrency,
+    name: 'a deleted backup leaves no current one',
+    file: LOCKED_BACKUP,
+    code: '${newestBackup(this.tables)} WHERE user_id = ?`,\n      [this.user, this.newestWithheld, this.user],',
+    broken: 'NULL WHERE user_id = ?`,\n      [this.user],',
+    words: /No serial order gives these answers/,
+  },
+  {
+    ...concurrency,
+    name: 'the sweeper leaves rooms behind',
+    file: REPOSITORY,
+    code: 'await runner.query(`DELETE FROM ${rooms} WHERE key_set_id = ?`, [keySetId]);',
+    broken: '',
+    words: /was swept, and rows of it are there/,
+  },
+  {
+    ...concurrency,
+    name: 'deleted keys are not retired',
+    file: LOCKED_BACKUP,
+    code: 'await this.retireKeySet();\n    this.keySetId = await this.newKeySet();',
+    broken: 'this.keySetId = await this.newKeySet();',
+    words: /is nobody's, and not retired/,
+  },
+  {
+    ...concurrency,
+    name: 'nothing is tried again after a conflict',
+    suite: 'test/storage/conflicts.spec.ts',
+    file: TRANSACTIONS,
+    code: 'const ATTEMPTS = 10;',
+    broken: 'const ATTEMPTS = 1;',
+    words: /✕ an upload that is the victim of a deadlock is stored/,
+  },
+  {
+    ...crashes,
+    name: 'an upload is two transactions',
+    file: LOCKED_BACKUP,
+    code: 'this.keyCount += keys.length;\n    for (const { sessionData } of keys) this.countBytes(0',
+    broken:
+      'await this.runner.commitTransaction();\n' +
+      '    await new Promise((resolve) => setTimeout(resolve, 20));\n' +
+      '    await this.runner.startTransaction();\n' +
+      '    this.keyCount += keys.length;\n    for (const { sessionData } of keys) this.countBytes(0',
+    words: /No serial order gives these answers|rows, not/,
+  },
+  {
+    ...crashes,
+    name: 'the answer comes before the commit, and a crash between the two',
+    ...answerBeforeCommit,
+    words: /No serial order gives these answers|rows, not/,
+  },
+  {
+    ...crashes,
+    name: 'a sweep that a crash broke off is nobody’s',
+    file: SWEEPER,
+    code: 'onApplicationBootstrap(): void {\n    this.wake();',
+    broken: 'onApplicationBootstrap(): void {',
+    words: /still wait to be swept/,
+  },
+  {
+    ...crashes,
+    name: 'a lost connection is called a fault of the server',
+    title: 'kill -9 of MariaDB',
+    file: FILTER,
+    code: "  'PROTOCOL_CONNECTION_LOST',\n",
+    broken: '',
+    words: /"status": 500/,
+  },
+  {
+    ...silence,
+    name: 'a connection goes back in the middle of a transaction',
+    title: 'could not be rolled back on MariaDB',
+    code: 'if (this.runner.isTransactionActive) this.close();',
+    broken: '',
+    words: /✕ is not what the next request finds itself in/,
+  },
+  {
+    ...silence,
+    name: 'an answer is waited for without a bound',
+    title: 'MariaDB however many requests',
+    code: 'return within(coming, this.patienceMs, () => {',
+    broken: 'return within(coming, 2 ** 31 - 1, () => {',
+    words: /✕ however many requests come/,
+  },
+  {
+    ...silence,
+    name: 'a silent connection stays in the pool',
+    title: 'MariaDB however many requests',
+    code: '      this.close(error);\n',
+    broken: '',
+    words: /✕ however many requests come/,
+  },
+  {
+    ...fuzzing,
+    name: 'a session has the name of what every object has',
+    file: KEYS_BODY,
+    code: "checkId('A session id', sessionId);",
+    broken:
+      "if (sessionId in {} && sessionId !== '__proto__') throw new TypeError('It is no id.');",
+    words: /the server is at fault|it is not refused as it should be|the status is wrong/,
+  },
+  {
+    ...fuzzing,
+    name: 'what follows the JSON is not looked at',
+    file: JSON_BODY,
+    code: 'JSON.parse(text);',
+    broken: "JSON.parse(text.slice(0, text.lastIndexOf('}') + 1));",
+    words: /it is not refused as it should be/,
+  },
+  {
+    ...fuzzing,
+    name: 'a backup is stored before its algorithm is refused',
+    file: SERVICE,
+    code: 'throw unsupportedAlgorithm(this.algorithms);',
+    broken:
+      'await this.repository.createBackup(userId, information);\n' +
+      '      throw unsupportedAlgorithm(this.algorithms);',
+    words: /the body is wrong: GET|it is not refused as it should be: GET|something changed/,
+  },
+  {
+    ...fuzzing,
+    name: 'keys that were refused are stored afterwards',
+    file: SERVICE,
+    code: 'throw wrongVersion(currentVersion);',
+    broken:
+      'setImmediate(() => void this.putKeys(userId, currentVersion, keys, deviceId));\n' +
+      '          throw wrongVersion(currentVersion);',
+    words: /the body is wrong|it is not refused as it should be: GET|something changed|etag/,
+  },
+  {
+    ...fuzzing,
+    name: 'an error holds a stack',
+    file: JSON_BODY,
+    code: "throw notJson('The body is not JSON.');",
+    broken: 'throw notJson(String(new Error(`at JSON.parse (${text.length})`).stack));',
+    words: /it tells of/,
+  },
+  {
+    ...fuzzing,
+    name: 'what is wrong is told before what was right is answered',
+    file: 'src/server/malformed-requests.ts',
+    code: 'if (answer?.req.complete)',
+    broken: 'if (answer?.req.complete && answer.headersSent)',
+    words: /got the answer to the bytes that followed/,
+  },
+  {
+    ...jsonReader,
+    name: 'an escaped quote ends a string',
+    file: 'src/room-keys/http/json-cursor.ts',
+    code: 'if ((quote - before) % 2 === 1) return quote + 1;',
+    broken: 'return quote + 1;',
+    words:
+      /as keys of all rooms|as keys of a room|as a key|its text is another|backup, it is|Unterminated|JSON/,
+  },
+  {
+    ...jsonReader,
+    name: 'a name may come twice',
+    file: KEYS_BODY,
+    code: 'if (!names.add(name)) throw badJson(`${what()} has the same name twice`);',
+    broken: 'names.add(name);',
+    words: /it is taken/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster two deletions of backups do not meet',
+    file: LOCKED_BACKUP,
+    code: 'SET revision = revision + 1, current_version =\n',
+    broken: 'SET current_version =\n',
+    words: /✕ those that delete two backups/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster an import does not meet a deletion',
+    file: IMPORT,
+    code: 'SET revision = revision + 1, last_version',
+    broken: 'SET last_version',
+    words: /✕ one that imports a backup/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster an upload does not meet a newer backup',
+    file: KEY_ROWS,
+    code: 'SET next_seq = next_seq + 1 WHERE',
+    broken: 'SET next_seq = next_seq WHERE',
+    words: /✕ one that stores a key meets/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster a room without keys is removed',
+    file: LOCKED_BACKUP,
+    code: 'if (Number(sum?.count) === 0) return false;',
+    broken: '',
+    words: /✕ one that stores a key in a room without keys/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster an erasure does not see that a backup is being emptied',
+    file: REPOSITORY,
+    code: "WHERE user_id = ?${this.family === 'mysql' ? ' FOR UPDATE' : ''}`,\n        [user],",
+    broken: 'WHERE user_id = ?`,\n        [user],',
+    words: /✕ one that erases a user/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster migrations are locked on one node only',
+    file: 'src/server/database.ts',
+    code: '? lockedInCluster : locked',
+    broken: '? locked : locked',
+    words: /✕ makes its tables once|Duplicate|already exists|did not say that/,
+  },
+  {
+    ...cluster,
+    name: 'in a cluster reads do not wait for other nodes',
+    file: CAUSAL_READS,
+    code: 'const READS = 1;',
+    broken: 'const READS = 8;', // that of SHOW
+    words: /✕ a backup that was just made through one node/,
+  },
+  {
+    suite: 'src/room-keys/http/body-bytes.spec.ts',
+    name: 'a body is read into memory that another one may have',
+    file: 'src/room-keys/http/body-bytes.ts',
+    code: 'const memory = takeMemory(length);',
+    broken: 'const memory = takeMemory(length);\n  giveBack(memory);',
+    words: /bodies that are read at the same time stay apart/,
+  },
+];

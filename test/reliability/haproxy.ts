@@ -1,0 +1,49 @@
+import { writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { adapted } from '../proxy/configuration.js';
+import { freePort } from '../proxy/processes.js';
+import type { GaleraCluster } from './galera.js';
+import { KeptProcess } from './kept-process.js';
+
+const PATIENCE_MS = 30_000;
+
+/** HAProxy as docs/proxies/haproxy-galera.cfg has it, but for the addresses, in front of a cluster. */
+export async function startHaproxy(
+  program: string,
+  { folder, nodes }: GaleraCluster,
+): Promise<{ at: string; stop: () => Promise<void> }> {
+  const at = `127.0.0.1:${await freePort()}`;
+  const configuration = await adapted('haproxy-galera.cfg', [
+    ['bind 127.0.0.1:3307', `bind ${at}`],
+    ...nodes.map((node, index): [string, string] => [`10.0.0.${index + 1}:3306`, node.at]),
+  ]);
+  const file = join(folder, 'haproxy.cfg');
+  writeFileSync(file, configuration);
+  const haproxy = new KeptProcess(folder, join(folder, 'haproxy'), [program, '-db', '-f', file]);
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await greets(at))) {
+    if (haproxy.hasEnded || Date.now() > deadline) {
+      throw new Error(`HAProxy does not start: ${haproxy.log}`);
+    }
+    await sleep(50);
+  }
+  return { at, stop: () => haproxy.stop() };
+}
+
+/** Whether there is a node behind it: a database is the first to say something. */
+function greets(at: string): Promise<boolean> {
+  const { hostname, port } = new URL(`http://${at}`);
+  return new Promise((resolve) => {
+    const socket = createConnection(Number(port), hostname);
+    socket.once('data', () => {
+      resolve(true);
+      socket.destroy();
+    });
+    socket.once('error', () => undefined);
+    socket.once('close', () => {
+      resolve(false);
+    });
+  });
+}

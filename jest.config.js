@@ -44,8 +44,11 @@ export default {
   // Jest's default leaves one core idle, which on two cores means one file at a time. Four is
   // enough: all of them share one server of each kind.
   maxWorkers: Math.min(availableParallelism(), 4),
+  // A worker with nothing left open still needs a second to free its memory on a busy machine; Jest's
+  // half a second would call that a leak.
+  workerGracefulExitTimeout: 10_000,
   // Eight devices at once on a small machine are slow, not broken.
-  testTimeout: 120_000,
+  testTimeout: 300_000,
 
   coverageProvider: 'v8',
   collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', '!src/main.ts'],

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Setting, SETTINGS } from '../src/server/settings.js';
 
 // Not imported: of its two major versions in use, one brings no types.
 const yaml = createRequire(import.meta.url)('js-yaml') as { load(text: string): unknown };
@@ -102,7 +103,12 @@ describe('the Dockerfile', () => {
     expect(Number(user)).toBeGreaterThan(0);
     // The JSON form: a shell in between would keep SIGTERM to itself.
     const command = JSON.parse(only(runtime, 'CMD').words) as string[];
-    expect(command).toEqual(['node', '--enable-source-maps', 'dist/main.js']);
+    expect(command).toEqual([
+      'node',
+      '--enable-source-maps',
+      '--max-semi-space-size=4',
+      'dist/main.js',
+    ]);
     expect(existsSync(join(ROOT, 'src/main.ts'))).toBe(true);
   });
 
@@ -114,7 +120,7 @@ describe('the Dockerfile', () => {
     const test = JSON.parse(words.slice(words.indexOf('['))) as string[];
     expect(test.slice(0, 2)).toEqual(['node', '-e']);
     expect(test[2]).toContain("'http://127.0.0.1:' + process.env.PORT + '/health/live'");
-    expect(read('src/server/health.controller.ts')).toContain("@Get('live')");
+    expect(read('src/server/health/health.controller.ts')).toContain("@Get('live')");
   });
 
   it('sets only variables that the server reads', () => {
@@ -242,7 +248,8 @@ function only(list: Instruction[], keyword: string): Instruction {
 
 /** Whether the server's settings do not know this variable. */
 function unread(name: string): boolean {
-  return !new RegExp(`\\b${name}\\b`).test(read('src/server/environment.ts'));
+  const setting = (SETTINGS as Record<string, Setting>)[name.replace(/_FILE$/, '')];
+  return !setting || (name.endsWith('_FILE') && !setting.secret);
 }
 
 function sourceFiles(folder: string): string[] {

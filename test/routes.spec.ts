@@ -1,45 +1,8 @@
 /** Proves, by one walk over all controllers that the module declares, that its 14 routes are there, guarded and documented. */
-import 'reflect-metadata';
-import { RequestMethod, type Type } from '@nestjs/common';
-import {
-  GUARDS_METADATA,
-  METHOD_METADATA,
-  MODULE_METADATA,
-  PATH_METADATA,
-  ROUTE_ARGS_METADATA,
-} from '@nestjs/common/constants.js';
-import { RoomKeysModule } from '../src/index.js';
+import { GUARDS_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { AccessTokenGuard } from '../src/room-keys/http/access-token.guard.js';
-
-interface Route {
-  route: string;
-  controller: Type;
-  name: string;
-  handler: object;
-}
-
-const controllers = Reflect.getMetadata(MODULE_METADATA.CONTROLLERS, RoomKeysModule) as Type[];
-
-/** Every route of a controller, those that it inherits too: Nest's router takes them as well. */
-function routesOf(controller: Type): Route[] {
-  const routes: Route[] = [];
-  for (
-    let at = controller.prototype as object;
-    at !== Object.prototype;
-    at = Object.getPrototypeOf(at) as object
-  ) {
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
-      const handler = value as object;
-      if (name === 'constructor' || !Reflect.hasMetadata(PATH_METADATA, handler)) continue;
-      const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
-      for (const prefix of [Reflect.getMetadata(PATH_METADATA, controller)].flat() as string[]) {
-        const route = `${method} /${prefix}/${Reflect.getMetadata(PATH_METADATA, handler) as string}`;
-        routes.push({ route, controller, name, handler });
-      }
-    }
-  }
-  return routes;
-}
+import { RateLimitGuard } from '../src/room-keys/http/rate-limit.guard.js';
+import { type Route, routes } from './support/routes.js';
 
 const OPERATIONS = [
   'DELETE /keys',
@@ -59,7 +22,6 @@ const OPERATIONS = [
 ];
 const PREFIXES = ['v3', 'r0', 'unstable'].map((version) => `/_matrix/client/${version}/room_keys`);
 
-const routes = controllers.flatMap(routesOf);
 const metadata = (name: string, target: object) =>
   Reflect.getMetadata(`swagger/${name}`, target) as unknown;
 const isDocumented = ({ controller }: Route) =>
@@ -75,10 +37,16 @@ describe('the routes', () => {
     expect(routes).toHaveLength(PREFIXES.length * OPERATIONS.length);
   });
 
-  it.each(routes)('$route asks for an access token', ({ controller, handler }) => {
-    expect(Reflect.getMetadata(GUARDS_METADATA, controller)).toEqual([AccessTokenGuard]);
-    expect(Reflect.getMetadata(GUARDS_METADATA, handler)).toBeUndefined();
-  });
+  it.each(routes)(
+    '$route asks for an access token, then whether its user may ask now',
+    ({ controller, handler }) => {
+      expect(Reflect.getMetadata(GUARDS_METADATA, controller)).toEqual([
+        AccessTokenGuard,
+        RateLimitGuard,
+      ]);
+      expect(Reflect.getMetadata(GUARDS_METADATA, handler)).toBeUndefined();
+    },
+  );
 
   it.each(routes)('$route is told whose it is, first of all', ({ controller, name }) => {
     const parameters = Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, name) as Record<

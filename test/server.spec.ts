@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -20,7 +20,7 @@ describe('the standalone server', () => {
 
   beforeAll(async () => {
     await run(process.execPath, [join(root, 'scripts/build-if-needed.mjs')], { cwd: root });
-  }, 120_000);
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'room-keys-server-'));
   });
@@ -31,11 +31,12 @@ describe('the standalone server', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  const launch = (variables: Record<string, string> = {}) => {
+  const launch = (variables: Record<string, string> = {}, ...args: string[]) => {
     const { PATH } = process.env;
-    const child = spawn(process.execPath, [main], {
+    const child = spawn(process.execPath, [main, ...args], {
       cwd: folder,
-      env: { ...(PATH === undefined ? {} : { PATH }), PORT: '0', ...variables },
+      // as it is on a terminal, which a pipe is not
+      env: { ...(PATH === undefined ? {} : { PATH }), PORT: '0', LOG_FORMAT: 'text', ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.push(child);
@@ -46,7 +47,7 @@ describe('the standalone server', () => {
   };
   const start = async (variables: Record<string, string> = {}) => {
     const { child, output } = launch(variables);
-    while (!output.out.includes('Database')) {
+    while (!/^Access token/m.test(output.out)) {
       await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
       if (child.exitCode !== null) throw new Error(`It ended: ${output.err}`);
     }
@@ -78,6 +79,23 @@ describe('the standalone server', () => {
     expect(stdout).toContain('{"count":1,"etag":"1"}');
     expect(await readFile(join(folder, 'data/development-token'), 'utf8')).toMatch(/^[\w-]{32}\n$/);
     expect(stdout).toContain('"session1":{"first_message_index":0');
+  });
+
+  it('lets no other user of the machine read what it keeps', async () => {
+    const modes = async (files: readonly string[]) => {
+      const stats = await Promise.all(files.map((file) => stat(join(folder, file))));
+      return stats.map(({ mode }) => (mode & 0o777).toString(8));
+    };
+    await start();
+    const files = ['development-token', 'room-keys.db', 'room-keys.db-shm', 'room-keys.db-wal'];
+    expect((await readdir(join(folder, 'data'))).sort()).toEqual(files);
+    expect(await modes(files.map((file) => join('data', file)))).toEqual(Array(4).fill('600'));
+    await start({ DATABASE_URL: `sqlite:${folder}/new/keys.db` });
+    expect(await modes(['new/keys.db', 'new/keys.db-wal'])).toEqual(['600', '600']);
+    // whose mode somebody chose
+    await writeFile(join(folder, 'shared.db'), '', { mode: 0o640 });
+    await start({ DATABASE_URL: 'sqlite:shared.db' });
+    expect(await modes(['shared.db', 'shared.db-wal'])).toEqual(['640', '640']);
   });
 
   it('keeps what it stored when it starts again', async () => {
@@ -157,6 +175,41 @@ describe('the standalone server', () => {
     expect(await answer.json()).toMatchObject({ errcode: 'M_UNRECOGNIZED' });
   });
 
+  it('starts beside a variable that resembles a setting, and remarks on it', async () => {
+    const { child, output } = await start({ TOKEN_CACHE_TTL: '30' });
+    await stop(child);
+    expect(output.err).toBe(
+      'TOKEN_CACHE_TTL is no setting and is not read; there is TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX.\n',
+    );
+  });
+
+  it.each([
+    [
+      '--help',
+      {},
+      0,
+      /^MAX_BODY_BYTES\n {2}the largest request body.*\n {2}default: 16777216\n/m,
+      /^$/,
+    ],
+    ['--check-config', { DEV_TOKENS: 'hunter2=@a:b' }, 0, /DEV_TOKENS=… \(not shown\)/, /^$/],
+    [
+      '--check-config',
+      { DATABSE_URL: 'secret' },
+      1,
+      /^$/,
+      /^DATABSE_URL is no setting: write .*\.\n$/,
+    ],
+    ['--hlep', {}, 2, /^$/, /^--hlep is not understood: write --help or --check-config\.\n$/],
+  ])('answers %s, with %j set, and does not start', async (argument, variables, exit, out, err) => {
+    const { child, output } = launch(variables, argument);
+    const [code] = (await once(child, 'close')) as [number | null];
+    expect(output.out).toMatch(out);
+    expect(output.err).toMatch(err);
+    expect(output.out + output.err).not.toContain('hunter2');
+    expect(code).toBe(exit);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   it.each([
     [
       { PORT: 'eighty' },
@@ -166,6 +219,9 @@ describe('the standalone server', () => {
     [{ HOST: '0.0.0.0' }, /^HOST is '0\.0\.0\.0'.*: write /],
     [{ DEV_TOKENS: 'secret' }, /^DEV_TOKENS .*: write 'token=@user:server'/],
     [{ MAX_BODY_BYTES: '-1' }, /^MAX_BODY_BYTES is '-1': write /],
+    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is 'loud': write 'fatal', .* or 'debug'\.$/],
+    [{ METRICS_HOST: '10.0.0.5' }, /^METRICS_HOST does nothing without METRICS_PORT: write /],
+    [{ DATABSE_URL: 'mysql://x:secret@h/d' }, /^DATABSE_URL is no setting: write DATABASE_URL/],
   ])(
     'does not start with %j, and says in one sentence what to write',
     async (variables, message) => {
@@ -185,5 +241,34 @@ describe('the standalone server', () => {
     expect(code).toBe(1);
     expect(output.err.trim()).toMatch(/^PORT \d+ .*: write /);
     expect(output.err.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('says that the folder of its database cannot be made, and does not take it for a port', async () => {
+    // stands for a folder that others own, which holds nobody up who is root
+    const file = join(root, 'package.json');
+    const { child, output } = launch({
+      DATABASE_URL: `sqlite:${file}/data/k.db`,
+      DEV_TOKENS: 't=@a:hs1',
+    });
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(1);
+    expect(output.err).toMatch(/^The folder of the file in DATABASE_URL .*: make it, /m);
+  });
+
+  it('says so of the port of its metrics too, and of an address that is none of the machine', async () => {
+    const { url } = await start();
+    for (const [variables, message] of [
+      [{ METRICS_PORT: new URL(url).port }, /^METRICS_PORT \d+ is taken: write .*METRICS_PORT=/],
+      [
+        { METRICS_PORT: '0', METRICS_HOST: '203.0.113.1' },
+        /^METRICS_HOST 203\.0\.113\.1 .*: write METRICS_HOST=/,
+      ],
+    ] as const) {
+      const { child, output } = launch(variables);
+      const [code] = (await once(child, 'exit')) as [number | null];
+      expect(code).toBe(1);
+      expect(output.err.trim()).toMatch(message);
+      expect(output.err.trim().split('\n')).toHaveLength(1);
+    }
   });
 });

@@ -30,6 +30,7 @@ export async function startServer(developmentTokens: string, port = 0): Promise<
     // Nothing else: the settings of whoever runs the tests are not what is to be proved.
     env: {
       PORT: String(port),
+      LOG_FORMAT: 'text',
       DATABASE_URL: `sqlite:${join(folder, 'room-keys.db')}`,
       DEV_TOKENS: developmentTokens,
     },

@@ -549,6 +549,37 @@ describe.each(databases)('a large upload on $name', ({ create }) => {
   });
 });
 
+describe('an upload of many keys', () => {
+  it('holds 20,000 at most, and is refused as too large beyond, with nothing of it stored', async () => {
+    const database = await databases[0]!.create();
+    const application = await startApplication(database);
+    const alice = application.client('alice');
+    await alice.createBackup();
+    const tiny = (count: number) =>
+      roomsBody(
+        Array.from(
+          { length: count },
+          (_, n) => ['!r', `${n}`, keyData({ session_data: {} })] as const,
+        ),
+      );
+    const refused = await alice.put('/keys?version=1', tiny(20_001));
+    expect(refused).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE' } });
+    expect(refused.body.error).toContain('20000');
+    expect((await alice.get('/version')).body).toMatchObject({ count: 0, etag: '0' });
+    expect((await alice.put('/keys?version=1', tiny(20_000))).body).toEqual({
+      count: 20_000,
+      etag: '1',
+    });
+    await application.close();
+    await database.drop();
+  });
+
+  it('would have to be larger than a body may be, for real keys to be so many', () => {
+    const body = JSON.stringify(roomsBody(realKeys(20_000)));
+    expect(body.length).toBeGreaterThan(16 * 1024 * 1024);
+  });
+});
+
 /** Keys as matrix-js-sdk sends them: about 860 bytes each, in six rooms. */
 function realKeys(count: number) {
   return Array.from({ length: count }, (_, n) => {

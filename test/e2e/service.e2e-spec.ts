@@ -1,4 +1,4 @@
-/** Proves what a host can ask of RoomKeysService beside the operations: to erase a user, and what is stored of one. */
+/** Proves what a host can ask of RoomKeysService beside the operations: to erase a user, what is stored of one, and what is under way. */
 import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
@@ -12,7 +12,7 @@ const batch = (count: number, sessionData: object = { x: 'y' }) =>
     ),
   );
 
-describe.each(databases)('the service on $name', ({ create }) => {
+describe.each(databases)('the service on $name', ({ create, name }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let service: RoomKeysService;
@@ -83,5 +83,39 @@ describe.each(databases)('the service on $name', ({ create }) => {
     await service.eraseUser('@alice:hs1');
     await service.eraseUser('@nobody:hs1');
     expect(await phone.createBackup()).toBe('3');
+  });
+
+  it('tells how many restores are under way, and how many wait for a place', async () => {
+    await bob.createBackup();
+    await application.client('dave/DAVES').createBackup();
+    const restoreOf = (user: string) => service.keys(user, '1');
+    // all that leave two of the pool's ten connections to others; of one user half of them
+    const pages = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => restoreOf(n % 2 ? '@bob:hs1' : '@dave:hs1')),
+    );
+    const ninth = restoreOf('@bob:hs1');
+    while (service.activity().restoresWaiting === 0) await new Promise(setImmediate);
+    expect(service.activity()).toMatchObject({ restores: 8, restoresWaiting: 1 });
+    await pages.pop()?.close();
+    pages.push(await ninth);
+    expect(service.activity()).toMatchObject({ restores: 8, restoresWaiting: 0 });
+    for (const open of pages) await open.close();
+    expect(service.activity()).toMatchObject({ restores: 0, restoresWaiting: 0 });
+  });
+
+  it('tells how many transactions wait for the single connection of SQLite', async () => {
+    const versions = Array.from({ length: 5 }, () =>
+      service.createBackup('@carol:hs1', {
+        algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2',
+        authData: '{}',
+      }),
+    );
+    await new Promise(setImmediate);
+    // the first has its turn already, or has it next
+    const { transactionsWaiting } = service.activity();
+    if (name === 'SQLite') expect([4, 5]).toContain(transactionsWaiting);
+    else expect(transactionsWaiting).toBe(0);
+    await Promise.all(versions);
+    expect(service.activity().transactionsWaiting).toBe(0);
   });
 });

@@ -23,16 +23,21 @@ async function withServer(
   variables: Record<string, string>,
   work: (ask: (token: string) => Promise<number>, said: string) => Promise<void>,
 ) {
-  const environment = readEnvironment({ DATABASE_URL: database.url, PORT: '0', ...variables });
+  const environment = readEnvironment({
+    DATABASE_URL: database.url,
+    PORT: '0',
+    LOG_LEVEL: 'warn',
+    ...variables,
+  });
   const app = await createApplication(environment);
   // it warns of every 503
   app.useLogger(false);
   try {
-    const url = await listen(app, environment);
-    const local = url.replace('0.0.0.0', '127.0.0.1');
+    const addresses = await listen(app, environment);
+    const local = addresses.url.replace('0.0.0.0', '127.0.0.1');
     const ask = async (token: string) =>
       (await new MatrixClient(local, token).get('/version')).status;
-    await work(ask, welcome(environment, url));
+    await work(ask, welcome(environment, addresses));
   } finally {
     await app.close();
   }

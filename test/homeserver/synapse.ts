@@ -14,8 +14,22 @@ export interface TestHomeserver {
 export function testHomeserver(): TestHomeserver | undefined {
   const { TEST_HOMESERVER_URL: url, TEST_HOMESERVER_REGISTRATION_SECRET: secret } = process.env;
   if (url && secret) return { url: url.replace(/\/+$/, ''), secret };
+  if (url || secret)
+    throw new Error(
+      'TEST_HOMESERVER_URL and TEST_HOMESERVER_REGISTRATION_SECRET: set both, or none',
+    );
   process.stderr.write(
     'A real homeserver is left out: none is named. To include a Synapse, set TEST_HOMESERVER_URL=http://127.0.0.1:8008 and TEST_HOMESERVER_REGISTRATION_SECRET to its registration_shared_secret\n',
+  );
+  return undefined;
+}
+
+/** Its database, which the environment names too; where it does not, says in one line how to name it. */
+export function testHomeserverDatabase(): string | undefined {
+  const url = process.env.TEST_SYNAPSE_DATABASE_URL;
+  if (url) return url;
+  process.stderr.write(
+    "A real homeserver's database is left out: none is named. To include that of the Synapse, set TEST_SYNAPSE_DATABASE_URL=postgres://synapse:password@127.0.0.1:5432/synapse\n",
   );
   return undefined;
 }
@@ -23,6 +37,7 @@ export function testHomeserver(): TestHomeserver | undefined {
 /** A user with a device that is logged in. */
 export interface TestUser {
   user_id: string;
+  password: string;
   device_id: string;
   access_token: string;
 }
@@ -45,7 +60,7 @@ export async function register(
   });
   if (!response.ok)
     throw new Error(`Registration failed: ${response.status} ${await response.text()}`);
-  return (await response.json()) as TestUser;
+  return { ...((await response.json()) as Omit<TestUser, 'password'>), password };
 }
 
 /** Calls the homeserver with a token. */

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApplication } from '../../examples/homeserver/src/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
+import { keepIdleConnections } from '../support/idle-connections.js';
 import { type Answer, keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
 
 const PASSWORD = 'down the rabbit hole';
@@ -25,6 +26,7 @@ describe.each(databases)('the example homeserver on $name', ({ name, create }) =
       adminToken: 'admin',
       port: 0,
     });
+    keepIdleConnections(app);
     await app.listen(0, '127.0.0.1');
     url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
   });

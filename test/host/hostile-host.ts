@@ -57,6 +57,7 @@ import {
 } from '../../src/index.js';
 import { verifyAccessToken } from '../support/application.js';
 import type { TestDatabase } from '../support/databases.js';
+import { keepIdleConnections } from '../support/idle-connections.js';
 
 export interface HostOptions {
   /** False for the same host as it was before it had heard of key backup. Default: true. */
@@ -287,6 +288,7 @@ export async function startHost(database: TestDatabase, options: HostOptions = {
       .build(),
   );
   SwaggerModule.setup('docs', app, document);
+  keepIdleConnections(app);
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   return {

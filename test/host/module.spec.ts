@@ -27,6 +27,7 @@ import {
 } from '../../src/index.js';
 import { verifyAccessToken } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
+import { keepIdleConnections } from '../support/idle-connections.js';
 import { keyData, MatrixClient } from '../support/matrix-client.js';
 
 type Import = Type | DynamicModule | Promise<DynamicModule> | ForwardReference;
@@ -76,6 +77,7 @@ function hostOf(imports: Import[], more: Pick<DynamicModule, 'providers'> = {}):
 async function start(imports: Import[], more?: Pick<DynamicModule, 'providers'>) {
   const app = await NestFactory.create<NestExpressApplication>(hostOf(imports, more), QUIET);
   cleanUp.push(() => app.close());
+  keepIdleConnections(app);
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   return { app, url: `http://127.0.0.1:${port}` };

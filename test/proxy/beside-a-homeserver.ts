@@ -1,35 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { type Relay, startRelay } from '../homeserver/synapse.js';
 import { keyData, keyPath, MatrixClient, roomsBody } from '../support/matrix-client.js';
+import type { StartProxy } from './configuration.js';
 import { type Homeserver, startHomeserver } from './homeserver.js';
-import { findProgram, freePort, type Running, startBuiltServer } from './processes.js';
-
-/** Starts a proxy at a port of its own, in front of two servers, all given as `host:port`. */
-export type StartProxy = (
-  program: string,
-  at: { proxy: string; roomKeys: string; homeserver: string },
-) => Promise<Running>;
-
-/** A file of docs/proxies, in which each passage that is replaced must be there once. */
-export async function adapted(file: string, changes: [from: string, to: string][]) {
-  const text = await readFile(new URL(`../../docs/proxies/${file}`, import.meta.url), 'utf8');
-  return changes.reduce((changed, [from, to]) => {
-    const parts = changed.split(from);
-    if (parts.length !== 2) throw new Error(`'${from}' is not once in ${file}`);
-    return parts.join(to);
-  }, text);
-}
+import { freePort, serverProgram, type Running, startBuiltServer } from './processes.js';
 
 /** What each proxy has to pass: both servers behind it answer as if it were not there. */
 export function describeBesideAHomeserver(name: string, debian: string, start: StartProxy): void {
-  const program = findProgram(name);
-  if (!program) {
-    const remedy = `apt-get install ${debian}`;
-    if (process.env.CI) throw new Error(`${name} is required here: ${remedy}`);
-    process.stderr.write(`${name} is left out: it is not installed. To include it, ${remedy}\n`);
-  }
-
+  const program = serverProgram(name, debian);
   (program ? describe : describe.skip)(`beside a homeserver, behind ${name}`, () => {
     let homeserver: Homeserver;
     let relay: Relay;
@@ -83,6 +61,20 @@ export function describeBesideAHomeserver(name: string, debian: string, start: S
         const path = keyPath(room, session);
         expect((await client().get(`${path}?version=${version}`)).body).toEqual(key);
       }
+    });
+
+    it('has each request carry an id of the proxy, whatever the client says', async () => {
+      const ids = [];
+      for (let n = 0; n < 2; n++) {
+        const answer = await client().send('GET', '/version', undefined, {});
+        ids.push(answer.headers.get('x-request-id'));
+        const { headers } = await fetch(`${proxy!.url}/_matrix/client/v3/room_keys/version`, {
+          headers: { 'X-Request-Id': 'the-client-says' },
+        });
+        ids.push(headers.get('x-request-id'));
+      }
+      expect(new Set(ids).size).toBe(4);
+      for (const id of ids) expect(id).toMatch(/^[\da-f-]{32,36}$/);
     });
 
     it.each([
@@ -229,7 +221,11 @@ function as(token: string, method = 'GET', body?: string): RequestInit {
 async function seen(url: string, path: string, request: RequestInit = {}) {
   const response = await fetch(url + path, request);
   const headers = Object.fromEntries(response.headers);
-  for (const name of ['connection', 'keep-alive', 'date', 'server', 'transfer-encoding', 'via'])
+  // of the connection, or of this one request
+  for (const name of [
+    ...['connection', 'keep-alive', 'date', 'server', 'transfer-encoding', 'via'],
+    'x-request-id',
+  ])
     Reflect.deleteProperty(headers, name);
   return { status: response.status, headers, text: await response.text() };
 }

@@ -2,7 +2,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { adapted, describeBesideAHomeserver } from './beside-a-homeserver.js';
+import { describeBesideAHomeserver } from './beside-a-homeserver.js';
+import { adapted } from './configuration.js';
 import { startProxy } from './processes.js';
 
 describeBesideAHomeserver('caddy', 'caddy', async (program, at) => {

@@ -1,8 +1,8 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { testHomeserver } from '../homeserver/synapse.js';
+import { register, testHomeserver } from '../homeserver/synapse.js';
 
 const PASSWORD = randomBytes(16).toString('hex');
 
@@ -19,19 +19,8 @@ const real = testHomeserver();
 /** The real one that the environment names, with a new user; else one that knows three operations. */
 export async function startHomeserver(): Promise<Homeserver> {
   if (!real) return startFakeHomeserver();
-  const user = `test-${randomBytes(8).toString('hex')}`;
-  const endpoint = `${real.url}/_synapse/admin/v1/register`;
-  const { nonce } = (await (await fetch(endpoint)).json()) as { nonce: string };
-  const mac = createHmac('sha1', real.secret)
-    .update([nonce, user, PASSWORD, 'notadmin'].join('\0'))
-    .digest('hex');
-  const response = await fetch(endpoint, {
-    method: 'POST',
-    body: JSON.stringify({ nonce, username: user, password: PASSWORD, admin: false, mac }),
-  });
-  if (!response.ok)
-    throw new Error(`Registration failed: ${response.status} ${await response.text()}`);
-  return { url: real.url, user, password: PASSWORD, close: () => Promise.resolve() };
+  const { user_id: user, password } = await register(real);
+  return { url: real.url, user, password, close: () => Promise.resolve() };
 }
 
 async function startFakeHomeserver(): Promise<Homeserver> {

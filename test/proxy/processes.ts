@@ -17,8 +17,18 @@ export interface Running {
   readonly stop: () => Promise<void>;
 }
 
-/** Where a program is; Debian keeps servers where the PATH of most users does not look. */
-export function findProgram(name: string): string | undefined {
+/** Where the program of a server is; where it is missing, says in one line how to get it, and in CI throws that. */
+export function serverProgram(name: string, debianPackage: string): string | undefined {
+  const program = findProgram(name);
+  if (program) return program;
+  const remedy = `apt-get install ${debianPackage}`;
+  if (process.env.CI) throw new Error(`${name} is required here: ${remedy}`);
+  process.stderr.write(`${name} is left out: it is not installed. To include it, ${remedy}\n`);
+  return undefined;
+}
+
+/** Debian keeps servers where the PATH of most users does not look. */
+function findProgram(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders
     .map((folder) => join(folder, name))
@@ -32,28 +42,52 @@ export function findProgram(name: string): string | undefined {
     });
 }
 
-/** The server as `npm start` runs it, built where needed, with an empty database beside a homeserver. */
-export async function startBuiltServer(homeserverUrl: string): Promise<Running> {
+/**
+ * The server as `npm start` runs it, built where needed, beside a homeserver.
+ *
+ * @param databaseUrl empty, or as another server left it; an SQLite file of its own where it is left out
+ */
+export async function startBuiltServer(
+  homeserverUrl: string,
+  databaseUrl?: string,
+): Promise<Running> {
   await promisify(execFile)(process.execPath, ['scripts/build-if-needed.mjs'], { cwd: ROOT });
   const folder = await mkdtemp(join(tmpdir(), 'room-keys-proxy-'));
-  const server = spawn(process.execPath, ['dist/main.js'], {
+  const server = await startServer(['dist/main.js'], /^Key backup API\s+(http:\/\/[^/]+)/m, {
     cwd: ROOT,
     // Nothing else: the settings of whoever runs the tests are not what is to be proved.
     env: {
       PORT: '0',
-      DATABASE_URL: `sqlite:${join(folder, 'room-keys.db')}`,
+      LOG_FORMAT: 'text',
+      DATABASE_URL: databaseUrl ?? `sqlite:${join(folder, 'room-keys.db')}`,
       HOMESERVER_URL: homeserverUrl,
     },
   });
   const stop = async () => {
-    await end(server);
+    await server.stop();
     await rm(folder, { recursive: true, force: true });
   };
+  return { url: server.url, stop };
+}
+
+/**
+ * A server on Node.js, once it has said where it listens.
+ *
+ * @param address finds the URL in what it says
+ * @throws with what it said, where it ends or does not listen in time
+ */
+export async function startServer(
+  parameters: string[],
+  address: RegExp,
+  options: { cwd: string; env: Record<string, string> },
+): Promise<Running> {
+  const server = spawn(process.execPath, parameters, options);
   let url: string | undefined;
   const named = (said: string) => {
-    url = /^Key backup API\s+(http:\/\/[^/]+)/m.exec(said)?.[1];
+    url = address.exec(said)?.[1];
     return Promise.resolve(url !== undefined);
   };
+  const stop = () => end(server);
   await ready(server, named, stop);
   return { url: url!, stop };
 }

@@ -4,6 +4,7 @@ import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { recordStatements } from '../support/statements.js';
 
 const PAGE = 1000;
 const batch = (from: number, count: number, fields: object = {}) =>
@@ -115,3 +116,44 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     expect(sizes).toEqual([1, 1, 1, 1]);
   });
 });
+
+// on SQLite, a restore has a connection of its own, whose statements the host's log does not show
+describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
+  'a restore that its client leaves on $name',
+  ({ create }) => {
+    it('reads no further, and ends its transaction', async () => {
+      const database = await create();
+      const application = await startApplication(database);
+      const alice = application.client('alice');
+      await alice.createBackup();
+      const large = { session_data: { x: 'y'.repeat(8000) } };
+      for (let n = 0; n < 30; n++) await alice.put('/keys?version=1', batch(n * 500, 500, large));
+      const pages = Math.ceil((15_000 * 8000) / (1024 * 1024));
+
+      const { byRunner, stop } = recordStatements(application.dataSource);
+      await new Promise<void>((resolve, reject) => {
+        const request = get(
+          `${application.url}/_matrix/client/v3/room_keys/keys?version=1`,
+          { headers: { Authorization: 'Bearer alice' } },
+          (response) => {
+            response.once('data', () => {
+              request.destroy();
+              resolve();
+            });
+          },
+        );
+        request.on('error', reject);
+      });
+      const statements = () => [...byRunner.values()].flat();
+      while (!statements().includes('ROLLBACK')) await new Promise(setImmediate);
+      stop();
+
+      const read = statements().filter((sql) => sql.includes('session_data'));
+      expect(read.length).toBeGreaterThan(0);
+      expect(read.length).toBeLessThan(pages / 2);
+      expect(statements().at(-1)).toBe('ROLLBACK');
+      await application.close();
+      await database.drop();
+    });
+  },
+);

@@ -38,20 +38,21 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
       const own = [...byRunner.values()].filter((statements) =>
         statements.some((sql) => /room_keys_(users|backups)/.test(sql)),
       );
-      expect(own).toHaveLength(1);
-      return own[0]?.length;
+      return own.flat().length;
     };
 
-    it('an upload of 100 new keys takes 8 in rooms that are new and 7 in known ones, at any size of the backup', async () => {
-      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(8);
-      expect(await costOf(() => alice.put('/keys?version=1', batch(100, 100)))).toBe(7);
-      expect(await costOf(() => alice.put('/keys?version=1', batch(200, 500)))).toBe(7);
-      expect(await costOf(() => alice.put('/keys?version=1', batch(700, 100)))).toBe(7);
+    it('an upload of 100 new keys takes 7 in rooms that are new and 6 in known ones, at any size of the backup', async () => {
+      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(7);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(100, 100)))).toBe(6);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(200, 500)))).toBe(6);
+      // several statements are not of one moment, so these are looked for under the lock only
+      expect(await costOf(() => alice.put('/keys?version=1', batch(1000, 501)))).toBe(8);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(1501, 100)))).toBe(6);
     });
 
-    it('an upload of 100 keys that are all stored takes 4, and of better ones 6', async () => {
+    it('an upload of 100 keys that are all stored takes 1, and of better ones 6', async () => {
       await alice.put('/keys?version=1', batch(0, 100));
-      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(4);
+      expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(1);
       expect(
         await costOf(() => alice.put('/keys?version=1', batch(0, 100, { is_verified: true }))),
       ).toBe(6);

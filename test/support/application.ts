@@ -11,6 +11,7 @@ import {
   roomKeysEntities,
   roomKeysMigrations,
 } from '../../src/index.js';
+import { keepIdleConnections } from './idle-connections.js';
 import { MatrixClient } from './matrix-client.js';
 import type { TestDatabase } from './databases.js';
 
@@ -56,6 +57,7 @@ export async function startApplication(
     logger: ['fatal'],
     abortOnError: false,
   });
+  keepIdleConnections(app);
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;

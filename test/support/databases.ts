@@ -59,7 +59,8 @@ async function createFile(folder: string): Promise<TestDatabase> {
   };
 }
 
-async function createOn(
+/** A database of its own on the server of a URL. */
+export async function createOn(
   server: string,
   type: 'mariadb' | 'mysql',
   prefix: string,

@@ -65,7 +65,7 @@ export async function findServer(kind, run, required) {
     if (actual !== kind.id) throw new Error(`${kind.variable} leads to a server of another kind`);
     return given;
   }
-  const program = onThisMachine(kind.programs).find((path) => kindOfProgram(path) === kind.id);
+  const program = findProgram(kind);
   let reason = 'no server found';
   if (program) {
     try {
@@ -78,6 +78,38 @@ export async function findServer(kind, run, required) {
   if (required) throw new Error(`${kind.name} is required here: ${reason}; ${remedy}`);
   process.stderr.write(`${kind.name} is left out: ${reason}. To include it, ${remedy}\n`);
   return undefined;
+}
+
+/** Where a server program of that kind is on this machine; undefined where none is. */
+export function findProgram(kind) {
+  return onThisMachine(kind.programs).find((path) => kindOfProgram(path) === kind.id);
+}
+
+/** What starts a server of one's own in a folder, with everything else as it comes. */
+export function serverCommand(kind, program, folder, port) {
+  return [
+    program,
+    '--no-defaults', // has to come first
+    `--datadir=${folder}/data`,
+    `--socket=${folder}/server.sock`,
+    `--pid-file=${folder}/server.pid`,
+    `--init-file=${folder}/init.sql`,
+    `--port=${port}`,
+    '--bind-address=127.0.0.1',
+    '--skip-name-resolve',
+    ...kind.options,
+    ...asRoot,
+  ];
+}
+
+/** Lays the ground for {@link serverCommand}; its user is `test`. */
+export function prepareFolder(folder) {
+  mkdirSync(folder);
+  // Safe without a password: the server listens on the loopback only, and holds nothing.
+  writeFileSync(
+    `${folder}/init.sql`,
+    "CREATE USER IF NOT EXISTS 'test'@'127.0.0.1';\nGRANT ALL ON *.* TO 'test'@'127.0.0.1' WITH GRANT OPTION;\n",
+  );
 }
 
 /** Ends the servers that this run started; resolves when they are gone. */
@@ -106,29 +138,14 @@ export async function dropDatabases(url, prefix) {
 
 async function startServer(kind, program, run) {
   const folder = join(run, kind.id);
-  mkdirSync(folder);
+  prepareFolder(folder);
   const port = await freePort();
-  // Safe without a password: the server listens on the loopback only, and holds nothing.
-  writeFileSync(
-    `${folder}/init.sql`,
-    "CREATE USER 'test'@'127.0.0.1';\nGRANT ALL ON *.* TO 'test'@'127.0.0.1' WITH GRANT OPTION;\n",
-  );
   const server = [
-    program,
-    '--no-defaults', // has to come first
-    `--datadir=${folder}/data`,
-    `--socket=${folder}/server.sock`,
-    `--pid-file=${folder}/server.pid`,
-    `--init-file=${folder}/init.sql`,
-    `--port=${port}`,
-    '--bind-address=127.0.0.1',
-    '--skip-name-resolve',
+    ...serverCommand(kind, program, folder, port),
     // Nothing here has to survive a crash; flushing each commit would be most of the tests' time.
     '--skip-log-bin',
     '--innodb-flush-log-at-trx-commit=0',
     '--innodb-doublewrite=0',
-    ...kind.options,
-    ...asRoot,
   ];
   const commands = [kind.install(program, folder), server];
 
@@ -163,7 +180,8 @@ async function startServer(kind, program, run) {
   throw new Error(`${program} does not start: ${complaint}`);
 }
 
-async function kindOf(url) {
+/** Which kind of server answers there. */
+export async function kindOf(url) {
   const connection = await mysql.createConnection(url);
   try {
     const [rows] = await connection.query('SELECT VERSION() AS version');
@@ -206,7 +224,8 @@ function onThisMachine(programs) {
     });
 }
 
-async function freePort() {
+/** A port on which nobody listens at the moment. */
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();

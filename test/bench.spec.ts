@@ -1,0 +1,96 @@
+/** Proves that the benchmark measures what it says, from the command line to its files, and that a server which answers wrongly stops it. */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, '..');
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'room-keys-bench-spec-'));
+  await run(process.execPath, [join(root, 'scripts/build-if-needed.mjs')], { cwd: root });
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const bench = (...args: string[]) =>
+  run(
+    process.execPath,
+    [
+      ...['--import', 'tsx', join(root, 'bench/main.ts')],
+      ...[
+        '--database',
+        `sqlite:${folder}`,
+        '--keys',
+        '5000',
+        '--warm-up',
+        '1',
+        '--rest',
+        '4',
+        ...args,
+      ],
+    ],
+    { cwd: root },
+  );
+
+it('writes a table, JSON and a plot', async () => {
+  const json = join(folder, 'results.json');
+  const svg = join(folder, 'plot.svg');
+  const { stdout } = await bench(
+    ...['--large', '10000', '--stages', 'compare,crowd,large', '--json', json, '--plot', svg],
+  );
+  expect(stdout).toMatch(/\| fill from 0 to 1,000 +\|/);
+  const results = JSON.parse(await readFile(json, 'utf8'));
+  expect(results.phases.map(({ id }: { id: string }) => id)).toEqual([
+    ...['fill-first', 'replace', 'fill-rest', 'same', 'one', 'version'],
+    ...['read-one', 'read-room', 'read-all', 'delete', 'crowd'],
+  ]);
+  for (const { times } of results.phases) {
+    expect(Object.keys(times).sort()).toEqual(['floor', 'ours']);
+    expect(times.ours.median).toBeGreaterThan(0);
+  }
+  expect(results.large.series.at(-1).stored).toBeLessThanOrEqual(10_000);
+  expect(results.large.restores.map(({ bytes }: { bytes: number }) => bytes > 8e6)).toEqual([
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(await readFile(svg, 'utf8')).toMatch(/^<svg [^]*<polyline class="ours" points="\d/);
+});
+
+describe('with a peer that is wrong', () => {
+  let peer: Server;
+  let stored: unknown;
+  const as = async () => {
+    const { port } = peer.address() as AddressInfo;
+    return bench(
+      ...['--stages', 'compare', '--peer', `http://127.0.0.1:${port}`, '--peer-tokens', 't'],
+    );
+  };
+  beforeAll(async () => {
+    peer = createServer((request, response) => {
+      request.resume().on('end', () => {
+        response.end(JSON.stringify(request.method === 'POST' ? { version: '1' } : stored));
+      });
+    }).listen(0, '127.0.0.1');
+    await once(peer, 'listening');
+  });
+  afterAll(() => peer.close());
+
+  it.each([
+    ['counts keys that it was not sent', { count: 7, etag: '1' }],
+    ['answers something else', { ok: true }],
+  ])('stops when it %s', async (_, answer) => {
+    stored = answer;
+    await expect(as()).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('The benchmark stops, since an answer is wrong: peer'),
+    });
+  });
+});

@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** A cable to a server that can be pulled out and put back in. */
+export interface Cable {
+  /** The URL at this end of it. */
+  url: string;
+  /** Ends all connections, and takes no new one. */
+  pull: () => void;
+  /** Lets nothing through any more, and ends nothing: as where a host is gone. Resolves when something was held back. */
+  cut: () => Promise<void>;
+  /** What was cut before stays so; new connections get through. */
+  putBack: () => void;
+  close: () => Promise<void>;
+}
+
+/** Lays a cable to the server of a URL. */
+export async function layCable(to: string): Promise<Cable> {
+  const { hostname, port } = new URL(to);
+  const ends = new Set<Socket>();
+  const cutEnds = new WeakSet<Socket>();
+  let pulled = false;
+  let cut = false;
+  let heldBack: () => void = () => undefined;
+  const pull = () => {
+    pulled = true;
+    for (const end of ends) end.destroy();
+  };
+  const server = createServer((near) => {
+    if (pulled) {
+      near.destroy();
+      return;
+    }
+    const far = connect(Number(port), hostname);
+    for (const [end, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      ends.add(end);
+      end.on('error', () => undefined);
+      end.on('close', () => {
+        ends.delete(end);
+        other.destroy();
+      });
+      if (cut) cutEnds.add(end);
+      end.on('data', (bytes: Buffer) => {
+        if (cutEnds.has(end)) heldBack();
+        else if (!other.write(bytes)) end.pause();
+      });
+      end.on('drain', () => other.resume());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = new URL(to);
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url: url.href,
+    pull,
+    cut: () => {
+      cut = true;
+      for (const end of ends) cutEnds.add(end);
+      return new Promise((resolve) => {
+        heldBack = resolve;
+      });
+    },
+    putBack: () => {
+      pulled = false;
+      cut = false;
+    },
+    close: async () => {
+      pull();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

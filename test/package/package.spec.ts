@@ -1,0 +1,233 @@
+/**
+ * Proves the package as a host gets it: what is in it, and that a project outside the repository can
+ * install it beside Nest 12 or Nest 11, compiles strictly against its declarations, starts the
+ * application of the README with it, and passes the end-to-end suites.
+ */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Running } from '../proxy/processes.js';
+import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { documentation } from './documentation.js';
+import { Host, type ModuleKind, pack, registryAnswers, ROOT, versionOf } from './host.js';
+
+interface HostUnderTest {
+  name: string;
+  dependencies: Record<string, string>;
+  /** Folders of the repository's tests. */
+  suites: string[];
+  databases: 'all' | 'SQLite';
+}
+
+const hosts: HostUnderTest[] = [
+  {
+    name: 'Nest 12',
+    dependencies: { ...nest('^12.0.0'), 'class-validator': '^0.15.0' },
+    suites: ['e2e'],
+    databases: 'all',
+  },
+  {
+    name: 'Nest 11',
+    dependencies: {
+      ...nest('^11.0.0'),
+      'class-validator': '^0.14.0',
+      // of the suites of hosts, which the repository runs with Nest 12 alone
+      '@nestjs/testing': '^11.0.0',
+      express: '^5.0.0',
+    },
+    suites: ['e2e', 'host'],
+    databases: 'SQLite',
+  },
+];
+
+function nest(range: string): Record<string, string> {
+  return {
+    '@nestjs/common': range,
+    '@nestjs/core': range,
+    '@nestjs/platform-express': range,
+    '@nestjs/swagger': range,
+    '@nestjs/typeorm': range,
+    '@types/node': '^20.19.0',
+    'better-sqlite3': versionOf('better-sqlite3'),
+    'class-transformer': '^0.5.1',
+    mysql2: '^3.15.3',
+    'reflect-metadata': '^0.2.0',
+    rxjs: '^7.8.0',
+    typeorm: '^1.1.0',
+    typescript: versionOf('typescript'),
+  };
+}
+
+/** What the server and the command need, and a host does not. */
+const OF_THE_SERVER = [
+  '@nestjs/terminus',
+  'cli-progress',
+  'commander',
+  'prom-client',
+  'nestjs-room-keys/dist/cli',
+  'nestjs-room-keys/dist/main.js',
+  'nestjs-room-keys/dist/server',
+];
+const OPTIONAL_PEERS = ['@nestjs/typeorm', 'mysql2'];
+
+const describeWithRegistry = (await registryAnswers()) ? describe : describe.skip;
+
+let folder: string;
+let packed: { file: string; files: string[] };
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'room-keys-package-'));
+  packed = await pack(folder);
+}, 180_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+it('has what it needs and nothing else in the package', async () => {
+  const sources = (await readdir(join(ROOT, 'src'), { recursive: true }))
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.spec.ts'))
+    .map((path) => path.slice(0, -'.ts'.length));
+  const expected = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'openapi.json',
+    'package.json',
+    ...sources.flatMap((path) => ['.d.ts', '.js', '.js.map'].map((end) => `dist/${path}${end}`)),
+  ];
+  expect(packed.files.sort()).toEqual(expected.sort());
+});
+
+const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+  version: string;
+};
+
+describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites, databases }) => {
+  let host: Host;
+
+  beforeAll(async () => {
+    host = await Host.create(packed.file, dependencies);
+  }, 360_000);
+  afterAll(() => host.remove());
+
+  const kinds: [string, ModuleKind][] = [
+    ['of ES modules', 'esm'],
+    ['of CommonJS', 'cjs'],
+  ];
+
+  it.each(kinds)(
+    'the application of the README %s is compiled strictly, and serves',
+    async (_, kind) => {
+      await host.compile(kind, { 'app.module.ts': await applicationOfTheReadme() });
+      const running = await host.start(kind, 'app.module.js');
+      await expectToServe(running);
+    },
+  );
+
+  it('what only the server and other databases need is not loaded, nor has it to be there', async () => {
+    await host.without([...OF_THE_SERVER, ...OPTIONAL_PEERS], async () => {
+      await expectToServe(await host.start('esm', 'plain.module.js'));
+    });
+  });
+
+  it('a start without a driver ends with a sentence that says what to install', async () => {
+    await host.without(['better-sqlite3'], async () => {
+      await expect(host.start('esm', 'plain.module.js')).rejects.toThrow(
+        'npm install better-sqlite3',
+      );
+    });
+  });
+
+  it('the end-to-end suites pass', async () => {
+    const run = JSON.parse(process.env.ROOM_KEYS_TEST_RUN!) as Record<string, string>;
+    const specs = await specsIn(suites);
+    const result = await host.test(specs, {
+      ...run,
+      ...(databases === 'SQLite' && { mariadb: undefined, mysql: undefined }),
+    });
+    if (result.failed > 0) throw new Error(result.said);
+    expect(result.specs.sort()).toEqual(specs);
+  }, 600_000);
+
+  it('the command is there', async () => {
+    expect(await host.run('nestjs-room-keys', ['--version'])).toBe(version);
+  });
+
+  it.each(['@nestjs/typeorm', 'better-sqlite3'])(
+    'the command says that %s has to be installed for a server',
+    async (name) => {
+      await host.without([name], async () => {
+        const said = await host.run('nestjs-room-keys', ['serve']).catch(outputOf);
+        expect(said).toContain(`${name} is not installed: run npm install ${name}.`);
+      });
+    },
+  );
+
+  it('each exported name has documentation, and each option ends in its default', () => {
+    const exported = documentation(host.module('nestjs-room-keys', 'dist', 'index.d.ts'));
+    const undocumented = [...exported].filter(([, { text }]) => text === '').map(([name]) => name);
+    expect(undocumented).toEqual([]);
+    const options = [...exported].filter(([name]) =>
+      /^RoomKeys(Options|Extras|Limits)$|Options$/.test(name),
+    );
+    const withoutDefault = options.flatMap(([name, { members }]) =>
+      [...members]
+        .filter(([, text]) => !/(Default: [^]+|no\sdefault)\.$/.test(text))
+        .map(([member]) => `${name}.${member}`),
+    );
+    expect(withoutDefault).toEqual([]);
+  });
+});
+
+function outputOf(failure: unknown): string {
+  const { stdout, stderr } = failure as { stdout: string; stderr: string };
+  return stdout + stderr;
+}
+
+/** The test files in folders below test/; the example, which is a project of its own, has one too. */
+async function specsIn(folders: readonly string[]): Promise<string[]> {
+  const names = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(ROOT, 'test', folder))).map((name) => `${folder}/${name}`),
+    ),
+  );
+  return names
+    .flat()
+    .filter((name) => name.endsWith('spec.ts') && !name.includes('/example.'))
+    .sort();
+}
+
+/** The module in the README's section on Nest, on SQLite. */
+async function applicationOfTheReadme(): Promise<string> {
+  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+  const [, code] = /^## In a Nest application\n+```ts\n([^]*?)^```/m.exec(readme)!;
+  const changes: [from: string, to: string][] = [
+    ["type: 'mysql',", "type: 'better-sqlite3',"],
+    ['url: process.env.DATABASE_URL,', "database: ':memory:',"],
+    ["roomKeysEntities('mysql')", "roomKeysEntities('better-sqlite3')"],
+  ];
+  return changes.reduce((text, [from, to]) => {
+    if (text.split(from).length !== 2) throw new Error(`'${from}' is not once in the README`);
+    return text.replace(from, to);
+  }, `import { UsersModule, UsersService } from './users.module.js';\n${code!}`);
+}
+
+/** A backup as clients fill it: a batch that is more than Nest lets through by itself. */
+async function expectToServe({ url, stop }: Running): Promise<void> {
+  try {
+    const alice = new MatrixClient(url, 'alice');
+    const version = await alice.createBackup();
+    const batch = roomsBody(
+      Array.from({ length: 200 }, (_, n) => [
+        '!room:hs1',
+        `session/${n}`,
+        keyData({ session_data: { ciphertext: 'x'.repeat(1000) } }),
+      ]),
+    );
+    expect(await alice.put(`/keys?version=${version}`, batch)).toMatchObject({
+      status: 200,
+      body: { count: 200 },
+    });
+    expect((await alice.get(`/keys?version=${version}`)).body).toEqual(batch);
+  } finally {
+    await stop();
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Proves that a transaction which the database gives up in favour of another is begun again until it
+ * is through, whatever the database calls it: a deadlock, a duplicate key, a changed snapshot; and
+ * that who cannot be served in time is told 503, with nothing stored.
+ */
+import { DataSource, type QueryRunner } from 'typeorm';
+import type { RoomKeysConflictEvent } from '../../src/index.js';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+
+const KEY = `${keyPath('!r:hs1', 's')}?version=1`;
+const WORSE = keyData({ first_message_index: 5 });
+const BETTER = keyData({ first_message_index: 1 });
+
+/** Of the statements that a server runs. */
+interface Row {
+  db: string | null;
+  Info: string | null;
+}
+
+describe.each(databases)('conflicts on $name', ({ name, create }) => {
+  let database: TestDatabase;
+  let application: TestApplication;
+  let alice: MatrixClient;
+  let other: DataSource;
+  /** Somebody who keeps to no order of locks, such as a person at a console. */
+  let stranger: QueryRunner;
+  let conflicts: RoomKeysConflictEvent[];
+
+  beforeEach(async () => {
+    conflicts = [];
+    database = await create();
+    application = await startApplication(database, {
+      observe: (event) => {
+        if (event.type === 'conflict') conflicts.push(event);
+      },
+    });
+    alice = application.client('alice');
+    await alice.createBackup();
+    await alice.put(KEY, WORSE);
+    other = await new DataSource(database.dataSourceOptions).initialize();
+    stranger = other.createQueryRunner();
+  });
+  afterEach(async () => {
+    await stranger.release();
+    await other.destroy();
+    await application.close();
+    await database.drop();
+  });
+
+  /** Runs a statement on each connection of the application before it is used. */
+  const onEachConnection = (statement: string) => {
+    const { driver } = application.dataSource as unknown as {
+      driver: {
+        databaseConnection?: { pragma: (text: string) => unknown };
+        pool?: {
+          on: (name: 'acquire', then: (one: { query: (sql: string) => void }) => void) => void;
+        };
+      };
+    };
+    driver.databaseConnection?.pragma(statement);
+    driver.pool?.on('acquire', (connection) => connection.query(statement));
+  };
+
+  /** Resolves when the application has locked alice's row, and so waits for what the stranger holds. */
+  const uploadWaits = async () => {
+    const probe = other.createQueryRunner();
+    const isFree = () =>
+      probe.query('SELECT * FROM room_keys_users FOR UPDATE NOWAIT').then(
+        () => true,
+        () => false,
+      );
+    await probe.query('START TRANSACTION');
+    while (await isFree()) await probe.query('ROLLBACK AND CHAIN');
+    await probe.query('ROLLBACK');
+    await probe.release();
+  };
+
+  it('who waits longer than is reasonable is told 503, and nothing is stored', async () => {
+    onEachConnection(
+      name === 'SQLite' ? 'busy_timeout = 1' : 'SET SESSION innodb_lock_wait_timeout = 1',
+    );
+    await stranger.query(name === 'SQLite' ? 'BEGIN IMMEDIATE' : 'BEGIN');
+    await stranger.query('UPDATE room_keys_users SET last_version = last_version + 1');
+    const answer = await alice.put(KEY, BETTER);
+    await stranger.query('ROLLBACK');
+
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect(answer.body.errcode).toBe('M_UNKNOWN');
+    expect(conflicts.map(({ gaveUp }) => gaveUp).lastIndexOf(false)).toBe(conflicts.length - 2);
+    expect(conflicts.at(-1)?.gaveUp).toBe(true);
+    expect((await alice.get(KEY)).body).toEqual(WORSE);
+    expect((await alice.get('/version')).body).toMatchObject({ count: 1, etag: '1' });
+    expect((await alice.put(KEY, BETTER)).body).toEqual({ count: 1, etag: '2' });
+  });
+
+  // SQLite has one writer at a time: none of the others can be had there
+  if (name === 'SQLite') return;
+
+  it('an upload that is the victim of a deadlock is stored', async () => {
+    await stranger.query('CREATE TABLE ballast (id int PRIMARY KEY AUTO_INCREMENT, text char(1))');
+    await stranger.query('START TRANSACTION');
+    // who has changed fewer rows is the victim
+    await stranger.query(`INSERT INTO ballast (text) VALUES ${Array(100).fill("('x')").join()}`);
+    await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
+    const upload = alice.put(KEY, BETTER);
+    await uploadWaits();
+    await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
+    await stranger.query('ROLLBACK');
+
+    expect((await upload).body).toEqual({ count: 1, etag: '2' });
+    expect(conflicts).toEqual([
+      { type: 'conflict', code: 'ER_LOCK_DEADLOCK', attempt: 1, gaveUp: false },
+    ]);
+    expect((await alice.get(KEY)).body).toEqual(BETTER);
+  });
+
+  it('an upload that waited while the keys changed is weighed against what they are now', async () => {
+    const waits = async () => {
+      const running = await other.query<Row[]>('SHOW FULL PROCESSLIST');
+      return running.some(
+        ({ db, Info }) =>
+          db === new URL(database.url).pathname.slice(1) && Info?.endsWith('FOR UPDATE'),
+      );
+    };
+    await stranger.query('START TRANSACTION');
+    await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
+    // better than the one that is stored as yet
+    const upload = alice.put(KEY, keyData({ first_message_index: 3 }));
+    while (!(await waits()));
+    await stranger.query('UPDATE room_keys_keys SET first_message_index = 1');
+    await stranger.query('UPDATE room_keys_backups SET etag = etag + 1');
+    await stranger.query('COMMIT');
+
+    expect((await upload).body).toEqual({ count: 1, etag: '2' });
+    expect((await alice.get(KEY)).body).toMatchObject({ first_message_index: 1 });
+    expect(conflicts).toEqual([]);
+  });
+
+  it('an upload whose new key is there all of a sudden is weighed against it', async () => {
+    // a key comes in past the lock, as it does where a node of a cluster hears of it late
+    await stranger.query('CREATE TABLE aside AS SELECT * FROM room_keys_keys');
+    await stranger.query('DELETE FROM room_keys_keys');
+    await stranger.query('START TRANSACTION');
+    await stranger.query('INSERT INTO room_keys_keys SELECT * FROM aside');
+    const upload = alice.put(KEY, BETTER);
+    await uploadWaits();
+    await stranger.query('COMMIT');
+
+    expect((await upload).body).toEqual({ count: 1, etag: '2' });
+    expect(conflicts).toEqual([
+      { type: 'conflict', code: 'ER_DUP_ENTRY', attempt: 1, gaveUp: false },
+    ]);
+    expect((await alice.get(KEY)).body).toEqual(BETTER);
+  });
+
+  it('an upload whose connection an operator ends is told 503, and nothing is stored', async () => {
+    await stranger.query('START TRANSACTION');
+    await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
+    const upload = alice.put(KEY, BETTER);
+    const waiting = async () => {
+      const [row] = await other.query<{ id: number }[]>(
+        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO%'",
+      );
+      return row?.id;
+    };
+    let id = await waiting();
+    while (id === undefined) id = await waiting();
+    await other.query(`KILL ${id}`);
+    const answer = await upload;
+    await stranger.query('ROLLBACK');
+
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect((await alice.get(KEY)).body).toEqual(WORSE);
+    expect((await alice.put(KEY, BETTER)).body).toEqual({ count: 1, etag: '2' });
+  });
+
+  if (name !== 'MariaDB') return;
+
+  it('an upload whose snapshot is outdated is weighed against what is new', async () => {
+    const [variable] = (await stranger.query(
+      "SHOW VARIABLES LIKE 'innodb_snapshot_isolation'",
+    )) as unknown[];
+    if (!variable) {
+      process.stderr.write('This MariaDB is too old to refuse outdated snapshots.\n');
+      return;
+    }
+    onEachConnection('SET SESSION innodb_snapshot_isolation = ON');
+    await stranger.query('START TRANSACTION');
+    await stranger.query('UPDATE room_keys_keys SET first_message_index = 0');
+    // more than one statement looks at: what is stored of them is read in the transaction
+    const others = Array.from({ length: 500 }, (_, n) => ['!r:hs1', `${n}`, BETTER] as const);
+    const upload = alice.put('/keys?version=1', roomsBody([...others, ['!r:hs1', 's', BETTER]]));
+    await uploadWaits();
+    await stranger.query('COMMIT');
+
+    expect((await upload).body).toEqual({ count: 501, etag: '2' });
+    expect(conflicts).toEqual([
+      { type: 'conflict', code: 'ER_CHECKREAD', attempt: 1, gaveUp: false },
+    ]);
+    expect((await alice.get(KEY)).body).toMatchObject({ first_message_index: 0 });
+  });
+});

@@ -1,0 +1,187 @@
+/**
+ * Proves that no request waits for a database that does not answer, that connections which lead nowhere
+ * are replaced, and that none goes back to the pool in the middle of a transaction.
+ */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { DataSource, type EntitySubscriberInterface, EventSubscriber } from 'typeorm';
+import { RoomKeysMaintenance } from '../../src/index.js';
+import { patience } from '../../src/room-keys/storage/borrowed-connection.js';
+import { straightRunner } from '../../src/room-keys/storage/straight-runner.js';
+import { Transactions } from '../../src/room-keys/storage/transactions.js';
+import { connectionsOf } from '../../src/server/metrics/connections.js';
+import { type Cable, layCable } from '../operating/cable.js';
+import { startApplication, type TestApplication } from '../support/application.js';
+import { databases, type TestDatabase } from '../support/databases.js';
+import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+
+const POOL_SIZE = 4;
+const KEY = `${keyPath('!r:hs1', 's')}?version=1`;
+const servers = databases.filter(({ name }) => name !== 'SQLite');
+
+/** Far more than any of it takes, far less than what it would take without a bound. */
+const MOMENT_MS = 20_000;
+
+describe.each(servers)('a database that does not answer: $name', ({ create }) => {
+  let database: TestDatabase;
+  let cable: Cable;
+  let application: TestApplication;
+  let alice: MatrixClient;
+  const { requestMs, connectionMs } = patience;
+
+  beforeEach(async () => {
+    database = await create();
+    cable = await layCable(database.url);
+    application = await startApplication({
+      ...database,
+      dataSourceOptions: {
+        type: 'mysql',
+        url: cable.url,
+        poolSize: POOL_SIZE,
+        // a connection that is being made while the cable is cut comes to nothing soon
+        extra: { connectTimeout: 1000 },
+      },
+    });
+    alice = application.client('alice');
+    await alice.createBackup();
+    await alice.put(KEY, keyData({ first_message_index: 5 }));
+  });
+  afterEach(async () => {
+    Object.assign(patience, { requestMs, connectionMs });
+    await cable.close();
+    await application.close();
+    await database.drop();
+  });
+
+  const connections = () => connectionsOf(application.dataSource, () => 0);
+  const allGivenBack = async () => {
+    while (connections().used > 0) await new Promise(setImmediate);
+    expect(connections().waiting).toBe(0);
+  };
+
+  it('a request outlasts InnoDB’s wait for a lock, and no proxy outlasts the request', () => {
+    expect(patience.requestMs).toBeGreaterThan(50_000);
+    expect(patience.requestMs).toBeLessThan(60_000);
+  });
+
+  it('however many requests come, each is told 503, and none keeps a connection', async () => {
+    patience.requestMs = 1000;
+    patience.connectionMs = 500;
+    void cable.cut();
+    const begun = performance.now();
+    const answers = await Promise.all(
+      Array.from({ length: 5 * POOL_SIZE }, (_, n) =>
+        n % 2 ? alice.get('/version') : alice.put(KEY, keyData()),
+      ),
+    );
+    expect(performance.now() - begun).toBeLessThan(MOMENT_MS);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
+    for (const { headers } of answers) expect(headers.get('retry-after')).toMatch(/^\d+$/);
+    cable.putBack();
+    Object.assign(patience, { requestMs, connectionMs });
+    await allGivenBack();
+    expect(await alice.put(KEY, keyData({ first_message_index: 2 }))).toMatchObject({
+      status: 200,
+      body: { count: 1, etag: '2' },
+    });
+    const [{ count }] = await application.dataSource.query<[{ count: unknown }]>(
+      'SELECT COUNT(*) AS count FROM information_schema.processlist WHERE db = DATABASE()',
+    );
+    expect(Number(count)).toBeLessThanOrEqual(POOL_SIZE);
+  });
+
+  it('a restore breaks off, and does not look whole', async () => {
+    const keys = (from: number) =>
+      roomsBody(
+        Array.from({ length: 200 }, (_, n) => [
+          '!r:hs1',
+          `large${from + n}`,
+          keyData({ session_data: { x: 'y'.repeat(60_000) } }),
+        ]),
+      );
+    await alice.put('/keys?version=1', keys(0));
+    await alice.put('/keys?version=1', keys(200));
+    patience.requestMs = 1000;
+    const response = await fetch(`${alice.url}/_matrix/client/v3/room_keys/keys?version=1`, {
+      headers: { Authorization: 'Bearer alice' },
+    });
+    expect(response.status).toBe(200);
+    void cable.cut();
+    await expect(response.text()).rejects.toThrow('terminated');
+    cable.putBack();
+    expect((await alice.get('/keys?version=1')).status).toBe(200);
+  });
+
+  it('who asks for its health, however often, does not take the connections away', async () => {
+    const maintenance = new RoomKeysMaintenance(application.dataSource);
+    void cable.cut();
+    for (let n = 0; n < 2 * POOL_SIZE; n += 1) {
+      await expect(maintenance.ping(20)).rejects.toMatchObject({
+        code: expect.stringMatching(/^ROOM_KEYS_(NO_ANSWER|BUSY)$/) as string,
+      });
+    }
+    cable.putBack();
+    // those that were being made when it was put back come to nothing
+    for (let up = false; !up;) {
+      up = await maintenance.ping().then(
+        () => true,
+        () => false,
+      );
+    }
+    expect((await alice.get('/version')).status).toBe(200);
+  });
+
+  it('a connection that comes too late for who wanted it is there for the next', async () => {
+    const held = Array.from({ length: POOL_SIZE }, () => straightRunner(application.dataSource));
+    await Promise.all(held.map((runner) => runner.query('SELECT 1')));
+    patience.connectionMs = 500;
+    expect((await alice.get('/version')).status).toBe(503);
+    await Promise.all(held.map((runner) => runner.release()));
+    expect((await alice.get('/version')).status).toBe(200);
+    await allGivenBack();
+  });
+
+  it('a statement on a connection that was lost before it says so', async () => {
+    const runner = straightRunner(application.dataSource);
+    const { stream } = (await runner.connect()) as { stream: Socket };
+    await runner.startTransaction();
+    cable.pull();
+    if (!stream.closed) await once(stream, 'close');
+    await expect(runner.query('SELECT 1')).rejects.toMatchObject({
+      code: 'PROTOCOL_CONNECTION_LOST',
+    });
+    await runner.release();
+    cable.putBack();
+    expect((await alice.get('/version')).status).toBe(200);
+  });
+});
+
+describe.each(servers)('a transaction that could not be rolled back on $name', ({ create }) => {
+  it('is not what the next request finds itself in', async () => {
+    @EventSubscriber()
+    class FailingSubscriber implements EntitySubscriberInterface {
+      beforeTransactionRollback() {
+        throw new Error('no');
+      }
+    }
+    const database = await create();
+    const dataSource = await new DataSource({
+      type: 'mysql',
+      url: database.url,
+      poolSize: 1,
+      subscribers: [FailingSubscriber],
+    }).initialize();
+    await dataSource.query('CREATE TABLE numbers (n integer)');
+    const transactions = Transactions.of(dataSource);
+    await expect(
+      transactions.run(async (runner) => {
+        await runner.query('INSERT INTO numbers VALUES (1)');
+        throw new Error('given up');
+      }),
+    ).rejects.toThrow('given up');
+    await transactions.run((runner) => runner.query('INSERT INTO numbers VALUES (2)'));
+    expect(await dataSource.query('SELECT n FROM numbers')).toEqual([{ n: 2 }]);
+    await dataSource.destroy();
+    await database.drop();
+  });
+});

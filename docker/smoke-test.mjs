@@ -15,17 +15,21 @@ const STOP_LIMIT_MS = 10_000;
 await import('mysql2');
 
 const folder = mkdtempSync(join(tmpdir(), 'room-keys-smoke-'));
-const server = spawn(process.execPath, ['--enable-source-maps', 'dist/main.js'], {
-  stdio: 'inherit',
-  env: {
-    ...process.env,
-    NODE_ENV: 'production',
-    // Only on loopback does the server make up a token of its own.
-    HOST: '127.0.0.1',
-    PORT,
-    DATABASE_URL: `sqlite:${join(folder, 'room-keys.db')}`,
+const server = spawn(
+  process.execPath,
+  ['--enable-source-maps', '--max-semi-space-size=4', 'dist/main.js'],
+  {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      NODE_ENV: 'production',
+      // Only on loopback does the server make up a token of its own.
+      HOST: '127.0.0.1',
+      PORT,
+      DATABASE_URL: `sqlite:${join(folder, 'room-keys.db')}`,
+    },
   },
-});
+);
 const ended = once(server, 'exit');
 
 try {

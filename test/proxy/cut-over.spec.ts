@@ -99,12 +99,11 @@ class SwitchedNginx {
     await writeFile(join(this.folder, 'beside.conf'), staged[stage]);
   }
 
-  private async stageThatAnswers(): Promise<Stage> {
-    // A connection of its own: one that was used before could reach a worker that is ending, which
-    // closes it.
-    const answer = await fetch(`${this.url}/_matrix/client/v3/room_keys/version`, {
-      headers: { Connection: 'close' },
-    });
+  /** @returns undefined where a worker that ends has closed the connection without an answer */
+  private async stageThatAnswers(): Promise<Stage | undefined> {
+    const url = `${this.url}/_matrix/client/v3/room_keys/version`;
+    const answer = await fetch(url).catch(() => undefined);
+    if (!answer) return undefined;
     if (answer.status === 503) return 'held off';
     const { error } = (await answer.json()) as { error: string };
     return error === 'Missing access token' ? 'homeserver' : 'room keys';

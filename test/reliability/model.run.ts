@@ -39,6 +39,8 @@ export async function runSequence(wire: Wire, sequence: Sequence, tally: Tally):
   tally.sequences += 1;
 }
 
+type Closely = (user: string, version: string) => readonly string[];
+
 class Run {
   private readonly model = new Model();
   /** Nobody had a backup before: users are new in each sequence. */
@@ -61,9 +63,12 @@ class Run {
       try {
         const changed = await this.step(step);
         const isLast = index + 1 === steps.length;
-        await this.compareState(
-          (user, version) => isLast || (user === changed?.user && version === changed.version),
-        );
+        const { rooms } = this.sequence;
+        const inTurn = [rooms[index % rooms.length]!];
+        await this.compareState((user, version) => {
+          if (isLast) return rooms;
+          return user === changed?.user && version === changed.version ? inTurn : [];
+        });
       } catch (error) {
         const which = `step ${index + 1}, ${step.method} ${JSON.stringify(step.path)}`;
         throw new Difference(steps.slice(0, index + 1), `${which}: ${(error as Error).message}`);
@@ -92,17 +97,18 @@ class Run {
   }
 
   /**
-   * Compares all that each user can read: closely by each of the reads that there are, else by those
-   * that tell everything at once.
+   * Compares all that each user can read, by the reads that tell everything at once.
+   *
+   * @param closely the rooms of a backup that are read by themselves as well, with each of their keys
    */
-  private async compareState(closely: (user: string, version: string) => boolean): Promise<void> {
+  private async compareState(closely: Closely): Promise<void> {
     const reads = this.users.flatMap((user) => this.readsOf(user, closely));
     await Promise.all(reads.map((call) => this.exchange(call)));
     this.tally.reads += reads.length;
   }
 
-  private readsOf(user: string, closely: (user: string, version: string) => boolean): Call[] {
-    const { rooms, sessions } = this.sequence;
+  private readsOf(user: string, closely: Closely): Call[] {
+    const { sessions } = this.sequence;
     const read = (path: string[], ...versions: string[]) => ({
       user,
       method: 'GET',
@@ -116,7 +122,7 @@ class Run {
       ...versions.flatMap((version) => [
         read(['version', version]),
         read(['keys'], version),
-        ...(closely(user, version) ? rooms : []).flatMap((room) => [
+        ...closely(user, version).flatMap((room) => [
           read(['keys', encodeURIComponent(room)], version),
           ...sessions.map((session) =>
             read(['keys', ...[room, session].map(encodeURIComponent)], version),

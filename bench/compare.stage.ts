@@ -34,7 +34,7 @@ export async function compare(run: Run, keys: number): Promise<void> {
       id,
       `fill from ${count(from)} to ${count(to)}`,
       from,
-      { count: (to - from) / BATCH, slice: 10 },
+      { count: (to - from) / BATCH, slice: 50 },
       ({ backup }, n) => backup.store(source.batch(from + n * BATCH), 'added'),
     );
 
@@ -44,7 +44,7 @@ export async function compare(run: Run, keys: number): Promise<void> {
     'replace',
     `replace all ${count(better)} by better ones`,
     better,
-    { count: better / BATCH, slice: 10 },
+    { count: better / BATCH, slice: 50 },
     ({ backup }, n) => backup.store(source.batch(n * BATCH, true), 'replaced'),
   );
   await fill('fill-rest', better, keys);
@@ -54,13 +54,13 @@ export async function compare(run: Run, keys: number): Promise<void> {
     'same',
     'the same 100 keys again',
     keys,
-    { count: Math.min(200, batches), slice: 10 },
+    { count: Math.min(200, batches), slice: 50 },
     ({ backup }, n) => {
       const from = ((n * 61) % batches) * BATCH;
       return backup.store(source.batch(from, from < better), 'none');
     },
   );
-  await phase('one', 'one key at a time', keys, { count: ONE_BY_ONE, slice: 20 }, ({ backup }, n) =>
+  await phase('one', 'one key at a time', keys, { count: ONE_BY_ONE, slice: 50 }, ({ backup }, n) =>
     backup.store([source.key(keys + n)], 'added'),
   );
   await phase('version', 'GET version', keys, { count: 500, slice: 50 }, ({ backup }) =>

@@ -168,6 +168,20 @@ describe('the standalone server', () => {
     });
   });
 
+  it('logs nobody out who comes through a proxy, where nobody is asked about tokens', async () => {
+    const { url } = await start({ DEV_TOKENS: 'secret=@alice:hs1' });
+    const ask = async (token: string, more: Record<string, string> = {}) => {
+      const headers = { Authorization: `Bearer ${token}`, ...more };
+      const path = '/_matrix/client/v3/room_keys/version';
+      const { status, headers: answered } = await fetch(url + path, { headers });
+      return [status, answered.has('retry-after')];
+    };
+    expect(await ask('another')).toEqual([401, false]);
+    expect(await ask('another', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([503, true]);
+    expect(await ask('another', { Forwarded: 'for=192.0.2.7' })).toEqual([503, true]);
+    expect(await ask('secret', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([404, false]);
+  });
+
   it('answers a path that is nobody’s as Matrix does', async () => {
     const { url } = await start();
     const answer = await fetch(`${url}/_matrix/client/v3/sync`);
@@ -222,6 +236,22 @@ describe('the standalone server', () => {
     [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is 'loud': write 'fatal', .* or 'debug'\.$/],
     [{ METRICS_HOST: '10.0.0.5' }, /^METRICS_HOST does nothing without METRICS_PORT: write /],
     [{ DATABSE_URL: 'mysql://x:secret@h/d' }, /^DATABSE_URL is no setting: write DATABASE_URL/],
+    [{ DATABASE_URL: 'mysql://x:secret%@h/d' }, /^DATABASE_URL holds a '%' .*: write '%25'/],
+    [{ DATABASE_URL: 'mysql://x:secret@h/d?ssl=true' }, /^DATABASE_URL .*write DATABASE_TLS=/],
+    [{ DATABASE_TLS_CA: 'secret' }, /^DATABASE_TLS_CA holds no certificate: write one in PEM/],
+    [
+      { DATABASE_TLS: 'verify-full', DATABASE_URL: 'mysql://x:secret@[::1]/d' },
+      /^DATABASE_TLS=verify-full .*: write the name there/,
+    ],
+    [{ RUN_MIGRATIONS: 'false' }, /^The database lacks tables or columns: run 'npx nest/],
+    [
+      { HOST: 'nosuch.invalid', HOMESERVER_URL: 'http://127.0.0.1:1' },
+      /^HOST nosuch\.invalid is not known: write .*HOST=127/,
+    ],
+    [
+      { METRICS_HOST: 'nosuch.invalid', METRICS_PORT: '0' },
+      /^METRICS_HOST nosuch\.invalid is not known: write .*METRICS_HOST=127/,
+    ],
   ])(
     'does not start with %j, and says in one sentence what to write',
     async (variables, message) => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
-import { dataSourceOptions, openDatabase } from '../server/database.js';
+import { type DatabaseSettings, dataSourceOptions, openDatabase } from '../server/database.js';
 import { readEnvironment, type Variables } from '../server/environment.js';
 import { Failure } from './exit.js';
 
@@ -29,11 +29,11 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
 }
 
 /** The database that the command is about, as the server would find it. */
-export function databaseUrl(options: DatabaseOptions): URL {
+export function databaseSettings(options: DatabaseOptions): DatabaseSettings {
   const variables = Object.entries(environmentWith(options));
   // these alone: a command does not mind how the server would listen, or check tokens
   const about = variables.filter(([name]) => name.startsWith('DATABASE_'));
-  return readEnvironment(Object.fromEntries(about)).databaseUrl;
+  return readEnvironment(Object.fromEntries(about));
 }
 
 /** Opens the database, whose tables must be there, and closes it when `work` is through. */
@@ -41,14 +41,15 @@ export async function withDatabase<T>(
   options: DatabaseOptions,
   work: (dataSource: DataSource) => Promise<T>,
 ): Promise<T> {
-  const url = databaseUrl(options);
+  const settings = databaseSettings(options);
+  const { databaseUrl: url } = settings;
   const file = decodeURIComponent(url.pathname);
   if (url.protocol === 'sqlite:' && file !== ':memory:' && !existsSync(file)) {
     throw new Failure(
       `There is no database ${file}: write another --database, or run 'nestjs-room-keys migrate' to create it.`,
     );
   }
-  const dataSource = await openDatabase(dataSourceOptions(url), false);
+  const dataSource = await openDatabase(dataSourceOptions(settings), false);
   try {
     await checkTables(dataSource);
     return await work(dataSource);

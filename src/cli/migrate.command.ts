@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { databaseCommand, type DatabaseOptions, databaseUrl } from './database.js';
+import { databaseCommand, type DatabaseOptions, databaseSettings } from './database.js';
 import { print } from './output.js';
 
 /** `migrate`: creates the tables, or brings them up to date. */
@@ -19,7 +19,7 @@ Examples:
     .action(async (options: DatabaseOptions & { json?: true }) => {
       const { dataSourceOptions, openDatabase, runMigrations } =
         await import('../server/database.js');
-      const dataSource = await openDatabase(dataSourceOptions(databaseUrl(options)), false);
+      const dataSource = await openDatabase(dataSourceOptions(databaseSettings(options)), false);
       try {
         const migrations = await runMigrations(dataSource);
         print(options.json, { migrations }, () =>

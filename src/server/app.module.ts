@@ -20,7 +20,7 @@ import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
 @Module({})
 export class AppModule {
   static with(environment: Environment, redis: RedisConnection): DynamicModule {
-    const options = dataSourceOptions(environment.databaseUrl);
+    const options = dataSourceOptions(environment);
     const tokenService = tokenServiceOf(environment);
     const requestLog = new RequestLog(environment.logUserIds);
     const activityLog = new ActivityLog();

@@ -10,6 +10,7 @@ import { RequestLog } from './logs/request-log.js';
 import { ServerLogger } from './logs/server-logger.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { RedisConnection } from './redis-connection.js';
+import { aboutListening } from './start-failure.js';
 import { TimedExpressAdapter } from './timed-express.adapter.js';
 import { UnrecognizedFilter } from './unrecognized.filter.js';
 
@@ -60,6 +61,8 @@ export async function listen(
       : await app.get(MetricsServer).listen(metricsHost, metricsPort);
   answerMalformedRequests(server);
   server.listen(port, host);
-  await once(server, 'listening');
+  await once(server, 'listening').catch((error: unknown) => {
+    throw aboutListening(error, '');
+  });
   return { url: urlOf(server), metricsUrl };
 }

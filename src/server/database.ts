@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { DataSource, type DataSourceOptions, type Migration, MigrationExecutor } from 'typeorm';
 import { causalReads, roomKeysEntities, roomKeysMigrations } from '../index.js';
+import type { Environment } from './environment.js';
 
 /** How long a server waits for another one that runs migrations. */
 const MIGRATIONS_MS = 60_000;
@@ -17,8 +18,12 @@ const BUSY_TIMEOUT_MS = 100;
 /** After so long without a byte, TCP asks whether the database is still there; ten seconds later it is gone. */
 const KEEP_ALIVE_MS = 15_000;
 
-/** TypeORM's options for the database of a URL: `sqlite:PATH`, `mysql://…` or `mariadb://…`. */
-export function dataSourceOptions(url: URL): DataSourceOptions {
+/** The database that the settings name, and how it is spoken to. */
+export type DatabaseSettings = Pick<Environment, 'databaseUrl' | 'databaseTls' | 'databaseTlsCa'>;
+
+/** TypeORM's options for a database: `sqlite:PATH`, `mysql://…` or `mariadb://…`. */
+export function dataSourceOptions(settings: DatabaseSettings): DataSourceOptions {
+  const url = settings.databaseUrl;
   if (url.protocol === 'sqlite:') {
     return {
       type: 'better-sqlite3',
@@ -33,17 +38,26 @@ export function dataSourceOptions(url: URL): DataSourceOptions {
     };
   }
   const type = url.protocol === 'mariadb:' ? 'mariadb' : 'mysql';
-  const mysqlUrl = new URL(url);
-  mysqlUrl.protocol = 'mysql:';
   return {
     type,
-    url: mysqlUrl.href,
+    // in parts: TypeORM's own reading of a URL takes an address of IPv6 for a name
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    ...(url.port && { port: Number(url.port) }),
+    username: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    database: decodeURIComponent(url.pathname.slice(1)),
     charset: 'utf8mb4',
+    ...tlsOf(settings),
     // The system's own two hours are how long an idle connection to a host that is gone would look well.
     extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
     entities: roomKeysEntities(type),
     migrations: roomKeysMigrations,
   };
+}
+
+function tlsOf({ databaseTls, databaseTlsCa: ca }: DatabaseSettings) {
+  if (databaseTls === 'off') return {};
+  return { ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' } };
 }
 
 /**

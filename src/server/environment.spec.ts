@@ -99,7 +99,7 @@ describe('DATABASE_URL', () => {
     'mysql://user:password@host:3306/database',
     'mysql://host/database',
     'mariadb://user@[::1]/database',
-    'mysql://user:p%40ss@host/database?ssl=true',
+    'mysql://user:p%40ss@host/database',
   ])('can be %s', (text) => {
     expect(urlOf({ DATABASE_URL: text }).href).toBe(text);
   });
@@ -225,6 +225,7 @@ describe('a secret', () => {
       DATABASE_URL: HOMESERVER,
       REDIS_URL: HOMESERVER,
       DATABASE_PASSWORD: { ...HOMESERVER, DATABASE_URL: 'mysql://user@host/database' },
+      DATABASE_TLS_CA: HOMESERVER,
       INTROSPECTION_CLIENT_SECRET: { ...INTROSPECTION, INTROSPECTION_CLIENT_SECRET: undefined },
     }[name as string];
     expect(readEnvironment({ ...others, ...fromFile })).toEqual(

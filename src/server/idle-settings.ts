@@ -15,6 +15,18 @@ const isAsked = ({ homeserver, introspection }: Environment) =>
 
 const IDLE: readonly Idleness[] = [
   {
+    names: ['DATABASE_TLS'],
+    isSo: ({ databaseUrl, databaseTls }) =>
+      databaseUrl.protocol === 'sqlite:' && databaseTls !== 'off',
+    words: 'with a SQLite file: write the DATABASE_URL of a MySQL or MariaDB',
+  },
+  {
+    names: ['DATABASE_TLS_CA'],
+    isSo: ({ databaseUrl, databaseTls }) =>
+      databaseUrl.protocol === 'sqlite:' || databaseTls === 'off',
+    words: 'without TLS: write DATABASE_TLS=verify-full for a connection that is encrypted',
+  },
+  {
     names: [
       'RATE_LIMIT_READS_PER_SECOND',
       'RATE_LIMIT_READS_BURST',

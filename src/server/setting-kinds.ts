@@ -49,6 +49,14 @@ export const flag: Kind<boolean> = (text, name, example) =>
 /** A text that is not looked at further. */
 export const anyText: Kind<string> = (text) => text;
 
+/** One certificate or more, as PEM. */
+export const certificates: Kind<string> = (text, name) => {
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  throw new SettingError(
+    `${name} holds no certificate: write one in PEM, which begins with -----BEGIN CERTIFICATE-----, or its file in ${name}_FILE.`,
+  );
+};
+
 /** Texts after commas; those that are empty do not count. */
 export const list: Kind<string[]> = (text) =>
   text
@@ -110,15 +118,25 @@ export const databaseUrl: Kind<URL> = (text, name) => {
   const examples = "'sqlite:data/room-keys.db' or 'mysql://user:password@host:3306/database'";
   if (!URL.canParse(text)) throw new SettingError(`${name} is not a URL: write ${examples}.`);
   const url = new URL(text);
+  if (!isDecodable(url)) {
+    throw new SettingError(
+      `${name} holds a '%' that stands for nothing: write '%25' where one is meant.`,
+    );
+  }
   switch (url.protocol) {
     case 'sqlite:':
-      if (url.pathname === '' || url.hostname || url.search || url.hash || !isDecodable(url))
+      if (url.pathname === '' || url.hostname || url.search || url.hash)
         throw new SettingError(`${name} names no file: write ${examples}.`);
       return url;
     case 'mysql:':
     case 'mariadb:':
       if (!url.hostname || url.pathname.length < 2) {
         throw new SettingError(`${name} names no host or no database: write ${examples}.`);
+      }
+      if (url.search || url.hash) {
+        throw new SettingError(
+          `${name} holds a query or a fragment, which would do nothing: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.`,
+        );
       }
       return url;
     default:
@@ -148,9 +166,9 @@ export const tokensOfUsers: Kind<{ token: string; userId: string }[]> = (text, n
     return { token, userId };
   });
 
-function isDecodable({ pathname }: URL): boolean {
+function isDecodable({ pathname, username, password }: URL): boolean {
   try {
-    decodeURIComponent(pathname);
+    for (const part of [pathname, username, password]) decodeURIComponent(part);
     return true;
   } catch {
     return false;

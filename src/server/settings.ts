@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import {
   anyText,
+  certificates,
   databaseUrl,
   flag,
   homeserverUrl,
@@ -51,6 +52,19 @@ export const SETTINGS = {
     doc: "the database's password, in place of the one in the URL",
     unset: 'the one in the URL',
     example: 'secret',
+    secret: true,
+  },
+  DATABASE_TLS: {
+    kind: oneOf('off', 'verify-ca', 'verify-full'),
+    doc: 'TLS to MySQL or MariaDB: `verify-full` checks who signed its certificate, and for which host; `verify-ca` not for which host',
+    default: 'off',
+    example: 'verify-full',
+  },
+  DATABASE_TLS_CA: {
+    kind: certificates,
+    doc: "certificates (PEM) of those who sign the database's, mostly as a file",
+    unset: 'those that Node trusts',
+    example: '-----BEGIN CERTIFICATE-----…',
     secret: true,
   },
   RUN_MIGRATIONS: {

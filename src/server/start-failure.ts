@@ -4,26 +4,56 @@ import { SettingError } from './setting-kinds.js';
 /** What stands before the names of the settings that say where to listen. */
 type Prefix = '' | 'METRICS_';
 
+/** Says of an error which settings are about it: those of where to listen. */
+export function aboutListening(error: unknown, prefix: Prefix): Error {
+  return Object.assign(error as Error, { prefix });
+}
+
 const brokenOff = () =>
   'The database that DATABASE_URL names broke the connection off: see that it runs, and try again.';
 
+const notReached = () =>
+  'The host in DATABASE_URL is not to be reached: write another one, or see what a firewall does with its port.';
+
+function unknownHost(variables: Variables, prefix: Prefix | undefined): string {
+  return prefix === undefined
+    ? 'The host in DATABASE_URL is not known: write the name of one that is.'
+    : `${prefix}HOST ${variables[`${prefix}HOST`] ?? ''} is not known: write an address of this machine, such as ${prefix}HOST=127.0.0.1.`;
+}
+
 /** What the operator can do about a failure to start, by the code of the error. */
-const ADVICE: Readonly<Record<string, (variables: Variables, prefix: Prefix) => string>> = {
-  EADDRINUSE: (variables, prefix) =>
+const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) => string>> = {
+  EADDRINUSE: (variables, prefix = '') =>
     `${prefix}PORT ${variables[`${prefix}PORT`] ?? '8090'} is taken: write another one, such as ${prefix}PORT=8091.`,
-  EACCES: (variables, prefix) =>
+  EACCES: (variables, prefix = '') =>
     `${prefix}PORT ${variables[`${prefix}PORT`] ?? '8090'} needs privileges: write one above 1023, such as ${prefix}PORT=8090.`,
-  EADDRNOTAVAIL: (variables, prefix) =>
+  EADDRNOTAVAIL: (variables, prefix = '') =>
     `${prefix}HOST ${variables[`${prefix}HOST`] ?? ''} is no address of this machine: write ${prefix}HOST=127.0.0.1.`,
   ER_ACCESS_DENIED_ERROR: () =>
-    'The database refuses the user or the password: write the right ones in DATABASE_URL, or the password in DATABASE_PASSWORD or its file.',
+    'The database refuses the user or the password: write the right ones in DATABASE_URL, or the password in DATABASE_PASSWORD or its file; a user who may only come encrypted needs DATABASE_TLS.',
   ER_DBACCESS_DENIED_ERROR: () =>
     'The database does not let the user in: grant it all privileges on the database that DATABASE_URL names.',
+  ER_TABLEACCESS_DENIED_ERROR: () =>
+    'The database lets the user in, and not do what is needed: grant it all privileges on the database that DATABASE_URL names.',
+  ER_SECURE_TRANSPORT_REQUIRED: () =>
+    'The database takes only connections that are encrypted: write DATABASE_TLS=verify-full, or verify-ca with DATABASE_TLS_CA_FILE.',
+  HANDSHAKE_NO_SSL_SUPPORT: () =>
+    'The database has no TLS: switch it on there, or write DATABASE_TLS=off.',
+  HANDSHAKE_SSL_ERROR: () =>
+    'The certificate of the database is not to be trusted: write who signed it in DATABASE_TLS_CA_FILE, and in DATABASE_URL the name that it is made out to (DATABASE_TLS=verify-ca does not look at the name).',
+  ER_HOST_NOT_PRIVILEGED: () =>
+    'The database does not let this machine in: create a user that may come from here.',
   ER_BAD_DB_ERROR: () =>
     'The database that DATABASE_URL names does not exist: create it, or write the name of one that does.',
   ECONNREFUSED: () =>
     'No database answers at the host and port of DATABASE_URL: start it, or write others.',
-  ENOTFOUND: () => 'The host in DATABASE_URL is not known: write the name of one that is.',
+  ETIMEDOUT: notReached,
+  EHOSTUNREACH: notReached,
+  ENETUNREACH: notReached,
+  ENOTFOUND: unknownHost,
+  EAI_AGAIN: unknownHost,
+  ROOM_KEYS_NO_TABLES: () =>
+    "The database lacks tables or columns: run 'npx nestjs-room-keys migrate', or write RUN_MIGRATIONS=true.",
   ECONNRESET: brokenOff,
   PROTOCOL_CONNECTION_LOST: brokenOff,
   SQLITE_CANTOPEN: () =>
@@ -41,11 +71,7 @@ const NO_FOLDER =
 export function startFailure(error: unknown, variables: Variables): string {
   if (error instanceof SettingError) return error.message;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const {
-      code = '',
-      prefix = '',
-      syscall,
-    } = cause as NodeJS.ErrnoException & { prefix?: Prefix };
+    const { code = '', prefix, syscall } = cause as NodeJS.ErrnoException & { prefix?: Prefix };
     // with the codes that a port may have too
     if (syscall === 'mkdir' || syscall === 'open') return NO_FOLDER;
     const advice = ADVICE[code];
@@ -53,7 +79,11 @@ export function startFailure(error: unknown, variables: Variables): string {
     const missing = missingPackage(cause);
     if (missing) return `${missing} is not installed: run npm install ${missing}.`;
   }
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // what the module finds wrong, it says in a sentence itself
+  return error.message.startsWith('RoomKeysModule: ')
+    ? error.message
+    : (error.stack ?? error.message);
 }
 
 /** The driver that TypeORM looked for, or another of the packages that a host may do without. */

@@ -11,6 +11,9 @@ export interface StartLog {
   fatal(message: string, stack: undefined, context: string): void;
 }
 
+const NOBODY_ASKED =
+  'Nobody is named who checks access tokens, so that only a made-up one is known: write HOMESERVER_URL, unless this is a trial.';
+
 /** What is said about the start of the server: for a person as it is, else as lines of the log. */
 export class StartReport {
   private readonly json: boolean;
@@ -28,8 +31,10 @@ export class StartReport {
   }
 
   serving(log: StartLog, environment: Environment, addresses: Addresses): void {
-    if (this.json) log.log('Serving', welcomeFields(environment, addresses), 'Server');
-    else process.stdout.write(welcome(environment, addresses));
+    if (this.json) {
+      log.log('Serving', welcomeFields(environment, addresses), 'Server');
+      if (environment.developmentTokenMadeUp) log.warn(NOBODY_ASKED, 'Server');
+    } else process.stdout.write(welcome(environment, addresses));
   }
 
   /** @param log makes one, which is needed only now: settings that are wrong may have kept it from being made */

@@ -29,11 +29,25 @@ export function verifierOf(
   metrics: Metrics | undefined,
 ): AccessTokenVerifier {
   const local = developmentTokens(tokens);
-  if (!service) return local;
+  if (!service) return firstKnown([local, nobodyBeyondThisMachine]);
   const asked = metrics ? measured(service, metrics) : service;
   const onLookup = metrics && ((hit: boolean) => metrics.tokenLookedUp(hit));
   return firstKnown([local, remembered(asked, { ...tokenCache, onLookup })]);
 }
+
+/**
+ * Where nobody is asked, an unknown token is a mistake of who tries the API, on this machine. A request
+ * that a proxy passed on is a client's, of a server whose homeserver was not named to it: told 401, it
+ * would log its user out, and throw away keys that are in no backup yet.
+ */
+const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
+  if (PASSED_ON.some((name) => headers[name] !== undefined)) {
+    throw new Error('nobody is named who checks access tokens: write HOMESERVER_URL.');
+  }
+  return null;
+};
+
+const PASSED_ON = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'];
 
 function measured(verify: AccessTokenVerifier, metrics: Metrics): AccessTokenVerifier {
   return async (token, request) => {

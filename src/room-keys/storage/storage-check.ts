@@ -2,6 +2,10 @@ import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { galeraSession } from './causal-reads.js';
 import { familyOf } from './database-family.js';
+import { roomKeysEntities } from './entities.js';
+
+/** The code of the error that a start ends with where tables or columns are missing. */
+const NO_TABLES = 'ROOM_KEYS_NO_TABLES';
 
 /** Stops a start that could only end in failing requests, with a sentence that says what to do. */
 export class StorageCheck implements OnApplicationBootstrap {
@@ -9,18 +13,25 @@ export class StorageCheck implements OnApplicationBootstrap {
 
   async onApplicationBootstrap(): Promise<void> {
     const prefix = this.dataSource.options.entityPrefix ?? '';
-    try {
-      await this.dataSource.query(`SELECT key_set_id FROM \`${prefix}room_keys_keys\` LIMIT 1`);
-    } catch (error) {
-      throw new Error(
-        'RoomKeysModule: its tables cannot be read: add roomKeysMigrations to `migrations` of your DataSource and run them before the application starts.',
-        { cause: error },
-      );
-    }
+    await this.checkTables(prefix);
     if (familyOf(this.dataSource.options.type) === 'mysql') {
       await this.checkSqlMode();
       await this.checkCluster();
     } else await this.checkWritable(prefix);
+  }
+
+  /** A migration that was not run would show as failing requests, some of them weeks later. */
+  private async checkTables(prefix: string): Promise<void> {
+    try {
+      await this.dataSource.query(`SELECT key_set_id FROM \`${prefix}room_keys_keys\` LIMIT 0`);
+      await readColumns(this.dataSource);
+    } catch (error) {
+      const failure = new Error(
+        'RoomKeysModule: its tables cannot be read, or lack columns: add roomKeysMigrations to `migrations` of your DataSource and run them before the application starts.',
+        { cause: error },
+      );
+      throw isMissing(error) ? Object.assign(failure, { code: NO_TABLES }) : failure;
+    }
   }
 
   /** SQLite opens a file that it cannot write to all the same, and each upload would be refused. */
@@ -53,4 +64,21 @@ export class StorageCheck implements OnApplicationBootstrap {
       );
     }
   }
+}
+
+/** Reads nothing of each column of the module's entities, as far as the DataSource knows of them. */
+async function readColumns(dataSource: DataSource): Promise<void> {
+  for (const entity of roomKeysEntities(dataSource.options.type)) {
+    // a host may leave them out: statements need none
+    if (!dataSource.hasMetadata(entity)) continue;
+    const { tablePath, columns } = dataSource.getMetadata(entity);
+    const names = columns.map(({ databaseName }) => `\`${databaseName}\``).join(', ');
+    await dataSource.query(`SELECT ${names} FROM \`${tablePath}\` LIMIT 0`);
+  }
+}
+
+/** Whether an error of {@link readColumns} says that a table or a column is not there. */
+function isMissing(error: unknown): boolean {
+  const { code = '' } = error as { code?: string };
+  return ['ER_NO_SUCH_TABLE', 'ER_BAD_FIELD_ERROR', 'SQLITE_ERROR'].includes(code);
 }

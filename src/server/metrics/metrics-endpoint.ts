@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { urlOf } from '../listening.js';
+import { aboutListening } from '../start-failure.js';
 
 /** What is served: metrics in Prometheus' text format. */
 export interface MetricsText {
@@ -30,7 +31,7 @@ export class MetricsEndpoint {
   async listen(host: string, port: number): Promise<string> {
     this.server.listen(port, host);
     await once(this.server, 'listening').catch((error: unknown) => {
-      throw Object.assign(error as Error, { prefix: 'METRICS_' });
+      throw aboutListening(error, 'METRICS_');
     });
     return `${urlOf(this.server)}/metrics`;
   }

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  freePort,
+  kindOf,
+  prepareFolder,
+  serverCommand,
+  type ServerKind,
+} from '../support/servers.mjs';
+
+/** Recovery after a crash included. */
+const STARTS_MS = 120_000;
+const KEEPER = fileURLToPath(new URL('../support/keep-server.mjs', import.meta.url));
+
+/** A database server that nobody else uses, and that keeps its promises: each commit is on the disk. */
+export class PrivateServer {
+  private keeper: ChildProcess | undefined;
+
+  private constructor(
+    private readonly folder: string,
+    private readonly command: string[],
+    readonly url: string,
+  ) {}
+
+  static async start(
+    kind: ServerKind,
+    program: string,
+    options: readonly string[] = [],
+  ): Promise<PrivateServer> {
+    const folder = join(mkdtempSync(join(tmpdir(), 'room-keys-killed-')), kind.id);
+    prepareFolder(folder);
+    const port = await freePort();
+    const command = [...serverCommand(kind, program, folder, port), ...options];
+    const server = new PrivateServer(folder, command, `mysql://test@127.0.0.1:${port}/`);
+    await server.run([kind.install(program, folder), command]);
+    return server;
+  }
+
+  async kill(gone: () => Promise<unknown>): Promise<void> {
+    const { keeper } = this;
+    process.kill(Number(readFileSync(join(this.folder, 'server.pid'), 'utf8')), 'SIGKILL');
+    if (keeper?.exitCode === null) await once(keeper, 'exit');
+    await gone();
+    await this.run([this.command]);
+  }
+
+  async end(): Promise<void> {
+    const { keeper } = this;
+    keeper?.stdin?.end();
+    if (keeper?.exitCode === null) await once(keeper, 'exit');
+  }
+
+  private async run(commands: string[][]): Promise<void> {
+    // Who keeps it ends it with this process, however that ends; what a kill leaves behind stays.
+    const run = { run: join(this.folder, '..'), folder: join(this.folder, 'nothing'), commands };
+    this.keeper = spawn(process.execPath, [KEEPER, JSON.stringify(run)], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    });
+    await answers(this.url, this.keeper);
+  }
+}
+
+/** Waits until the server of a URL answers. */
+export async function answers(url: string, keeper?: ChildProcess): Promise<void> {
+  for (const deadline = Date.now() + STARTS_MS; ;) {
+    const kind = await kindOf(url).catch(() => undefined);
+    if (kind) return;
+    await sleep(20);
+    if (Date.now() > deadline || (keeper && keeper.exitCode !== null))
+      throw new Error(`The database at ${url} does not start`);
+  }
+}

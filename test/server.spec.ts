@@ -148,6 +148,23 @@ describe('the standalone server', () => {
     expect(code).toBe(0);
   });
 
+  it('ends at once when it is interrupted again', async () => {
+    const { child, url } = await start({ DEV_TOKENS: 'secret=@alice:hs1' });
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname).on('error', () => undefined);
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    socket.write(
+      'POST /_matrix/client/v3/room_keys/version HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n' +
+        'Expect: 100-continue\r\nContent-Length: 99\r\n\r\n',
+    );
+    while (!answer.includes('100 Continue')) await once(socket, 'data');
+    child.kill('SIGINT');
+    await once(child.stdout, 'data'); // that it is stopping
+    child.kill('SIGINT');
+    expect(await once(child, 'exit')).toEqual([130, null]);
+  });
+
   it.each([
     ['a target with a space', 'GET /a b HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     ['a method that there is not', 'FOO /a HTTP/1.1\r\nHost: x\r\n\r\n', 400],

@@ -18,6 +18,8 @@ export class GracefulShutdown implements BeforeApplicationShutdown, OnApplicatio
 
   beforeApplicationShutdown(signal?: string): void {
     if (signal !== undefined) this.say(`Stopping on ${signal}`, signal);
+    // who presses Ctrl-C again does not want to wait; a worker's is for the process above it to say
+    if (!cluster.isWorker) process.once('SIGINT', () => process.exit(130));
     const server = this.adapterHost.httpAdapter.getHttpServer() as Server;
     // read after each answer: a connection that has one now is closed after it
     server.keepAliveTimeout = 1;

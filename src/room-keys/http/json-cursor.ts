@@ -79,7 +79,8 @@ export class JsonCursor {
       if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
       else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
       this.at++;
-    } while (depth > 0);
+      // the text ends where the brackets do: were it otherwise, a fault must not hold up the process
+    } while (depth > 0 && this.at < this.text.length);
   }
 
   private skipSpace(): void {

@@ -14,7 +14,7 @@ export interface DatabaseOptions {
 export const databaseOption = () =>
   new Option(
     '--database <url>',
-    'sqlite:FILE, mysql://… or mariadb://…; takes the place of DATABASE_URL. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
+    'sqlite:FILE, mysql://… or mariadb://…; takes the place of DATABASE_URL, and of DATABASE_PASSWORD unless a password is all it lacks. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
   );
 
 /** A command of the server's database. */
@@ -25,7 +25,19 @@ export function databaseCommand(parent: Command, nameAndArguments: string): Comm
 /** The environment, as if it named the database that the option does. */
 export function environmentWith({ database }: DatabaseOptions): Variables {
   if (database === undefined) return process.env;
-  return { ...process.env, DATABASE_URL: database, DATABASE_URL_FILE: undefined };
+  // empty, which counts as not set
+  const url = { DATABASE_URL: database, DATABASE_URL_FILE: '' };
+  const password = lacksPassword(database)
+    ? {}
+    : { DATABASE_PASSWORD: '', DATABASE_PASSWORD_FILE: '' };
+  return { ...process.env, ...url, ...password };
+}
+
+/** Whether the password of the environment can be that of the URL: it would take the place of one in it. */
+function lacksPassword(database: string): boolean {
+  if (!URL.canParse(database)) return true;
+  const { protocol, password } = new URL(database);
+  return protocol !== 'sqlite:' && password === '';
 }
 
 /** The database that the command is about, as the server would find it. */

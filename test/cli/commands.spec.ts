@@ -122,6 +122,23 @@ describe('the commands', () => {
     expect(out + err).not.toContain('secret');
   });
 
+  it.each(['DATABASE_PASSWORD', 'DATABASE_PASSWORD_FILE'])(
+    'take the --database of a SQLite file in a shell where the settings of a server with %s are',
+    async (name) => {
+      const secret = join(folder, 'secret');
+      await writeFile(secret, 'not-this-one');
+      const password = { [name]: name.endsWith('_FILE') ? secret : 'not-this-one' };
+      const server = { DATABASE_URL: 'mysql://room_keys@127.0.0.1:1/d', ...password };
+      const option = ['--database', `sqlite:${join(folder, `${name}.db`)}`];
+      expect(await command(['migrate', ...option], server)).toMatchObject({ code: 0, err: '' });
+      expect(await command(['verify', ...option], server)).toMatchObject({ code: 0 });
+      expect(await command(['serve', '--check-config', ...option], server)).toMatchObject({
+        code: 0,
+        err: '',
+      });
+    },
+  );
+
   it('take a database without tables for what it is', async () => {
     const file = join(folder, 'empty.db');
     await writeFile(file, '');
@@ -203,6 +220,20 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     const { code, out } = await command(['stats', '--database', database.url]);
     expect(code).toBe(0);
     expect(out).toMatch(/^Keys +1,203$/m);
+  });
+
+  it('take the password of an option that has one, and that of the environment for one that has none', async () => {
+    const stats = (url: string, password: string) =>
+      command(['stats', '--database', url], { DATABASE_PASSWORD: password });
+    const url = new URL(database.url);
+    const { password, protocol } = url;
+    if (protocol === 'sqlite:' || password !== '') {
+      expect(await stats(url.href, 'not-this-one')).toMatchObject({ code: 0, err: '' });
+    }
+    if (protocol === 'sqlite:') return;
+    url.password = '';
+    expect(await stats(url.href, decodeURIComponent(password))).toMatchObject({ code: 0, err: '' });
+    expect((await stats(url.href, 'not-this-one')).err).toMatch(/^The database refuses the user /);
   });
 
   it('stats counts, and names the largest backups', async () => {

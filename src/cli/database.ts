@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
 import { type DatabaseSettings, dataSourceOptions, openDatabase } from '../server/database.js';
 import { readEnvironment, type Variables } from '../server/environment.js';
+import { settingMeant } from '../server/unknown-settings.js';
 import { Failure } from './exit.js';
 
 /** What {@link databaseOption} gives a command. */
@@ -43,8 +44,8 @@ function lacksPassword(database: string): boolean {
 /** The database that the command is about, as the server would find it. */
 export function databaseSettings(options: DatabaseOptions): DatabaseSettings {
   const variables = Object.entries(environmentWith(options));
-  // these alone: a command does not mind how the server would listen, or check tokens
-  const about = variables.filter(([name]) => name.startsWith('DATABASE_'));
+  // these alone, misspelt ones among them: a command does not mind how the server would listen, or check tokens
+  const about = variables.filter(([name]) => (settingMeant(name) ?? name).startsWith('DATABASE_'));
   return readEnvironment(Object.fromEntries(about));
 }
 

@@ -31,8 +31,14 @@ const known: ReadonlySet<string> = new Set([...settingRows.map(([name]) => name)
 /** The first two words of those that have more. */
 const families = new Set(settingRows.flatMap(([name]) => /^[A-Z]+_[A-Z]+_/.exec(name)?.[0] ?? []));
 
+/** The setting that a name is, or is a slip or two away from; undefined for names of others. */
+export function settingMeant(name: string): string | undefined {
+  if (known.has(name)) return name;
+  return [...known].find((setting) => isSlip(name.toUpperCase(), setting));
+}
+
 function judge(name: string, variables: Variables): MisspeltSetting | undefined {
-  const meant = [...known].find((setting) => isSlip(name.toUpperCase(), setting));
+  const meant = settingMeant(name);
   if (meant !== undefined) {
     return variables[meant] === undefined
       ? {

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
@@ -138,6 +138,26 @@ describe('the commands', () => {
       });
     },
   );
+
+  it.each([
+    ['DATABSE_URL', 'DATABASE_URL'],
+    ['database_url', 'DATABASE_URL'],
+    ['DATBASE_PASSWORD_FILE', 'DATABASE_PASSWORD_FILE'],
+  ])('refuse %s as the server does, and make no database instead', async (name, setting) => {
+    const own = await mkdtemp(join(folder, 'misspelt-'));
+    // what is misspelt of other settings is the server's business
+    const variables = { [name]: 'mysql://u:secret@127.0.0.1:1/d', HOMESERVR_URL: 'x' };
+    const sentence = `${name} is no setting: write ${setting}, or both if ${name} is meant for another program.\n`;
+    expect(await command(['migrate'], variables, own)).toMatchObject({
+      code: 1,
+      out: '',
+      err: sentence,
+    });
+    expect(await readdir(own)).toEqual([]);
+    // the option says which database it is
+    const option = ['--database', `sqlite:${join(own, 'a.db')}`];
+    expect(await command(['migrate', ...option], variables, own)).toMatchObject({ code: 0 });
+  });
 
   it('take a database without tables for what it is', async () => {
     const file = join(folder, 'empty.db');

@@ -4,8 +4,9 @@ export const EXIT = {
   /** It failed, or what it looked for is there. */
   failed: 1,
   usage: 2,
-  /** By a signal, as shells count it for SIGINT. */
-  brokenOff: 130,
+  /** By SIGINT and SIGTERM, as shells count them. */
+  interrupted: 130,
+  terminated: 143,
 } as const;
 
 /** Ends a command with one sentence for its user. */

@@ -7,7 +7,7 @@ import type { RoomKeysTransferProgress } from '../index.js';
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { Failure } from './exit.js';
 import { counted, print } from './output.js';
-import { progress } from './progress.js';
+import { withProgress } from './progress.js';
 import { userId } from './user.command.js';
 
 interface ExportCommandOptions extends DatabaseOptions {
@@ -40,11 +40,12 @@ Examples:
     .action(async (options: ExportCommandOptions) => {
       const { RoomKeysTransfer } = await import('../index.js');
       let done: RoomKeysTransferProgress = { users: 0, usersInAll: 0, keys: 0, keysInAll: 0 };
-      const bar = progress('keys', !options.json);
-      try {
-        await withDatabase(options, (dataSource) =>
+      const about = { what: 'keys', shown: !options.json, brokenOff: brokenOff(options.to) };
+      await withDatabase(options, (dataSource) =>
+        withProgress(about, (bar, signal) =>
           write(
             options.to,
+            signal,
             new RoomKeysTransfer(dataSource).exportJsonl({
               userId: options.user,
               onProgress: (state) => {
@@ -59,10 +60,8 @@ Examples:
               },
             }),
           ),
-        );
-      } finally {
-        bar.stop();
-      }
+        ),
+      );
       const { users, keys } = done;
       if (options.to !== '-') {
         print(options.json, { users, keys }, () => [
@@ -72,16 +71,25 @@ Examples:
     });
 }
 
-async function write(to: string, text: AsyncIterable<string>): Promise<void> {
+const brokenOff = (to: string) =>
+  `Broken off. ${to === '-' ? 'What was written is not complete' : 'No file was written'}; run the same command again.`;
+
+async function write(to: string, signal: AbortSignal, text: AsyncIterable<string>): Promise<void> {
   // bytes: lines are handed on as they come, however many of them wait
   const source = Readable.from(text, { objectMode: false, highWaterMark: 256 * 1024 });
-  if (to === '-') return pipeline(source, process.stdout, { end: false });
   const part = `${to}.part`;
   try {
-    await pipeline(source, createWriteStream(part, { mode: 0o600 }));
+    if (to === '-') {
+      await pipeline(source, process.stdout, { end: false, signal });
+      return;
+    }
+    await pipeline(source, createWriteStream(part, { mode: 0o600 }), { signal });
+    signal.throwIfAborted();
     await rename(part, to);
   } catch (error) {
-    await rm(part, { force: true });
+    if (to !== '-') await rm(part, { force: true });
+    // the reason, where the pipeline has an error of its own for it
+    signal.throwIfAborted();
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (syscall === undefined || code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
     throw new Failure(

@@ -15,7 +15,7 @@ import type {
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { EXIT, Failure } from './exit.js';
 import { counted, grouped, print, table } from './output.js';
-import { progress } from './progress.js';
+import { withProgress } from './progress.js';
 import { userId } from './user.command.js';
 
 interface ImportCommandOptions extends DatabaseOptions {
@@ -74,7 +74,7 @@ the source; what was changed here takes the keys that are missing or better, and
 off at any time, and run again: a second import changes nothing. In the end counts and checksums of what is
 stored have been compared with the source's.
 
-Exit codes: 0 all was taken, 1 something was not (it says what), 130 broken off.`;
+Exit codes: 0 all was taken, 1 something was not (it says what), 130 or 143 broken off.`;
 
 function addHomeserver(
   group: Command,
@@ -133,25 +133,24 @@ async function runImport(
   const { RoomKeysTransfer, RoomKeysSourceError } = await import('../index.js');
   const report = options.report === undefined ? undefined : await openReport(options.report);
   const shown: RoomKeysTransferIssue[] = [];
-  const stopping = new AbortController();
-  const stop = () => stopping.abort(new Failure(BROKEN_OFF, EXIT.brokenOff));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  const bar = progress(options.changed ? 'users' : 'keys', !options.json);
+  const what = options.changed ? 'users' : 'keys';
+  const about = { what, shown: !options.json, brokenOff: BROKEN_OFF };
   try {
     const result = await withDatabase(options, (dataSource) =>
-      work(new RoomKeysTransfer(dataSource), {
-        userId: options.user,
-        changedOnly: options.changed,
-        signal: stopping.signal,
-        onProgress: ({ users, usersInAll, keys, keysInAll }) =>
-          options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),
-        onIssue: (issue) => {
-          report?.write(`${JSON.stringify(issue)}\n`);
-          if (shown.length < SHOWN) shown.push(issue);
-        },
-      }),
+      withProgress(about, (bar, signal) =>
+        work(new RoomKeysTransfer(dataSource), {
+          userId: options.user,
+          changedOnly: options.changed,
+          signal,
+          onProgress: ({ users, usersInAll, keys, keysInAll }) =>
+            options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),
+          onIssue: (issue) => {
+            report?.write(`${JSON.stringify(issue)}\n`);
+            if (shown.length < SHOWN) shown.push(issue);
+          },
+        }),
+      ),
     );
-    bar.stop();
     if (
       result.users === 0 &&
       options.user !== undefined &&
@@ -169,8 +168,6 @@ async function runImport(
     if (error instanceof RoomKeysSourceError) throw new Failure(error.message);
     throw error;
   } finally {
-    bar.stop();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
     if (report) {
       report.end();
       await once(report, 'close');

@@ -36,7 +36,7 @@ function program(): Command {
       `
 The database is the server's: DATABASE_URL and DATABASE_PASSWORD_FILE, or --database.
 
-Exit codes: 0 done, 1 failed or found something, 2 wrong usage.
+Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 broken off by SIGINT or SIGTERM.
 
 Examples:
   $ nestjs-room-keys serve

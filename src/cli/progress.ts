@@ -1,25 +1,55 @@
 import cliProgress from 'cli-progress';
+import { EXIT, Failure } from './exit.js';
 import { grouped } from './output.js';
 
 /** A progress bar on stderr. */
 export interface Progress {
   /** @param total how much there is in all, as far as that is known */
   update(done: number, total: number): void;
-  stop(): void;
+}
+
+/** What a bar is about, and what breaks its work off. */
+export interface ProgressOptions {
+  /** What is counted, such as `keys`. */
+  what: string;
+  /** Whether there is to be one: not beside `--json`. */
+  shown: boolean;
+  /** What a signal ends the command with; one sentence. */
+  brokenOff: string;
 }
 
 /** Where nobody watches, a line now and then. */
 const LINE_EVERY_MS = 10_000;
 
 /**
- * Begins a bar with the rate and the time that is left, at its first update.
+ * Shows a bar with the rate and the time that is left, from its first update to the end of `work`.
  *
- * @param what is counted, such as `keys`
- * @param shown whether there is to be one: not beside `--json`
+ * SIGINT and SIGTERM end both: the terminal is as it was at once, and `work` is to end by the reason of the
+ * signal that it is given, when it has tidied up. A second one ends the process as it stands.
  */
-export function progress(what: string, shown: boolean): Progress {
+export async function withProgress<T>(
+  { what, shown, brokenOff }: ProgressOptions,
+  work: (bar: Progress, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const bar = progress(what, shown);
+  const stopping = new AbortController();
+  const stop = (name: NodeJS.Signals) => {
+    bar.stop();
+    stopping.abort(new Failure(brokenOff, name === 'SIGINT' ? EXIT.interrupted : EXIT.terminated));
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  try {
+    return await work(bar, stopping.signal);
+  } finally {
+    bar.stop();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+function progress(what: string, shown: boolean): Progress & { stop: () => void } {
   const begun = performance.now();
   let bar: cliProgress.SingleBar | undefined;
+  let stopped = false;
   return {
     update: (done, total) => {
       const all = Math.max(done, total);
@@ -31,14 +61,17 @@ export function progress(what: string, shown: boolean): Progress {
         left: done === 0 ? '?' : duration((all - done) / perSecond),
       };
       if (!bar) {
-        if (!shown || all === 0) return;
+        if (!shown || stopped || all === 0) return;
         bar = newBar(what);
         bar.start(all, done, state);
       }
       bar.setTotal(all);
       bar.update(done, state);
     },
-    stop: () => bar?.stop(),
+    stop: () => {
+      stopped = true;
+      bar?.stop();
+    },
   };
 }
 
@@ -52,7 +85,8 @@ function newBar(what: string): cliProgress.SingleBar {
     hideCursor: true,
     noTTYOutput: true,
     notTTYSchedule: LINE_EVERY_MS,
-    gracefulExit: true,
+    // it would take the signals for itself, and end nothing but the bar
+    gracefulExit: false,
   });
 }
 

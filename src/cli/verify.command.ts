@@ -3,7 +3,7 @@ import type { RoomKeysFinding, RoomKeysVerificationProgress } from '../index.js'
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { EXIT } from './exit.js';
 import { counted, print } from './output.js';
-import { progress } from './progress.js';
+import { withProgress } from './progress.js';
 import { wholeNumber } from './stats.command.js';
 import { userId } from './user.command.js';
 
@@ -37,12 +37,13 @@ Examples:
       const shown: RoomKeysFinding[] = [];
       let found = 0;
       let checked: RoomKeysVerificationProgress = { users: 0, backups: 0, keys: 0, keysInAll: 0 };
-      const bar = progress('keys', !options.json);
-      try {
-        await withDatabase(options, async (dataSource) => {
+      const about = { what: 'keys', shown: !options.json, brokenOff: BROKEN_OFF };
+      await withDatabase(options, (dataSource) =>
+        withProgress(about, async (bar, signal) => {
           const findings = new RoomKeysMaintenance(dataSource).verify({
             userId: options.user,
             onProgress: (state) => {
+              signal.throwIfAborted();
               checked = state;
               bar.update(state.keys, state.keysInAll);
             },
@@ -51,10 +52,9 @@ Examples:
             found += 1;
             if (shown.length < options.show) shown.push(finding);
           }
-        });
-      } finally {
-        bar.stop();
-      }
+          signal.throwIfAborted();
+        }),
+      );
       const { users, backups, keys } = checked;
       print(options.json, { found, checked: { users, backups, keys }, findings: shown }, () => [
         ...shown.map(sentence),
@@ -64,6 +64,9 @@ Examples:
       if (found > 0) process.exitCode = EXIT.failed;
     });
 }
+
+const BROKEN_OFF =
+  'Broken off. Not everything was checked; run the same command again to know whether all is well.';
 
 function sentence({ code, message, userId: user, version, keySetId, ...ids }: RoomKeysFinding) {
   const place = [

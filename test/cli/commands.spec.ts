@@ -79,7 +79,9 @@ describe('the commands', () => {
     const { code, out } = await inProcess(['--help']);
     expect(code).toBe(0);
     for (const [word] of COMMANDS) expect(out).toMatch(new RegExp(`^ {2}${word}\\b`, 'm'));
-    expect(out).toContain('Exit codes: 0 done, 1 failed or found something, 2 wrong usage.');
+    expect(out).toContain(
+      'Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 broken off by SIGINT or SIGTERM.',
+    );
     expect((await command(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 

@@ -2,6 +2,7 @@
  * Proves `import` and `export` as an operator meets them, as processes: what they print, their exit
  * codes, the report, that nothing secret is told, and that a signal at any time does no harm.
  */
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -208,6 +209,39 @@ Verified  3 keys of 1 backup: counts and checksums are the source's
 
   it.each([
     ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)(
+    '%s ends an export and leaves no file, and ends a verification',
+    async (signal, exit) => {
+      source.backup(ALICE, 1).keys(ALICE, 1, 12_000);
+      await onDatabase('import', 'synapse', '--from', source.file);
+      const own = await mkdtemp(join(folder, 'broken-off-'));
+      const file = join(own, 'all.jsonl');
+      for (const [args, sentence] of [
+        [['export', 'jsonl', '--to', file], /^Broken off\. No file was written; .*\.$/m],
+        [
+          ['export', 'jsonl', '--to', '-'],
+          /^Broken off\. What was written is not complete; .*\.$/m,
+        ],
+        [['verify'], /^Broken off\. Not everything was checked; .*\.$/m],
+      ] as const) {
+        const { child, ended } = startCommand(args, { DATABASE_URL: database.url });
+        // the bar is there before the first key is read
+        await Promise.race([once(child.stderr!, 'data'), ended]);
+        child.kill(signal);
+        const { code, out, err } = await ended;
+        expect({ args, code }).toEqual({ args, code: exit });
+        expect(err).toMatch(sentence);
+        expect(err).not.toMatch(/AbortError|Node\.js/);
+        expect(out).not.toMatch(/"type":"end"|All is well|^Wrote/m);
+      }
+      expect(await readdir(own)).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
     ['SIGKILL', null],
   ] as const)(
     '%s breaks an import off; run again, it ends as if it had not been',

@@ -1,5 +1,6 @@
 /** The SQL of a verification: reads every row, and holds it against what the others say. */
 import { isUtf8 } from 'node:buffer';
+import { setImmediate } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type {
   RoomKeysFinding,
@@ -333,6 +334,8 @@ export class RoomKeysVerifier {
           : undefined;
       this.progress.keys += page.length;
       this.tellProgress();
+      // SQLite answers at once: without a turn of theirs, signals and timers would wait for the end
+      await setImmediate();
     }
   }
 

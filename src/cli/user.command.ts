@@ -80,12 +80,26 @@ export function userId(text: string): string {
   throw new InvalidArgumentError("Write a full user id, such as '@alice:example.org'.");
 }
 
+const NOTHING_DELETED = 'Nothing was deleted.';
+
 async function confirm(warning: string, answer: string): Promise<void> {
   const asking = createInterface({ input: process.stdin, output: process.stderr });
+  const left = new AbortController();
+  const leave = (exitCode: number) => () => {
+    // out of the line of the question
+    process.stderr.write('\n');
+    left.abort(new Failure(NOTHING_DELETED, exitCode));
+  };
+  const closed = leave(EXIT.failed);
+  // Ctrl-C, and Ctrl-D or a terminal that is gone
+  asking.once('SIGINT', leave(EXIT.interrupted)).once('close', closed);
   try {
-    const given = await asking.question(`${warning}\nType the user id to go on: `);
-    if (given.trim() !== answer) throw new Failure('Nothing was deleted.');
+    const given = await asking.question(`${warning}\nType the user id to go on: `, left);
+    if (given.trim() !== answer) throw new Failure(NOTHING_DELETED);
+  } catch (error) {
+    left.signal.throwIfAborted();
+    throw error;
   } finally {
-    asking.close();
+    asking.off('close', closed).close();
   }
 }

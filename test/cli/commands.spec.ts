@@ -2,6 +2,7 @@
  * Proves the commands as an operator meets them, as processes on each database: what they print for a
  * person and as JSON, what they do, their exit codes, and that a mistake is told in one sentence.
  */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { access, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { jest } from '@jest/globals';
 import { run } from '../../src/cli/program.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
+import { serverProgram } from '../proxy/processes.js';
 import { keyData, roomsBody } from '../support/matrix-client.js';
 import { buildCommands, command, main, type Outcome, startCommand } from './run-command.js';
 
@@ -29,6 +31,8 @@ async function inProcess(args: readonly string[]): Promise<Outcome> {
     for (const ear of ears) ear.mockRestore();
   }
 }
+
+const terminal = serverProgram('script', 'bsdutils');
 
 const COMMANDS = [
   ['serve'],
@@ -311,6 +315,27 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     });
     expect((await asJson('verify', '--user', '@bob:hs1')).body.found).toBe(1);
     await execute('UPDATE room_keys_keys SET is_verified = 0 WHERE seq = 1');
+  });
+
+  // a program of util-linux: Ctrl-C and Ctrl-D are made by a terminal
+  (terminal === undefined ? it.skip : it).each([
+    ['Ctrl-C', '\u0003', 130],
+    ['Ctrl-D', '\u0004', 1],
+    ['another answer', '@alice:hs2\r', 1],
+  ])('user erase deletes nothing at %s', async (_, typed, exit) => {
+    const line = [process.execPath, main, 'user', 'erase', '@alice:hs1'].join(' ');
+    const child = spawn(terminal!, ['-qefc', line, '/dev/null'], {
+      env: { ...process.env, DATABASE_URL: database.url },
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (!out.includes('go on: ') && (out + text).includes('go on: ')) child.stdin.write(typed);
+      out += text;
+    });
+    expect(await once(child, 'close')).toEqual([exit, null]);
+    expect(out).toContain('This deletes 1 backup with 1,200 keys of @alice:hs1 for good.');
+    expect(out).toMatch(/\nNothing was deleted\.\r\n$/);
+    expect((await application.client('alice').get('/version')).body.count).toBe(1200);
   });
 
   it('user erase deletes one user’s backups with their rows, and nobody else’s', async () => {

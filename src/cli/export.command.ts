@@ -8,7 +8,7 @@ import { databaseCommand, type DatabaseOptions, withDatabase } from './database.
 import { Failure } from './exit.js';
 import { counted, print } from './output.js';
 import { withProgress } from './progress.js';
-import { userId } from './user.command.js';
+import { unknownUser, userId } from './user.command.js';
 
 interface ExportCommandOptions extends DatabaseOptions {
   to: string;
@@ -51,9 +51,7 @@ Examples:
               onProgress: (state) => {
                 // told before anything is written
                 if (state.usersInAll === 0 && options.user !== undefined) {
-                  throw new Failure(
-                    `The database has no backup of ${options.user}: write the id of another user in --user.`,
-                  );
+                  throw unknownUser(options.user);
                 }
                 done = state;
                 bar.update(state.keys, state.keysInAll);

@@ -80,6 +80,10 @@ export function userId(text: string): string {
   throw new InvalidArgumentError("Write a full user id, such as '@alice:example.org'.");
 }
 
+/** What a command ends with that is told to read one user, of whom there is nothing. */
+export const unknownUser = (id: string): Failure =>
+  new Failure(`The database has no backup of ${id}: write the id of another user in --user.`);
+
 const NOTHING_DELETED = 'Nothing was deleted.';
 
 async function confirm(warning: string, answer: string): Promise<void> {

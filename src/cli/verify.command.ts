@@ -5,7 +5,7 @@ import { EXIT } from './exit.js';
 import { counted, print } from './output.js';
 import { withProgress } from './progress.js';
 import { wholeNumber } from './stats.command.js';
-import { userId } from './user.command.js';
+import { unknownUser, userId } from './user.command.js';
 
 interface VerifyCommandOptions extends DatabaseOptions {
   user?: string;
@@ -56,6 +56,7 @@ Examples:
         }),
       );
       const { users, backups, keys } = checked;
+      if (options.user !== undefined && users === 0 && found === 0) throw unknownUser(options.user);
       print(options.json, { found, checked: { users, backups, keys }, findings: shown }, () => [
         ...shown.map(sentence),
         ...(found > shown.length ? [`… and ${counted(found - shown.length, 'more finding')}`] : []),

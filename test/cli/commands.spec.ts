@@ -317,6 +317,16 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     await execute('UPDATE room_keys_keys SET is_verified = 0 WHERE seq = 1');
   });
 
+  it('verify checks nothing of a user who is not there, and says so: exit code 1', async () => {
+    for (const more of [[], ['--json']]) {
+      expect(await onDatabase('verify', '--user', '@mistyped:hs1', ...more)).toMatchObject({
+        code: 1,
+        out: '',
+        err: 'The database has no backup of @mistyped:hs1: write the id of another user in --user.\n',
+      });
+    }
+  });
+
   // a program of util-linux: Ctrl-C and Ctrl-D are made by a terminal
   (terminal === undefined ? it.skip : it).each([
     ['Ctrl-C', '\u0003', 130],
@@ -348,6 +358,10 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     expect((await asJson('verify')).code).toBe(0);
     expect((await onDatabase('user', 'erase', '@alice:hs1', '--yes')).out).toBe(
       'Erased 0 backups with 0 keys of @alice:hs1.\n',
+    );
+    // whose row stays, and is checked
+    expect((await onDatabase('verify', '--user', '@alice:hs1')).out).toBe(
+      'All is well: checked 1 user, 0 backups, 0 keys.\n',
     );
   });
 

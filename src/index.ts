@@ -24,6 +24,7 @@ export type {
   RoomKeysSweepEvent,
   RoomKeysTokenEvent,
 } from './room-keys/room-keys.events.js';
+export { roomKeysConflictCodes } from './room-keys/storage/transactions.js';
 
 // --- for the host's DataSource ---------------------------------------------------------------
 export { causalReads } from './room-keys/storage/causal-reads.js';

@@ -74,7 +74,7 @@ export interface RoomKeysKeysEvent {
  */
 export interface RoomKeysConflictEvent {
   type: 'conflict';
-  /** The database's own, such as `ER_LOCK_DEADLOCK` or `SQLITE_BUSY`. */
+  /** The database's own, such as `ER_LOCK_DEADLOCK` or `SQLITE_BUSY`; `roomKeysConflictCodes` has those that are known. */
   code: string;
   /** Which attempt at the transaction it was, from 1. */
   attempt: number;

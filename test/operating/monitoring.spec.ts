@@ -124,6 +124,25 @@ describe('docs/operating.md', () => {
   });
 });
 
+describe('the tests of the alerts', () => {
+  const counters = [
+    ...readFileSync(monitoringFile('alerts.test.yml'), 'utf8').matchAll(
+      /series: '(\w+_total)\{(.*)\}'/g,
+    ),
+  ].map(([, name = '', labels = '']) => ({ name, labels }));
+
+  it('have counters', () => {
+    expect(counters.map(({ name }) => name)).toContain('room_keys_conflicts_total');
+  });
+
+  it.each(counters)('begin with what the server exports: $name{$labels}', async (counter) => {
+    const labels = counter.labels.split(', ').filter((label) => !/^(job|instance)=/.test(label));
+    const sample = `${counter.name}{${labels.join(',')}}`;
+    // those that begin later in its life have been there too
+    expect(await new Metrics().registry.metrics()).toContain(`\n${sample} 0\n`);
+  });
+});
+
 const promtool = serverProgram('promtool', 'prometheus');
 (promtool === undefined ? describe.skip : describe)('Prometheus', () => {
   const run = (...parameters: string[]) => promisify(execFile)(promtool ?? '', parameters);

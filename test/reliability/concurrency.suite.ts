@@ -120,7 +120,7 @@ async function conflictsOf(servers: readonly RestartableServer[]): Promise<strin
   const counts = new Map<string, number>();
   for (const server of servers) {
     for (const { labels, value } of await server.metric('room_keys_conflicts_total')) {
-      counts.set(labels, (counts.get(labels) ?? 0) + value);
+      if (value > 0) counts.set(labels, (counts.get(labels) ?? 0) + value);
     }
   }
   return [...counts].map(([labels, value]) => `${value} (${labels})`).join(', ') || '0';

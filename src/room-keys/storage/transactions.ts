@@ -148,19 +148,33 @@ async function rollBack(runner: QueryRunner): Promise<void> {
   }
 }
 
-const GAVE_WAY = new Set([
+/**
+ * The codes by which databases say that a transaction gave way to another. `conflict` events have these, so
+ * that a host's counter of each can begin at nought.
+ *
+ * @publicApi
+ */
+export const roomKeysConflictCodes: readonly string[] = [
   'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification conflict in Group Replication
   'ER_DUP_ENTRY', // the row came in unseen, as in a cluster; looked at again, it is there
   'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
-]);
+  'SQLITE_BUSY',
+  'SQLITE_BUSY_RECOVERY', // another process mends the file after a crash
+  'SQLITE_BUSY_SNAPSHOT', // what was read has changed since
+  'SQLITE_BUSY_TIMEOUT',
+  'SQLITE_LOCKED',
+  'SQLITE_LOCKED_SHAREDCACHE',
+  'SQLITE_LOCKED_VTAB',
+];
+const gaveWay = new Set(roomKeysConflictCodes);
+/** With any detail, those included that a later SQLite may add. */
+const SQLITE_GAVE_WAY = /^SQLITE_(BUSY|LOCKED)/;
 
 /** The code of an error that says so; undefined for any other. */
 function codeOfConflict(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
-  // SQLite's codes come with more detail: SQLITE_BUSY_SNAPSHOT, SQLITE_BUSY_RECOVERY
-  const isConflict =
-    typeof code === 'string' && (GAVE_WAY.has(code) || /^SQLITE_(BUSY|LOCKED)/.test(code));
+  const isConflict = typeof code === 'string' && (gaveWay.has(code) || SQLITE_GAVE_WAY.test(code));
   return isConflict ? code : undefined;
 }

@@ -91,6 +91,8 @@ describe('the metrics', () => {
       'room_keys_token_checks_total{outcome="failed"} 0',
       'room_keys_token_cache_lookups_total{result="hit"} 0',
       'room_keys_sweeps_total{result="failed"} 0',
+      'room_keys_conflicts_total{code="ER_LOCK_DEADLOCK",result="given_up"} 0',
+      'room_keys_conflicts_total{code="SQLITE_BUSY",result="retried"} 0',
     ])
       expect(all).toContain(`${line}\n`);
   });

@@ -3,7 +3,12 @@
  * user, no room, no session, no address.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Activity, RoomKeysEvent, RoomKeysTokenEvent } from '../../index.js';
+import {
+  type Activity,
+  roomKeysConflictCodes,
+  type RoomKeysEvent,
+  type RoomKeysTokenEvent,
+} from '../../index.js';
 import { version } from '../version.js';
 
 /** What became of a question whose an access token is. */
@@ -124,6 +129,9 @@ export class Metrics {
     this.showDependencies();
     // from the start, so that the first one is seen as a step from nought
     for (const result of ['added', 'replaced', 'kept']) this.keys.inc({ result }, 0);
+    for (const code of roomKeysConflictCodes) {
+      for (const result of ['retried', 'given_up']) this.conflicts.inc({ code, result }, 0);
+    }
     for (const result of ['completed', 'failed']) this.sweeps.inc({ result }, 0);
     for (const result of ['hit', 'miss']) this.cacheLookups.inc({ result }, 0);
     for (const outcome of TOKEN_OUTCOMES) this.tokenChecks.inc({ outcome }, 0);

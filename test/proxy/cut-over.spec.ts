@@ -118,6 +118,45 @@ class SwitchedNginx {
   }
 }
 
+(nginx ? describe : describe.skip)('the block that holds clients off', () => {
+  let server: Running;
+  let proxy: SwitchedNginx;
+
+  beforeAll(async () => {
+    // a homeserver is not asked: no request here has a token
+    server = await startBuiltServer('http://127.0.0.1:1');
+    const { host } = new URL(server.url);
+    proxy = new SwitchedNginx({
+      proxy: `127.0.0.1:${await freePort()}`,
+      roomKeys: host,
+      homeserver: host,
+    });
+    await proxy.start();
+    await proxy.switchTo('held off');
+  }, 180_000);
+  afterAll(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+
+  const cors = ({ headers }: Response) =>
+    Object.fromEntries([...headers].filter(([name]) => name.startsWith('access-control-')));
+
+  it.each([
+    ['OPTIONS', 204],
+    ['GET', 503],
+    ['PUT', 503],
+  ])('answers %s by %i, with the CORS headers of the server', async (method, status) => {
+    const path = '/_matrix/client/v3/room_keys/keys/%21r%3Ahs1/s?version=1';
+    const [held, own] = await Promise.all(
+      [proxy, server].map(({ url }) => fetch(`${url}${path}`, { method })),
+    );
+    expect(held?.status).toBe(status);
+    expect(cors(own!)).toHaveProperty('access-control-allow-methods');
+    expect(cors(held!)).toEqual(cors(own!));
+  });
+});
+
 (homeserver && from && nginx ? describe : describe.skip).each(databases)(
   'a live homeserver, moved to $name',
   ({ create }) => {
@@ -210,6 +249,7 @@ class SwitchedNginx {
         errcode: 'M_UNKNOWN',
         'retry-after': '5',
         'access-control-allow-origin': '*',
+        'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
         'content-type': 'application/json',
       });
       const { code } = await command(['verify'], { DATABASE_URL: database.url });

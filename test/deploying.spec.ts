@@ -58,6 +58,27 @@ describe('room-keys.env', () => {
     });
   });
 
+  it('is taken with SQLite as the documentation has it changed', () => {
+    const deploying = readFileSync(resolve(SYSTEMD, '../deploying.md'), 'utf8');
+    const [, expressions = ''] =
+      /^sed -i (.*) \/etc\/room-keys\/room-keys\.env$/m.exec(deploying) ?? [];
+    const folder = mkdtempSync(join(tmpdir(), 'room-keys-env-'));
+    try {
+      const file = join(folder, 'room-keys.env');
+      writeFileSync(file, lines.join('\n'));
+      execFileSync('sh', ['-c', `sed -i ${expressions} "$1"`, 'sh', file]);
+      const set = readFileSync(file, 'utf8').matchAll(/^([A-Z_]+)=(.*)$/gm);
+      const changed = Object.fromEntries([...set].map(([, name, value]) => [name, value]));
+      expect(changed).not.toHaveProperty('DATABASE_PASSWORD_FILE');
+      expect(readEnvironment(changed)).toMatchObject({
+        databaseUrl: { href: 'sqlite:/var/lib/room-keys/room-keys.db' },
+        homeserver: { homeserverUrl: 'http://127.0.0.1:8008/' },
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('is taken with what is commented out in place of it', () => {
     const { databaseUrl, metricsPort, redisUrl } = readEnvironment({
       ...variables(/^([A-Z_]+)=(.*)$/),

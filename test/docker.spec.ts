@@ -27,6 +27,7 @@ interface Service {
 }
 
 interface Compose {
+  name: string;
   services: Record<'room-keys' | 'mysql', Service>;
   volumes: Record<string, unknown>;
   secrets: Record<string, { file: string }>;
@@ -127,6 +128,27 @@ describe('the Dockerfile', () => {
     const names = [...only(runtime, 'ENV').words.matchAll(/(\S+?)=/g)].map(([, name]) => name!);
     expect(names).toContain('DATABASE_URL');
     expect(names.filter((name) => name !== 'NODE_ENV').filter(unread)).toEqual([]);
+  });
+});
+
+describe('the README', () => {
+  it('runs commands that are in the image, of a service and in a network that there are', () => {
+    const readme = read('docker/README.md');
+    const commands = [
+      ...readme.matchAll(/exec (?:-T )?(\S+) (?:node|sh -c .*\n.*exec node) (\S+)/g),
+    ];
+    expect(commands.length).toBeGreaterThan(3);
+    for (const [, service, program] of commands) {
+      expect(Object.keys(compose.services)).toContain(service);
+      expect(program).toBe('dist/cli/main.js');
+    }
+    expect(existsSync(join(ROOT, 'src/cli/main.ts'))).toBe(true);
+    expect(all(runtime, 'COPY').map(({ words }) => words)).toContain(
+      '--from=build /app/dist ./dist',
+    );
+    expect(readme).toContain(`docker network connect ${compose.name}_default `);
+    // what reports and imports from a pipe are written to
+    expect(compose.services['room-keys'].tmpfs).toContain('/tmp');
   });
 });
 

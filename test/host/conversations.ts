@@ -65,6 +65,13 @@ const STRANGE = [
   ['!ü 🗝️:hs1', ' '],
 ] as const;
 
+/** Ids that are one to a host's pipe that trims what it is given. */
+const ALIKE = [
+  ['!same', 's'],
+  ['!same ', 's'],
+  ['!same', ' s'],
+] as const;
+
 const large = roomsBody(
   Array.from({ length: 1000 }, (_, n) => [
     `!room${n % 6}:hs1`,
@@ -116,6 +123,24 @@ export const KEY_BACKUP: readonly Line[] = [
     line('a strange id', ['GET', `${keyPath(roomId, sessionId)}?version=1`]),
     line('a strange id', ['GET', `${keyPath(roomId)}?version=1`]),
   ]),
+  ...ALIKE.map(([roomId, sessionId]) =>
+    line('an id with a space', ['PUT', `${keyPath(roomId, sessionId)}?version=1`, keyData()]),
+  ),
+  line('ids with spaces', [
+    'PUT',
+    '/keys?version=1',
+    roomsBody(
+      ALIKE.map(([roomId, sessionId]) => [roomId.replace('same', 'all'), sessionId, keyData()]),
+    ),
+  ]),
+  line('a room with a space', [
+    'PUT',
+    `${keyPath('!alike')}?version=1`,
+    { sessions: { s: keyData(), ' s': keyData(), 's ': keyData() } },
+  ]),
+  line('what has a space is deleted, alone', ['DELETE', `${keyPath('!same ', 's')}?version=1`]),
+  line('a version with a space', ['GET', '/version/1%20']),
+  line('a version with a space', ['GET', '/keys?version=1%20']),
   line('ids that are maps’ own names', [
     'PUT',
     '/keys?version=1',

@@ -21,6 +21,7 @@ import {
   NotFoundException,
   Param,
   ParseIntPipe,
+  type PipeTransform,
   Post,
   type Provider,
   Query,
@@ -191,6 +192,19 @@ class TimingInterceptor implements NestInterceptor {
   }
 }
 
+/** Tidies whatever it is given up, to its last member: it makes plain objects of all objects. */
+@Injectable()
+class TrimPipe implements PipeTransform {
+  transform(value: unknown): unknown {
+    if (typeof value === 'string') return value.trim();
+    if (Array.isArray(value)) return value.map((member) => this.transform(member));
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [name.trim(), this.transform(member)]),
+    );
+  }
+}
+
 /** The headers of a middleware such as helmet. */
 export const PROTECTIVE_HEADERS = {
   'content-security-policy': "default-src 'self'",
@@ -271,6 +285,7 @@ export async function startHost(database: TestDatabase, options: HostOptions = {
   app.set('query parser', 'extended');
   app.setGlobalPrefix('api', { exclude: ['_matrix/client/v3/room_keys_of_mine/version'] });
   app.useGlobalPipes(
+    new TrimPipe(),
     new ValidationPipe({
       whitelist: true,
       forbidNonWhitelisted: true,

@@ -1,6 +1,5 @@
-import { Delete, Get, Put } from '@nestjs/common';
-import type { RoomKey } from '../room-key.js';
-import type { TokenOwner } from '../room-keys-options.interface.js';
+import { Delete, Get, Put, Req } from '@nestjs/common';
+import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as answers from './answers.js';
 import {
@@ -9,7 +8,7 @@ import {
   RoomIdParam,
   SessionIdParam,
 } from './operation.decorator.js';
-import { BackupVersion, KeysBody, Owner, PathParameter } from './parameters.decorator.js';
+import { pathParameter, tokenOwner, versionParameter } from './request-state.js';
 import {
   KeyBackupDataDto,
   RoomKeyBackupDto,
@@ -17,6 +16,7 @@ import {
   RoomKeysUpdateResponseDto,
 } from './room-key.dto.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
+import { uploadedKeys } from './uploaded-keys.js';
 
 const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
 const stored = {
@@ -58,14 +58,11 @@ export class BackupKeysController {
     body: { type: RoomKeysDto, description: 'The backup data.' },
     ...stored,
   })
-  async putAll(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @KeysBody('allRooms') keys: RoomKey[],
-  ) {
-    return answers.keysState(
-      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
-    );
+  async putAll(@Req() request: Request) {
+    const { userId, deviceId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const keys = uploadedKeys(request, 'allRooms');
+    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys')
@@ -79,8 +76,10 @@ export class BackupKeysController {
     badRequest,
     notFound,
   })
-  async getAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
-    return { pieces: answers.allRooms(await this.service.keys(owner.userId, version)) };
+  async getAll(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    return { pieces: answers.allRooms(await this.service.keys(userId, version)) };
   }
 
   @Delete('keys')
@@ -91,8 +90,10 @@ export class BackupKeysController {
     description: 'Deletes all keys of the backup; the backup itself stays.',
     ...deleted,
   })
-  async deleteAll(@Owner() owner: TokenOwner, @BackupVersion() version: string) {
-    return answers.keysState(await this.service.deleteKeys(owner.userId, version));
+  async deleteAll(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    return answers.keysState(await this.service.deleteKeys(userId, version));
   }
 
   @Put('keys/:roomId')
@@ -105,14 +106,11 @@ export class BackupKeysController {
     body: { type: RoomKeyBackupDto, description: 'The backup data.' },
     ...stored,
   })
-  async putRoom(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @KeysBody('oneRoom') keys: RoomKey[],
-  ) {
-    return answers.keysState(
-      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
-    );
+  async putRoom(@Req() request: Request) {
+    const { userId, deviceId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const keys = uploadedKeys(request, 'oneRoom');
+    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId')
@@ -127,14 +125,11 @@ export class BackupKeysController {
     badRequest,
     notFound,
   })
-  async getRoom(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @PathParameter('roomId') roomId: string,
-  ) {
-    return {
-      pieces: answers.oneRoom(await this.service.keys(owner.userId, version, { roomId })),
-    };
+  async getRoom(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const roomId = pathParameter(request, 'roomId');
+    return { pieces: answers.oneRoom(await this.service.keys(userId, version, { roomId })) };
   }
 
   @Delete('keys/:roomId')
@@ -147,12 +142,11 @@ export class BackupKeysController {
       'Deletes all keys of one room. Where there are none, it succeeds and changes nothing.',
     ...deleted,
   })
-  async deleteRoom(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @PathParameter('roomId') roomId: string,
-  ) {
-    return answers.keysState(await this.service.deleteKeys(owner.userId, version, { roomId }));
+  async deleteRoom(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const roomId = pathParameter(request, 'roomId');
+    return answers.keysState(await this.service.deleteKeys(userId, version, { roomId }));
   }
 
   @Put('keys/:roomId/:sessionId')
@@ -166,14 +160,11 @@ export class BackupKeysController {
     body: { type: KeyBackupDataDto, description: 'The key data.' },
     ...stored,
   })
-  async putKey(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @KeysBody('oneKey') keys: RoomKey[],
-  ) {
-    return answers.keysState(
-      await this.service.putKeys(owner.userId, version, keys, owner.deviceId),
-    );
+  async putKey(@Req() request: Request) {
+    const { userId, deviceId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const keys = uploadedKeys(request, 'oneKey');
+    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId/:sessionId')
@@ -189,13 +180,12 @@ export class BackupKeysController {
     badRequest,
     notFound: { description: 'The key or the backup was not found.', error: 'Key not found.' },
   })
-  async getKey(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @PathParameter('roomId') roomId: string,
-    @PathParameter('sessionId') sessionId: string,
-  ) {
-    return answers.key(await this.service.key(owner.userId, version, { roomId, sessionId }));
+  async getKey(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const roomId = pathParameter(request, 'roomId');
+    const sessionId = pathParameter(request, 'sessionId');
+    return answers.key(await this.service.key(userId, version, { roomId, sessionId }));
   }
 
   @Delete('keys/:roomId/:sessionId')
@@ -208,15 +198,12 @@ export class BackupKeysController {
     description: 'Deletes one key. Where it is not, it succeeds and changes nothing.',
     ...deleted,
   })
-  async deleteKey(
-    @Owner() owner: TokenOwner,
-    @BackupVersion() version: string,
-    @PathParameter('roomId') roomId: string,
-    @PathParameter('sessionId') sessionId: string,
-  ) {
-    return answers.keysState(
-      await this.service.deleteKeys(owner.userId, version, { roomId, sessionId }),
-    );
+  async deleteKey(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = versionParameter(request);
+    const roomId = pathParameter(request, 'roomId');
+    const sessionId = pathParameter(request, 'sessionId');
+    return answers.keysState(await this.service.deleteKeys(userId, version, { roomId, sessionId }));
   }
 }
 

@@ -1,8 +1,8 @@
-import { Delete, Get, HttpCode, Post, Put } from '@nestjs/common';
-import type { BackupInformation } from '../room-key.js';
-import type { TokenOwner } from '../room-keys-options.interface.js';
+import { Delete, Get, HttpCode, Post, Put, Req } from '@nestjs/common';
+import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as answers from './answers.js';
+import { createBackupBody, updateBackupBody } from './backup-version.body.js';
 import {
   BackupDto,
   CreateBackupDto,
@@ -10,7 +10,7 @@ import {
   UpdateBackupDto,
 } from './backup-version.dto.js';
 import { Operation, VersionParam } from './operation.decorator.js';
-import { BackupBody, Owner, PathParameter } from './parameters.decorator.js';
+import { jsonBody, pathParameter, tokenOwner } from './request-state.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
 
 const unknownVersion = {
@@ -40,8 +40,10 @@ export class BackupVersionsController {
       error: 'auth_data must be an object',
     },
   })
-  async create(@Owner() owner: TokenOwner, @BackupBody('create') information: BackupInformation) {
-    return answers.createdBackup(await this.service.createBackup(owner.userId, information));
+  async create(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const information = createBackupBody(jsonBody(request));
+    return answers.createdBackup(await this.service.createBackup(userId, information));
   }
 
   @Get('version')
@@ -53,8 +55,9 @@ export class BackupVersionsController {
     answerDescription: 'The information about the backup.',
     notFound: { description: 'No backup exists.', error: 'No current backup version' },
   })
-  async getCurrent(@Owner() owner: TokenOwner) {
-    return answers.backup(await this.service.currentBackup(owner.userId));
+  async getCurrent(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    return answers.backup(await this.service.currentBackup(userId));
   }
 
   @Get('version/:version')
@@ -68,8 +71,10 @@ export class BackupVersionsController {
     answerDescription: 'The information about the backup.',
     notFound: unknownVersion,
   })
-  async get(@Owner() owner: TokenOwner, @PathParameter('version') version: string) {
-    return answers.backup(await this.service.backup(owner.userId, version));
+  async get(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = pathParameter(request, 'version');
+    return answers.backup(await this.service.backup(userId, version));
   }
 
   @Put('version/:version')
@@ -89,12 +94,11 @@ export class BackupVersionsController {
     },
     notFound: unknownVersion,
   })
-  async update(
-    @Owner() owner: TokenOwner,
-    @PathParameter('version') version: string,
-    @BackupBody('update') information: BackupInformation,
-  ) {
-    return this.service.updateBackup(owner.userId, version, information).then(answers.nothing);
+  async update(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = pathParameter(request, 'version');
+    const information = updateBackupBody(jsonBody(request), version);
+    return this.service.updateBackup(userId, version, information).then(answers.nothing);
   }
 
   @Delete('version/:version')
@@ -107,8 +111,10 @@ export class BackupVersionsController {
     answerDescription: 'The delete succeeded, or the backup had been deleted before.',
     notFound: { description: 'The backup never existed.', error: 'Unknown backup version' },
   })
-  async delete(@Owner() owner: TokenOwner, @PathParameter('version') version: string) {
-    return this.service.deleteBackup(owner.userId, version).then(answers.nothing);
+  async delete(@Req() request: Request) {
+    const { userId } = tokenOwner(request);
+    const version = pathParameter(request, 'version');
+    return this.service.deleteBackup(userId, version).then(answers.nothing);
   }
 }
 

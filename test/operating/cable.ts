@@ -9,6 +9,8 @@ export interface Cable {
   pull: () => void;
   /** Lets nothing through any more, and ends nothing: as where a host is gone. Resolves when something was held back. */
   cut: () => Promise<void>;
+  /** Ends all connections, and answers each new one as a proxy does that refuses it, with an error of this number. */
+  refuse: (errno: number) => void;
   /** What was cut before stays so; new connections get through. */
   putBack: () => void;
   close: () => Promise<void>;
@@ -21,14 +23,23 @@ export async function layCable(to: string): Promise<Cable> {
   const cutEnds = new WeakSet<Socket>();
   let pulled = false;
   let cut = false;
+  let refusal: Buffer | undefined;
   let heldBack: () => void = () => undefined;
+  const endAll = () => {
+    for (const end of ends) end.destroy();
+  };
   const pull = () => {
     pulled = true;
-    for (const end of ends) end.destroy();
+    endAll();
   };
   const server = createServer((near) => {
     if (pulled) {
       near.destroy();
+      return;
+    }
+    if (refusal) {
+      near.on('error', () => undefined);
+      near.end(refusal);
       return;
     }
     const far = connect(Number(port), hostname);
@@ -64,9 +75,14 @@ export async function layCable(to: string): Promise<Cable> {
         heldBack = resolve;
       });
     },
+    refuse: (errno) => {
+      refusal = errorPacket(errno);
+      endAll();
+    },
     putBack: () => {
       pulled = false;
       cut = false;
+      refusal = undefined;
     },
     close: async () => {
       pull();
@@ -74,4 +90,12 @@ export async function layCable(to: string): Promise<Cable> {
       await once(server, 'close');
     },
   };
+}
+
+/** The first packet of a server of MySQL that wants no connection. */
+function errorPacket(errno: number): Buffer {
+  const error = Buffer.from('...#HY000refused by a proxy');
+  error.writeUInt8(0xff, 0);
+  error.writeUInt16LE(errno, 1);
+  return Buffer.concat([Buffer.from([error.length, 0, 0, 0]), error]);
 }

@@ -180,6 +180,18 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
 
   if (name !== 'MariaDB') return;
 
+  it('who waits for longer than a statement may take is told 503, and nothing is stored', async () => {
+    onEachConnection('SET SESSION max_statement_time = 0.5');
+    await stranger.query('START TRANSACTION');
+    await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
+    const answer = await alice.put(KEY, BETTER);
+    await stranger.query('ROLLBACK');
+
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect((await alice.get(KEY)).body).toEqual(WORSE);
+  });
+
   it('an upload whose snapshot is outdated is weighed against what is new', async () => {
     const [variable] = (await stranger.query(
       "SHOW VARIABLES LIKE 'innodb_snapshot_isolation'",

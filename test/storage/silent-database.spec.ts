@@ -1,6 +1,7 @@
 /**
- * Proves that no request waits for a database that does not answer, that connections which lead nowhere
- * are replaced, and that none goes back to the pool in the middle of a transaction.
+ * Proves that no request waits for a database that does not answer, that each is told 503 where no connection
+ * is to be had, for whatever reason, that connections which lead nowhere are replaced, and that none goes
+ * back to the pool in the middle of a transaction.
  */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -141,6 +142,33 @@ describe.each(servers)('a database that does not answer: $name', ({ create }) =>
     await allGivenBack();
   });
 
+  it.each([
+    [1045, 'that the password is wrong'],
+    [1927, 'that it was killed, which mysql2 has no name for'],
+    [2003, 'that its server is away, which mysql2 has no name for'],
+    [9001, 'that its server is away, in the words of ProxySQL'],
+  ])('a connection that is refused with %i, %s, is told as 503', async (errno) => {
+    const errors: unknown[] = [];
+    const ignore = () => undefined;
+    application.app.useLogger({
+      log: ignore,
+      warn: ignore,
+      error: (message: unknown) => errors.push(message),
+    });
+    cable.refuse(errno);
+    // until the pool knows that those it had are gone
+    while (connections().used + connections().free > 0) await new Promise(setImmediate);
+    for (const answer of [await alice.get('/version'), await alice.put(KEY, keyData())]) {
+      expect(answer).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
+      expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    }
+    expect(errors).toHaveLength(2);
+    for (const error of errors)
+      expect(error).toMatch(/^The database is not available \(.*refused by a proxy/);
+    cable.putBack();
+    expect((await alice.put(KEY, keyData({ first_message_index: 2 }))).status).toBe(200);
+  });
+
   it('a statement on a connection that was lost before it says so', async () => {
     const runner = straightRunner(application.dataSource);
     const { stream } = (await runner.connect()) as { stream: Socket };
@@ -153,6 +181,31 @@ describe.each(servers)('a database that does not answer: $name', ({ create }) =>
     await runner.release();
     cable.putBack();
     expect((await alice.get('/version')).status).toBe(200);
+  });
+});
+
+describe.each(servers)('a pool whose queue is full on $name', ({ create }) => {
+  it('is one from which no connection is to be had', async () => {
+    const database = await create();
+    const extra = { connectionLimit: 1, queueLimit: 1 };
+    const { dataSource, client, close } = await startApplication({
+      ...database,
+      dataSourceOptions: { type: 'mysql', url: database.url, extra },
+    });
+    const alice = client('alice');
+    await alice.createBackup();
+    const holder = straightRunner(dataSource);
+    await holder.query('SELECT 1');
+    const waiting = alice.get('/version');
+    while (connectionsOf(dataSource, () => 0).waiting === 0) await new Promise(setImmediate);
+    const refused = await alice.put(KEY, keyData());
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
+    await holder.release();
+    expect((await waiting).status).toBe(200);
+    expect((await alice.put(KEY, keyData())).status).toBe(200);
+    await close();
+    await database.drop();
   });
 });
 

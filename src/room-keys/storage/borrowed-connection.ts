@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { PoolConnection } from 'mysql2';
 import type { QueryRunner } from 'typeorm';
-import { BusyError, NoAnswerError } from './unavailable.errors.js';
+import { BusyError, NoAnswerError, withoutConnection } from './unavailable.errors.js';
 
 /** How long one waits for the database, in milliseconds; tests are less patient. */
 export const patience = {
@@ -46,9 +46,11 @@ export class BorrowedConnection {
     this.giveBack = runner.release.bind(runner);
   }
 
-  /** @throws BusyError when none is to be had in time */
+  /** @throws BusyError when none is to be had in time; whatever it throws is marked {@link withoutConnection} */
   connect(): Promise<PoolConnection> {
-    return (this.borrowing ??= this.borrow());
+    return (this.borrowing ??= this.borrow().catch((error: unknown) => {
+      throw withoutConnection(error);
+    }));
   }
 
   /**

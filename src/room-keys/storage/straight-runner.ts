@@ -44,13 +44,23 @@ export function straightRunner(
   });
 }
 
-type DriverError = Error & { fatal?: boolean; code?: string };
+type DriverError = Error & { fatal?: boolean; code?: string; errno?: number };
 
-/** mysql2 has no code for a statement on a connection that was lost before it. */
+/** What MariaDB, and proxies that speak for a server, say of a statement, and mysql2 has no name for. */
+const CODES: Readonly<Record<number, string>> = {
+  1927: 'ER_CONNECTION_KILLED',
+  1969: 'ER_STATEMENT_TIMEOUT',
+  2003: 'CR_CONN_HOST_ERROR',
+  2006: 'CR_SERVER_GONE_ERROR',
+  2013: 'CR_SERVER_LOST',
+  9001: 'PROXYSQL_CONNECT_TIMEOUT',
+};
+
+/** mysql2 has no code for a statement on a connection that was lost before it either. */
 function withCode(error: DriverError): DriverError {
-  return error.fatal && error.code === undefined
-    ? Object.assign(error, { code: 'PROTOCOL_CONNECTION_LOST' })
-    : error;
+  if (error.code !== undefined) return error;
+  const code = CODES[error.errno ?? 0] ?? (error.fatal ? 'PROTOCOL_CONNECTION_LOST' : undefined);
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 function isPlain({ options, subscribers }: DataSource): boolean {

@@ -5,6 +5,7 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import {
   BadGatewayException,
   type CallHandler,
@@ -34,7 +35,7 @@ import { DataSource } from 'typeorm';
 import { RoomKeysService } from '../../src/index.js';
 import { databases } from '../support/databases.js';
 import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
-import { type Host, type HostOptions, notesOf, startHost } from './hostile-host.js';
+import { type Host, type HostOptions, Note, notesOf, startHost } from './hostile-host.js';
 
 const { create } = databases[0]!;
 const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
@@ -331,6 +332,74 @@ describe('a host that is in the way', () => {
         const { sessions } = (await user.get('/keys/!r?version=2')).body as { sessions: object };
         expect(Object.keys(sessions)).toHaveLength(ROUNDS);
       }
+    });
+
+    const uploads = (host: Host, n: number) =>
+      alice(host).put(`/keys/!r/${n}?version=1`, keyData({ session_data: { n } }));
+
+    it.each(['COMMIT', 'ROLLBACK'])(
+      'waits for a transaction that the host begins by hand, and ends with %s',
+      async (end) => {
+        const host = await start();
+        const dataSource = host.app.get(DataSource);
+        await alice(host).createBackup();
+        await dataSource.query('BEGIN');
+        await dataSource.query("INSERT INTO notes (title) VALUES ('by hand')");
+        let isAnswered = false;
+        const given = Promise.all([
+          uploads(host, 1),
+          uploads(host, 2),
+          alice(host).get('/version'),
+        ]);
+        void given.then(() => (isAnswered = true));
+        // the queue moves every other millisecond
+        await setTimeout(100);
+        expect(isAnswered).toBe(false);
+        await dataSource.query(end);
+        expect((await given).map(({ status }) => status)).toEqual([200, 200, 200]);
+        expect(await notesOf(host).count()).toBe(end === 'COMMIT' ? 1 : 0);
+        expect((await uploads(host, 3)).body).toMatchObject({ count: 3 });
+      },
+    );
+
+    it('ends no transaction of the host’s where its own cannot begin', async () => {
+      const host = await start();
+      const dataSource = host.app.get(DataSource);
+      await alice(host).createBackup();
+      dataSource.subscribers.push({
+        beforeTransactionStart: async () => {
+          dataSource.subscribers.pop();
+          await dataSource.query('BEGIN');
+          await dataSource.query("INSERT INTO notes (title) VALUES ('by hand')");
+        },
+      });
+      const answer = await uploads(host, 1);
+      expect(answer).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
+      expect(answer.headers.get('retry-after')).not.toBeNull();
+      await dataSource.query('COMMIT');
+      expect(await notesOf(host).count()).toBe(1);
+      for (let n = 1; n <= 3; n++)
+        expect((await uploads(host, n)).body).toMatchObject({ count: n });
+      await notesOf(host).manager.transaction((manager) => manager.clear(Note));
+      expect(await notesOf(host).count()).toBe(0);
+    });
+
+    it('is free again where a subscriber of the host’s keeps a transaction from being rolled back', async () => {
+      const host = await start();
+      const dataSource = host.app.get(DataSource);
+      await alice(host).createBackup();
+      await alice(host).createBackup();
+      dataSource.subscribers.push({
+        beforeTransactionRollback: () => {
+          dataSource.subscribers.pop();
+          throw new Error('no');
+        },
+      });
+      // an upload to a backup that is not the current one is refused under the lock
+      expect((await uploads(host, 1)).status).toBe(403);
+      expect((await alice(host).put('/keys/!r/1?version=2', keyData())).status).toBe(200);
+      await notesOf(host).save({ title: 'stays' });
+      expect(await notesOf(host).count()).toBe(1);
     });
 
     it('loses no row either where the host calls the service itself, and all begins at once', async () => {

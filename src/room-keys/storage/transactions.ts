@@ -91,11 +91,12 @@ export class Transactions {
       // The host's statements share the one connection that there is, and would be part of our
       // transaction, rolled back with it. Begun in a turn of its own, it is over before another turn,
       // since nothing in it waits for more than SQLite, which is synchronous; and it is not begun
-      // within a transaction of the host's.
+      // within a transaction of the host's, be it TypeORM's or one that the host began by hand.
       await setImmediate();
       const deadline = Date.now() + PATIENCE_MS;
-      while (this.dataSource.createQueryRunner().isTransactionActive) {
-        if (Date.now() > deadline) throw new BusyError('Another transaction holds the connection.');
+      const runner = this.dataSource.createQueryRunner();
+      while (runner.isTransactionActive || isOpen(runner)) {
+        if (Date.now() > deadline) throw heldByAnother();
         await setTimeout(2);
       }
       return this.withRunner(work);
@@ -121,8 +122,8 @@ async function inTransaction<T>(
   runner: QueryRunner,
   work: (runner: QueryRunner) => Promise<T>,
 ): Promise<T> {
+  await begin(runner);
   try {
-    await runner.startTransaction();
     const result = await work(runner);
     await runner.commitTransaction();
     return result;
@@ -132,20 +133,58 @@ async function inTransaction<T>(
   }
 }
 
+async function begin(runner: QueryRunner): Promise<void> {
+  try {
+    await runner.startTransaction();
+  } catch (error) {
+    if (!isSqlite(runner) || bookkeepingOf(runner).transactionDepth > 0) {
+      await rollBack(runner);
+      throw error;
+    }
+    // SQLite has not begun it: what is open on the one connection is the host's, and goes on
+    forget(runner);
+    throw isOpen(runner) ? heldByAnother() : error;
+  }
+}
+
 /** The first error is the one to tell: whatever goes wrong here is kept quiet. */
 async function rollBack(runner: QueryRunner): Promise<void> {
   try {
     if (runner.isTransactionActive) await runner.rollbackTransaction();
   } catch {
-    // The connection is gone, or is closed when it is given back; or it is SQLite's, whose disk is full or failing: it rolls back by
-    // itself, TypeORM's ROLLBACK then fails, and the one runner that there is would stay in a
-    // transaction for ever. One that is begun for it can be rolled back.
-    if (familyOf(runner.dataSource.options.type) !== 'sqlite') return;
-    await runner
-      .query('BEGIN')
-      .then(() => runner.rollbackTransaction())
-      .catch(() => undefined);
+    // The connection is gone, or is closed when it is given back; or it is SQLite's, which lives on:
+    // where the disk is full or failing it has rolled back by itself, and TypeORM's ROLLBACK fails.
+    if (!isSqlite(runner)) return;
+    if (isOpen(runner)) await runner.query('ROLLBACK').catch(() => undefined);
+    forget(runner);
   }
+}
+
+const heldByAnother = () => new BusyError('Another transaction holds the connection.');
+
+const isSqlite = (runner: QueryRunner) => familyOf(runner.dataSource.options.type) === 'sqlite';
+
+/** Whether SQLite itself is in a transaction, whoever began it. */
+function isOpen({ dataSource }: QueryRunner): boolean {
+  const { databaseConnection } = dataSource.driver as { databaseConnection?: SqliteConnection };
+  return databaseConnection?.inTransaction === true;
+}
+
+/** Of better-sqlite3. */
+interface SqliteConnection {
+  inTransaction: boolean;
+}
+
+/** What TypeORM remembers of transactions; there is one runner for SQLite, and it would be in one for ever. */
+interface Bookkeeping {
+  isTransactionActive: boolean;
+  transactionDepth: number;
+}
+
+const bookkeepingOf = (runner: QueryRunner) => runner as unknown as Bookkeeping;
+
+function forget(runner: QueryRunner): void {
+  Object.assign(bookkeepingOf(runner), { isTransactionActive: false, transactionDepth: 0 });
 }
 
 /**

@@ -175,6 +175,19 @@ describe('the owner of a token', () => {
     expect(expiresInMs).toBeLessThanOrEqual(100_000);
   });
 
+  it.each([
+    ['now', { expires_in: 0 }],
+    ['before now', { expires_in: -1 }],
+    ['long ago by our clock', { expires_in: undefined, exp: 1_700_000_000 }],
+  ])('is known, and not remembered, where an active token ended %s', async (_, end) => {
+    endpoint.answer = json(200, { ...SESSION, ...end });
+    expect(await verify()).toMatchObject({ userId: '@alice:example.org', expiresInMs: 0 });
+    const ask = remembered(verifier());
+    for (let n = 0; n < 2; n++)
+      expect(await ask(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
+    expect(endpoint.received).toHaveLength(3);
+  });
+
   it('is remembered no longer than the token lasts', async () => {
     let time = 0;
     const ask = remembered(verifier(), { now: () => time, ttlMs: 1_000_000 });
@@ -192,8 +205,6 @@ describe('a token is nobody’s', () => {
   it.each([
     ['that is not active', { active: false }],
     ['that is not active, whatever else is said', { ...SESSION, active: false }],
-    ['that has ended', { ...SESSION, expires_in: 0 }],
-    ['that ended long ago', { ...SESSION, expires_in: undefined, exp: 1_700_000_000 }],
     ['that is not for Matrix', { ...SESSION, scope: 'openid email' }],
     ['without a scope', { ...SESSION, scope: undefined }],
     ['whose scope is no text', { ...SESSION, scope: [`${STABLE}api:*`] }],

@@ -107,8 +107,7 @@ function basicCredentials(id: string, secret: string): [string, string] {
 function ownerOf(answer: ServiceAnswer, serverName: string): ExpiringTokenOwner | null {
   const { status, body } = answer;
   if (status !== 200 || typeof body?.active !== 'boolean') throw unusable(SERVICE, answer);
-  const expiresInMs = millisecondsLeft(body);
-  if (!body.active || expiresInMs <= 0) return null;
+  if (!body.active) return null;
   const scopes = new Set(typeof body.scope === 'string' ? body.scope.split(' ') : []);
   const has = (name: string) => SCOPE_PREFIXES.some((prefix) => scopes.has(prefix + name));
   const isUser = has('api:*');
@@ -120,7 +119,7 @@ function ownerOf(answer: ServiceAnswer, serverName: string): ExpiringTokenOwner 
     userId: `@${username}:${serverName}`,
     deviceId: typeof body.device_id === 'string' ? body.device_id : deviceIn(scopes),
     isGuest: !isUser,
-    expiresInMs,
+    expiresInMs: millisecondsLeft(body),
   };
 }
 
@@ -136,8 +135,11 @@ function deviceIn(scopes: ReadonlySet<string>): string | undefined {
   return [...devices][0];
 }
 
-/** From `expires_in` where it is given: it needs no clock that agrees with the other server's. */
+/**
+ * From `expires_in` where it is given: it needs no clock that agrees with the other server's. It never makes
+ * an active token unknown, on which clients log their user out: it says how long the answer may be kept.
+ */
 function millisecondsLeft({ expires_in: left, exp }: Readonly<Record<string, unknown>>): number {
-  if (typeof left === 'number') return left * 1000;
-  return typeof exp === 'number' ? exp * 1000 - Date.now() : Infinity;
+  if (typeof left === 'number') return Math.max(0, left * 1000);
+  return typeof exp === 'number' ? Math.max(0, exp * 1000 - Date.now()) : Infinity;
 }

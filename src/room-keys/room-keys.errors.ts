@@ -132,6 +132,9 @@ export const wrongVersion = (currentVersion: string) =>
 export const unsupportedAlgorithm = (supported: readonly string[]) =>
   invalidParameter(`algorithm must be one of: ${supported.join(', ')}`);
 
+/** A backup must have an algorithm, even where the server is configured for any. */
+export const emptyAlgorithm = () => invalidParameter('algorithm is empty.');
+
 /**
  * The user has, or would have, more than the operator allows; `infoUri` is a page about it.
  * Specification: client-server API, "Common error codes".

@@ -14,6 +14,7 @@ import type {
 } from './room-key.js';
 import {
   algorithmMismatch,
+  emptyAlgorithm,
   noCurrentBackup,
   tooLarge,
   unknownBackup,
@@ -62,13 +63,14 @@ export class RoomKeysService {
    * Creates a backup, which is the user's current one from then on.
    *
    * @returns its version id
-   * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm; 413
-   *   `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
+   * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm, or that is empty;
+   *   413 `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
   async createBackup(userId: string, information: BackupInformation): Promise<string> {
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
     }
+    if (information.algorithm === '') throw emptyAlgorithm();
     this.limits.checkAuthData(information.authData);
     await this.checkFits('auth_data', information.authData);
     return this.repository.createBackup(

@@ -76,6 +76,25 @@ describe.each(databases)('backups on $name', ({ create }) => {
       expect(answer).toMatchObject({ status: 200, body: { version: '1' } });
     });
 
+    it('takes any algorithm that has a name where the configuration allows any', async () => {
+      const open = await startApplication(database, { allowedAlgorithms: '*' });
+      const bob = open.client('bob');
+      const backup = (algorithm: string) => ({ algorithm, auth_data: {} });
+      expect(await bob.post('/version', backup(''))).toMatchObject({
+        status: 400,
+        body: { errcode: 'M_INVALID_PARAM' },
+      });
+      expect((await bob.get('/version')).status).toBe(404);
+      expect(await bob.post('/version', backup(' '))).toMatchObject({ body: { version: '1' } });
+      expect((await bob.get('/version')).body).toMatchObject({ algorithm: ' ' });
+      // the algorithm is then another one than the backup's, as any other would be
+      expect(await bob.put('/version/1', backup(''))).toMatchObject({
+        status: 400,
+        body: { errcode: 'M_INVALID_PARAM' },
+      });
+      await open.close();
+    });
+
     it.each([
       [
         'an algorithm that is not configured',

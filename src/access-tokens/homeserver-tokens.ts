@@ -38,7 +38,8 @@ export function homeserverTokens({
   homeserverUrl,
   timeoutMs = 5000,
 }: HomeserverTokensOptions): AccessTokenVerifier {
-  const base = serviceUrl('homeserverUrl', homeserverUrl, 'https://matrix.example.org');
+  const url = serviceUrl('homeserverUrl', homeserverUrl, 'https://matrix.example.org');
+  const base = url.replace(/\/+$/, '');
   checkWhole('timeoutMs', timeoutMs, 1, MAX_TIMER_MS);
   return async (token, request) => {
     // what no header can carry is nobody's token: it came in the query

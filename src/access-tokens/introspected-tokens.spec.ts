@@ -95,6 +95,14 @@ describe('introspection', () => {
     expect(credentials(asked!)).toBe('0000000000000000000ROOMKEYS:secret');
   });
 
+  it.each(['', '/', '/introspect', '/o/introspect/'])(
+    'is asked at the URL as it is written, which ends in %j',
+    async (path) => {
+      await verify({ introspectionUrl: endpoint.url + path });
+      expect(endpoint.received[0]?.url).toBe(path || '/');
+    },
+  );
+
   it('is asked about any token, also one that no header can carry', async () => {
     endpoint.answer = json(200, { active: false });
     expect(await verifier()('tökén\n€', clientRequest())).toBeNull();

@@ -11,7 +11,7 @@ export function checkText(name: string, value: string, example: string): void {
 }
 
 /**
- * The URL of a service, without a slash at its end.
+ * The URL of a service, as it is: with a slash at its end it can be another than without.
  *
  * @throws Error with one sentence that says what to write instead, and does not quote the URL
  */
@@ -25,7 +25,7 @@ export function serviceUrl(name: string, value: string, example: string): string
       `'${name}' must not hold a user, a password, a query or a fragment: write one such as '${example}'.`,
     );
   }
-  return url.href.replace(/\/+$/, '');
+  return url.href;
 }
 
 /** Node takes a longer timer for one of 1 ms. */

@@ -77,6 +77,16 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     await probe.release();
   };
 
+  /** Resolves when the application writes keys, with the connection that does: it waits for what the stranger holds. */
+  const insertWaits = async () => {
+    for (;;) {
+      const [row] = await other.query<{ id: number }[]>(
+        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO%'",
+      );
+      if (row) return row.id;
+    }
+  };
+
   it('who waits longer than is reasonable is told 503, and nothing is stored', async () => {
     onEachConnection(
       name === 'SQLite' ? 'busy_timeout = 1' : 'SET SESSION innodb_lock_wait_timeout = 1',
@@ -160,15 +170,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     await stranger.query('START TRANSACTION');
     await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
     const upload = alice.put(KEY, BETTER);
-    const waiting = async () => {
-      const [row] = await other.query<{ id: number }[]>(
-        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO%'",
-      );
-      return row?.id;
-    };
-    let id = await waiting();
-    while (id === undefined) id = await waiting();
-    await other.query(`KILL ${id}`);
+    await other.query(`KILL ${await insertWaits()}`);
     const answer = await upload;
     await stranger.query('ROLLBACK');
 
@@ -206,7 +208,8 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     // more than one statement looks at: what is stored of them is read in the transaction
     const others = Array.from({ length: 500 }, (_, n) => ['!r:hs1', `${n}`, BETTER] as const);
     const upload = alice.put('/keys?version=1', roomsBody([...others, ['!r:hs1', 's', BETTER]]));
-    await uploadWaits();
+    // what is stored was read before
+    await insertWaits();
     await stranger.query('COMMIT');
 
     expect((await upload).body).toEqual({ count: 501, etag: '2' });

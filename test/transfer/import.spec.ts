@@ -3,12 +3,14 @@
  * were, that a second import changes nothing, what happens where both sides changed, what is refused,
  * and that an import which breaks off anywhere leaves nothing half done.
  */
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import {
   type RoomKeysImportOptions,
   RoomKeysMaintenance,
   RoomKeysTransfer,
   type RoomKeysTransferIssue,
+  type RoomKeysTransferProgress,
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
@@ -806,6 +808,108 @@ describe.each(databases)('an import into $name', ({ create }) => {
       expect(found).toContain(`uploaded ${n}`);
     });
     expect(found).toHaveLength(1500 + count + uploads.length);
+  });
+
+  describe('while the user is at it', () => {
+    /** Does something all the time, as long as the work takes. */
+    const during = async <T>(
+      act: (n: number) => Promise<{ status: number; body: { errcode?: string } }>,
+      work: () => Promise<T>,
+    ) => {
+      const over = new AbortController();
+      const answers: string[] = [];
+      const acting = (async () => {
+        while (!over.signal.aborted) {
+          const { status, body } = await act(answers.length);
+          answers.push(status === 200 ? 'done' : String(body.errcode));
+          await setTimeout(5);
+        }
+      })();
+      const result = await work().finally(() => over.abort());
+      await acting;
+      return { result, answers };
+    };
+
+    beforeEach(async () => {
+      source.backup(ALICE, 1, { etag: 7 }).keys(ALICE, 1, 5);
+      await run();
+      source.backup(ALICE, 2, { etag: 3 }).keys(ALICE, 2, 6000);
+      source.backup('@carol:hs1', 1, { etag: 3 }).keys('@carol:hs1', 1, 3);
+    });
+
+    it('takes a newer backup, and whoever comes after the user, and keeps each key that was stored', async () => {
+      const { result, answers } = await during(
+        (n) => put('1', `uploaded ${n}`),
+        () => run(),
+      );
+      expect(result).toMatchObject({ backups: { created: 2 }, verified: { backups: 3 }, told: [] });
+      expect(await info()).toMatchObject({ version: '2', etag: '3', count: 6000 });
+      expect(await info(undefined, 'carol')).toMatchObject({ version: '1', count: 3 });
+      const stored = answers.filter((answer) => answer === 'done').length;
+      expect(stored).toBeGreaterThan(2);
+      // from one moment on there is a newer one
+      expect(new Set(answers.slice(stored))).toEqual(
+        new Set(stored < answers.length ? ['M_WRONG_ROOM_KEYS_VERSION'] : []),
+      );
+      expect(await sessions('1')).toHaveLength(5 + stored);
+      await changesNothing();
+    });
+
+    it('follows one and takes a newer one, and keeps each key that was stored', async () => {
+      source.keys(ALICE, 1, 4000, 5).change(ALICE, 1, 'etag = 50');
+      const { result, answers } = await during(
+        (n) => put('1', `uploaded ${n}`),
+        () => run(),
+      );
+      expect(result).toMatchObject({ backups: { created: 2, merged: 1 }, told: [] });
+      expect(await info()).toMatchObject({ version: '2', etag: '3', count: 6000 });
+      const stored = answers.filter((answer) => answer === 'done').length;
+      expect(await sessions('1')).toHaveLength(4005 + stored);
+      await changesNothing();
+    });
+
+    it('leaves the user the backup that the source deleted, and that keys are stored in', async () => {
+      source.delete(ALICE, 1);
+      const { result, answers } = await during(
+        (n) => put('1', `uploaded ${n}`),
+        () => run(),
+      );
+      expect(result.told.map(({ code }) => code).sort()).toEqual(['changed-here', 'superseding']);
+      expect(new Set(answers)).toEqual(new Set(['done']));
+      expect(await info()).toMatchObject({ version: '1', count: 5 + answers.length });
+      expect(await info(undefined, 'carol')).toMatchObject({ version: '1', count: 3 });
+    });
+
+    it.each([{ changedOnly: true }, {}])(
+      'gives up a user who changes what it decides on each time, and takes the others, %j',
+      async (options) => {
+        let last: RoomKeysTransferProgress | undefined;
+        const { result } = await during(
+          (n) =>
+            client().put('/version/1', {
+              algorithm: ALGORITHM,
+              auth_data: { ...(JSON.parse(authDataOf(`key of ${ALICE} 1`)) as object), n },
+            }),
+          () => run({ ...options, onProgress: (progress) => (last = progress) }),
+        );
+        expect(result).toMatchObject({ users: 2, backups: { created: 1 } });
+        expect(result.issues).toEqual({ 'in-use': 1 });
+        expect(result.told).toEqual([
+          {
+            code: 'in-use',
+            userId: ALICE,
+            message: expect.stringMatching(/^The user's backups were changed .*: import again\.$/),
+          },
+        ]);
+        expect(await info()).toMatchObject({ version: '1', etag: '7', count: 5 });
+        expect(await info('2')).toBe('M_NOT_FOUND');
+        expect(await info(undefined, 'carol')).toMatchObject({ version: '1', count: 3 });
+        expect(last).toMatchObject({ users: 2, usersInAll: 2 });
+        if (!options.changedOnly) expect(last?.keys).toBe(last?.keysInAll);
+        expect(await run(options)).toMatchObject({ backups: { created: 1 }, told: [] });
+        expect(await info()).toMatchObject({ version: '2', etag: '3', count: 6000 });
+      },
+    );
   });
 
   it('whatever happens on both sides: no key of a backup that both have is lost or gets worse', async () => {

@@ -84,7 +84,28 @@ export interface StagedBackup {
 export type KeyOfDevice = RoomKey & { deviceId?: string | undefined };
 
 /** Somebody has changed the user meanwhile: what was decided has to be decided again. */
-export class ChangedMeanwhile extends Error {}
+export class ChangedMeanwhile extends Error {
+  override message = 'The user was changed here meanwhile.';
+}
+
+/** Whether a backup is as an import left it, equal to where it came from. */
+export const isMirror = ({ etag, mirroredEtag }: TargetBackup): boolean => etag === mirroredEtag;
+
+/**
+ * What it was decided on that backups are made or replaced: all that is known of those that are replaced.
+ * The others stay, and clients may go on with their keys; of them it matters which there are, which they
+ * are, and whether they are still as an import left them, so that they are not the user's own.
+ */
+function groundsOf({ backups, ...user }: TargetUser, staged: readonly StagedBackup[]): string {
+  return JSON.stringify({
+    ...user,
+    backups: backups.map((backup) => {
+      if (staged.some(({ version }) => version === backup.version)) return backup;
+      const { version, algorithm, authData } = backup;
+      return { version, algorithm, authData, isMirror: isMirror(backup) };
+    }),
+  });
+}
 
 /** Reads and writes on behalf of imports and exports. */
 export class ImportRepository {
@@ -144,7 +165,8 @@ export class ImportRepository {
    *
    * @param expected what was known of the user when it was decided
    * @param withheld versions that could not be taken; as they are, where none are given
-   * @throws ChangedMeanwhile where that is not so any more
+   * @throws ChangedMeanwhile where that is not so any more, as far as it was decided on it: keys that clients
+   *   store in backups which stay are none of its business
    */
   attach(
     userId: string,
@@ -171,7 +193,7 @@ export class ImportRepository {
         withheld: [],
         backups: [],
       };
-      if (JSON.stringify(now) !== JSON.stringify(known)) throw new ChangedMeanwhile();
+      if (!now || groundsOf(now, staged) !== groundsOf(known, staged)) throw new ChangedMeanwhile();
       for (const one of staged) {
         await one.keys.release(runner);
         const old = known.backups.find(({ version }) => version === one.version);

@@ -2,18 +2,20 @@ import type { DataSource } from 'typeorm';
 import {
   ChangedMeanwhile,
   ImportRepository,
+  isMirror,
   type TargetUser,
 } from '../storage/import.repository.js';
 import { keysPassedOver } from './passed-over.js';
 import { checkedBackup, Fault, faultOfUserId, shownId, shownVersion } from './checked.js';
 import type {
   BackupSource,
+  OpenSourceUser,
   RoomKeysImportResult,
   RoomKeysTransferIssue,
   RoomKeysTransferProgress,
   SourceUser,
 } from './transfer.js';
-import { isMirror, UserImport } from './user-import.js';
+import { UserImport } from './user-import.js';
 import { UserLedger } from './user-ledger.js';
 import { RoomKeysRepository } from '../storage/room-keys.repository.js';
 
@@ -118,7 +120,7 @@ export class BackupImporter {
     }
   }
 
-  /** From the beginning, when somebody has changed the user here meanwhile. */
+  /** From the beginning, when somebody has changed the user here meanwhile; who does so each time is passed over. */
   private async user(userId: string): Promise<void> {
     const ledger = new UserLedger(this.result, this.progress, {
       issue: (issue) => this.tell(issue),
@@ -133,12 +135,29 @@ export class BackupImporter {
         ledger.close();
         return;
       } catch (error) {
-        if (!(error instanceof ChangedMeanwhile) || attempt === ATTEMPTS) throw error;
+        if (!(error instanceof ChangedMeanwhile)) throw error;
+        if (attempt < ATTEMPTS) continue;
+        await this.giveUp(reading, ledger);
+        return;
       } finally {
         await one.discard();
         await reading.close();
       }
     }
+  }
+
+  private async giveUp(reading: OpenSourceUser, ledger: UserLedger): Promise<void> {
+    const { userId, backups } = reading.user;
+    this.tell({
+      code: 'in-use',
+      message: `The user's backups were changed here during each of ${ATTEMPTS} attempts, and not all of them could be taken: import again.`,
+      userId,
+    });
+    ledger.giveUp(backups);
+    ledger.close();
+    // with `changedOnly` it is users that are counted
+    if (this.options.changedOnly) return;
+    ledger.passedOver(await keysPassedOver(reading, (version) => ledger.hasRead(version)));
   }
 
   private tell(issue: RoomKeysTransferIssue): void {

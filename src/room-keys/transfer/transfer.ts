@@ -14,6 +14,7 @@ import type { RoomKey } from '../room-key.js';
  * | `superseded`        | the backup is here, and is not the current one: a newer one was not taken, so that the user has none | yes |
  * | `stray-keys`        | keys of a version that the source does not list                              | yes |
  * | `verification`      | what was stored is not what was read; it was not taken                       | yes |
+ * | `in-use`            | the user's backups were changed here during each attempt, and not all of them could be taken | yes |
  * | `deleted-here`      | the backup was deleted here, and stays deleted                               | no  |
  * | `changed-here`      | the backup was deleted in the source, but changed here, and stays            | no  |
  *
@@ -29,6 +30,7 @@ export type RoomKeysTransferIssueCode =
   | 'superseded'
   | 'stray-keys'
   | 'verification'
+  | 'in-use'
   | 'deleted-here'
   | 'changed-here';
 

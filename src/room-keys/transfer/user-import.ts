@@ -3,6 +3,7 @@ import { isBetter } from '../replacement.js';
 import {
   ChangedMeanwhile,
   type ImportRepository,
+  isMirror,
   type StagedBackup,
   type StagedKeySet,
   type TargetBackup,
@@ -190,7 +191,7 @@ export class UserImport {
     const isEqual = !found.surplus && found.missing.length === 0 && found.different.length === 0;
     if (isEqual && sameFace) {
       ledger.outcome(backup.version, 'unchanged');
-      ledger.verified(found.checksum.count);
+      ledger.verified(backup.version, found.checksum.count);
     } else if (!follows || (backup.etag === ours.etag && !isEqual)) {
       // the second: keys changed, and the source's etag did not tell
       this.afterwards.push(() => this.merge({ backup, ours }, found));
@@ -258,7 +259,7 @@ export class UserImport {
     this.afterwards.unshift(() => {
       this.ledger.outcome(version, outcome);
       this.ledger.written(checksum.count);
-      this.ledger.verified(checksum.count);
+      this.ledger.verified(version, checksum.count);
       return Promise.resolve();
     });
     return true;
@@ -284,7 +285,7 @@ export class UserImport {
     // clients go on: what they change is no mistake of ours
     if (!stored || !isMirror(stored)) return;
     const checksum = await this.checksumOf(stored.keySetId, stored.largestKey);
-    if (checksum.equals(found.checksum)) this.ledger.verified(checksum.count);
+    if (checksum.equals(found.checksum)) this.ledger.verified(backup.version, checksum.count);
     else this.refuse('verification', backup, 'What is stored is not what was read.');
   }
 
@@ -338,7 +339,7 @@ export class UserImport {
     // clients go on: what they delete meanwhile is no mistake of ours
     const now = (await this.storage.users([this.userId])).get(this.userId);
     const stored = now?.backups.find(({ version }) => version === ours.version);
-    if (count === read) this.ledger.verified(count);
+    if (count === read) this.ledger.verified(backup.version, count);
     else if (stored?.etag === etag) {
       this.refuse(
         'verification',
@@ -492,9 +493,6 @@ const wasDeletedHere = (version: number, target: TargetUser | undefined): boolea
   version <= target.lastVersion &&
   !target.withheld.includes(version) &&
   !target.backups.some((ours) => ours.version === version);
-
-/** Whether a backup is as an import left it, equal to where it came from. */
-export const isMirror = ({ etag, mirroredEtag }: TargetBackup): boolean => etag === mirroredEtag;
 
 /**
  * Whether two are one backup: by the public key that its keys are encrypted to, or where there is

@@ -4,6 +4,7 @@ import type {
   RoomKeysTransferIssue,
   RoomKeysTransferIssueCode,
   RoomKeysTransferProgress,
+  SourceBackup,
 } from './transfer.js';
 
 type Outcome = keyof RoomKeysImportResult['backups'];
@@ -13,6 +14,7 @@ export class UserLedger {
   private readonly outcomes = new Map<number, Outcome>();
   private readonly told = new Set<string>();
   private readonly read = new Set<number>();
+  private readonly verifiedKeys = new Map<number, number>();
 
   constructor(
     private readonly result: RoomKeysImportResult,
@@ -41,9 +43,9 @@ export class UserLedger {
     this.result.keys.written += keys;
   }
 
-  verified(keys: number): void {
-    this.result.verified.backups += 1;
-    this.result.verified.keys += keys;
+  /** Keys of a backup that were compared with the source's; a later attempt compares them once more. */
+  verified(version: number, keys: number): void {
+    this.verifiedKeys.set(version, keys);
   }
 
   /** Begins to read the keys of a backup: what is wrong with them is told, and counted, the first time. */
@@ -76,8 +78,19 @@ export class UserLedger {
     this.progress.keys += keys;
   }
 
+  /** Backups of which nothing came in all attempts are counted as not taken. */
+  giveUp(backups: readonly SourceBackup[]): void {
+    for (const { version, deleted } of backups) {
+      if (!deleted && !this.outcomes.has(Number(version))) this.outcome(Number(version), 'refused');
+    }
+  }
+
   /** The user is through. */
   close(): void {
     for (const outcome of this.outcomes.values()) this.result.backups[outcome] += 1;
+    for (const keys of this.verifiedKeys.values()) {
+      this.result.verified.backups += 1;
+      this.result.verified.keys += keys;
+    }
   }
 }

@@ -311,6 +311,29 @@ describe.each(databases)('an import into $name', ({ create }) => {
     });
   });
 
+  it.each([{ changedOnly: true }, {}])(
+    'changes nothing after new auth_data was stored here, where the keys are as they were, %j',
+    async (options) => {
+      source.backup(ALICE, 1, { etag: 7 }).keys(ALICE, 1, 5);
+      await run();
+      const auth_data = { public_key: `key of ${ALICE} 1`, signatures: { new: true } };
+      await client().put('/version/1', { algorithm: ALGORITHM, auth_data });
+      expect(await changesNothing(options)).toMatchObject({
+        backups: { merged: 0, unchanged: 1 },
+        keys: { read: 5, written: 0 },
+        verified: { backups: 1, keys: 5 },
+        told: [],
+      });
+      expect(await info()).toMatchObject({ auth_data, etag: '7', count: 5 });
+      // clients go on, and so do the keys that are missing
+      await put('1', 'ours');
+      source.keys(ALICE, 1, 1, 5).change(ALICE, 1, 'etag = 8');
+      expect(await run()).toMatchObject({ backups: { merged: 1 }, keys: { written: 1 } });
+      expect(await info()).toMatchObject({ auth_data, etag: '9', count: 7 });
+      await changesNothing();
+    },
+  );
+
   it('merges after new auth_data was stored here, which stays', async () => {
     source.backup(ALICE, 1, { etag: 5 }).keys(ALICE, 1, 2);
     await run();
@@ -892,7 +915,7 @@ describe.each(databases)('an import into $name', ({ create }) => {
             }),
           () => run({ ...options, onProgress: (progress) => (last = progress) }),
         );
-        expect(result).toMatchObject({ users: 2, backups: { created: 1 } });
+        expect(result).toMatchObject({ users: 2, backups: { created: 1, refused: 1 } });
         expect(result.issues).toEqual({ 'in-use': 1 });
         expect(result.told).toEqual([
           {

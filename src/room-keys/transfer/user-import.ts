@@ -177,7 +177,8 @@ export class UserImport {
     }
     // a source that went back, such as an older file, is not followed
     const follows = isMirror(ours) && backup.etag >= ours.etag;
-    const sameFace = backup.etag === ours.etag && backup.authData === ours.authData;
+    const sameEtag = backup.etag === ours.etag;
+    const sameFace = sameEtag && backup.authData === ours.authData;
     if (follows && sameFace && this.options.changedOnly) {
       ledger.outcome(backup.version, 'unchanged');
       return;
@@ -189,10 +190,11 @@ export class UserImport {
     }
     const found = await this.compare({ backup, ours });
     const isEqual = !found.surplus && found.missing.length === 0 && found.different.length === 0;
-    if (isEqual && sameFace) {
+    // auth_data that was stored here stays: there is nothing to follow, and no key to merge
+    if (isEqual && (sameFace || (sameEtag && !isMirror(ours)))) {
       ledger.outcome(backup.version, 'unchanged');
       ledger.verified(backup.version, found.checksum.count);
-    } else if (!follows || (backup.etag === ours.etag && !isEqual)) {
+    } else if (!follows || (sameEtag && !isEqual)) {
       // the second: keys changed, and the source's etag did not tell
       this.afterwards.push(() => this.merge({ backup, ours }, found));
     } else if (found.many || found.surplus) {

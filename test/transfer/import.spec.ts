@@ -195,6 +195,18 @@ describe.each(databases)('an import into $name', ({ create }) => {
       await changesNothing();
     });
 
+    it('follows, where the clock of the server that it was made through was ahead', async () => {
+      await query('UPDATE room_keys_backups SET created_at = ?, changed_at = ?', [
+        Date.now() + 1e6,
+        Date.now() + 1e6,
+      ]);
+      // keys that are gone have it written anew; that its times are in order is verified after each test
+      source
+        .change(ALICE, 1, 'etag = 99')
+        .run(`DELETE FROM e2e_room_keys WHERE session_id < 'session 000010'`);
+      expect(await run()).toMatchObject({ backups: { followed: 1 }, verified: { keys: 20 } });
+    });
+
     it('follows new auth_data, of which the etag does not tell', async () => {
       const signed = authDataOf(`key of ${ALICE} 1`).replace('"sig"', '"another"');
       source.change(ALICE, 1, `auth_data = '${signed}'`);

@@ -208,6 +208,7 @@ export class ImportRepository {
           ]);
         }
         const { keySetId, keyCount, byteCount, largestKey, nextSeq } = one.keys;
+        const createdAt = one.createdAt ?? old?.createdAt ?? Date.now();
         await runner.query(
           `INSERT INTO ${backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
              byte_count, largest_key, next_seq, created_at, changed_at, mirrored_etag)
@@ -223,8 +224,9 @@ export class ImportRepository {
             byteCount,
             largestKey,
             nextSeq,
-            one.createdAt ?? old?.createdAt ?? Date.now(),
-            one.changedAt ?? Date.now(),
+            createdAt,
+            // the clocks of those who wrote the one and the other may differ
+            Math.max(one.changedAt ?? Date.now(), createdAt),
             one.etag,
           ],
         );

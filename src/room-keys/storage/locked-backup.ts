@@ -254,7 +254,8 @@ export class LockedBackup {
         this.largestKey,
         this.nextSeq,
         this.keySetId,
-        Date.now(),
+        // never back, where another server's clock is ahead of ours
+        Math.max(Date.now(), this.changedAt),
         this.user,
         this.versionId,
       ],

@@ -3,11 +3,14 @@ import type { QueryRunner } from 'typeorm';
 import type { RoomKey } from '../room-key.js';
 import type { DatabaseFamily } from './database-family.js';
 import { SqlValues } from './sql-values.js';
+import { maxAllowedPacket, SMALL_VALUE, STATEMENT_MARGIN } from './packet-size.js';
 import { chunks, rowsPerStatement } from './rows.js';
 import type { Tables } from './tables.js';
 
-/** Characters of `session_data` per statement: with escaping well below `max_allowed_packet`. */
+/** Characters per statement at most, where `max_allowed_packet` does not ask for fewer: see {@link mostCharacters}. */
 const CHARACTERS_PER_STATEMENT = 2 * 1024 * 1024;
+/** Half of the bytes of a row's numbers, its hash and what stands between its values. */
+const CHARACTERS_OF_A_ROW = 80;
 
 /** A key, its hash, the device that wrote it, and where its row goes. */
 export interface PlacedKey {
@@ -76,7 +79,7 @@ export async function insertRooms(
   }
 }
 
-/** 1 statement per 500 keys, fewer where they are large. */
+/** 1 statement per 500 keys, more where they are large, which the first time take 1 that asks how large it may be. */
 export async function insertKeys(
   runner: QueryRunner,
   family: DatabaseFamily,
@@ -85,7 +88,8 @@ export async function insertKeys(
   keys: readonly PlacedKey[],
   onDuplicate = '',
 ): Promise<void> {
-  for (const some of inStatements(keys, rowsPerStatement(family))) {
+  const most = await mostCharacters(runner, keys);
+  for (const some of inStatements(keys, rowsPerStatement(family), most)) {
     const values = new SqlValues(family);
     const row = ({ key, deviceId, hash, roomNo, seq }: PlacedKey) =>
       `(${values.integer(keySetId)}, ${values.integer(roomNo)}, ${values.integer(seq)}, ` +
@@ -102,14 +106,31 @@ export async function insertKeys(
   }
 }
 
-function inStatements(keys: readonly PlacedKey[], most: number): PlacedKey[][] {
+/** Characters per statement, such that it fits into `max_allowed_packet` with each of them as two bytes. */
+async function mostCharacters(runner: QueryRunner, keys: readonly PlacedKey[]): Promise<number> {
+  const all = keys.reduce((sum, placed) => sum + charactersOf(placed), 0);
+  if (all <= SMALL_VALUE) return SMALL_VALUE;
+  const mostBytes = await maxAllowedPacket(runner);
+  return Math.min(CHARACTERS_PER_STATEMENT, (mostBytes - STATEMENT_MARGIN) / 2);
+}
+
+/** As two bytes each: a character that is escaped. One of an id is at most three bytes, in hexadecimal digits six. */
+const charactersOf = ({ key: { sessionData, sessionId }, deviceId = '' }: PlacedKey) =>
+  CHARACTERS_OF_A_ROW + sessionData.length + 3 * (sessionId.length + deviceId.length);
+
+/** @param mostRows how many rows a statement may have; one it has in any case */
+function inStatements(
+  keys: readonly PlacedKey[],
+  mostRows: number,
+  mostCharacters: number,
+): PlacedKey[][] {
   const statements: PlacedKey[][] = [];
   let characters = Infinity;
   for (const placed of keys) {
-    const { length } = placed.key.sessionData;
+    const length = charactersOf(placed);
     characters += length;
     const last = statements.at(-1);
-    if (last && last.length < most && characters <= CHARACTERS_PER_STATEMENT) {
+    if (last && last.length < mostRows && characters <= mostCharacters) {
       last.push(placed);
     } else {
       statements.push([placed]);

@@ -34,6 +34,7 @@ import {
   rowsPerStatement,
   text,
 } from './rows.js';
+import { maxAllowedPacket, SMALL_VALUE, STATEMENT_MARGIN } from './packet-size.js';
 import { tableNames, type Tables } from './tables.js';
 import {
   newestBackup,
@@ -41,11 +42,6 @@ import {
   withheldText,
   withheldVersions,
 } from './withheld-versions.js';
-
-/** No server has a `max_allowed_packet` that this, each character escaped, would not fit in. */
-const SMALL_VALUE = 256 * 1024;
-/** What a statement holds beside its largest value. */
-const STATEMENT_MARGIN = 64 * 1024;
 
 /** What {@link RoomKeysRepository.locked} finds. */
 export interface LockedUser {
@@ -69,7 +65,6 @@ export class RoomKeysRepository {
   private readonly family: DatabaseFamily;
   private readonly tables: Tables;
   private readonly transactions: Transactions;
-  private maxAllowedPacket: Promise<number> | undefined;
 
   /** @param onConflict is told of each transaction that the database gave up; it must not throw */
   constructor(
@@ -87,10 +82,9 @@ export class RoomKeysRepository {
    */
   async fits(json: string): Promise<boolean> {
     if (this.family === 'sqlite' || json.length <= SMALL_VALUE) return true;
-    this.maxAllowedPacket ??= this.readMaxAllowedPacket();
     // the driver writes a backslash before each of these
     const escaped = json.length + (json.match(/["'\\]/g)?.length ?? 0);
-    return escaped + STATEMENT_MARGIN <= (await this.maxAllowedPacket);
+    return escaped + STATEMENT_MARGIN <= (await this.transactions.single(maxAllowedPacket));
   }
 
   /**
@@ -573,16 +567,6 @@ export class RoomKeysRepository {
 
   private newKeySet(runner: QueryRunner): Promise<number> {
     return insertKeySet(runner, this.tables, null);
-  }
-
-  private async readMaxAllowedPacket(): Promise<number> {
-    try {
-      const [row] = await this.read('SELECT @@max_allowed_packet AS bytes', []);
-      return Number(row?.bytes);
-    } catch (error) {
-      this.maxAllowedPacket = undefined;
-      throw error;
-    }
   }
 
   private transaction<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {

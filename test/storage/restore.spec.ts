@@ -1,5 +1,6 @@
 /** Proves that a restore shows one moment's state, reads in pages, and lets go of the database when its reader goes away. */
 import { get } from 'node:http';
+import Sqlite from 'better-sqlite3';
 import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
@@ -103,6 +104,13 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     }
   });
 
+  it('is no answer where a key has no room', async () => {
+    await alice.put('/keys?version=1', batch(0, 10));
+    await application.dataSource.query('DELETE FROM room_keys_rooms WHERE room_no > 2');
+    const answer = await alice.get('/keys?version=1').catch(() => undefined);
+    expect(answer?.status).not.toBe(200);
+  });
+
   it('reads keys of a megabyte a few at a time', async () => {
     for (let n = 0; n < 4; n++) {
       await alice.put(
@@ -115,6 +123,57 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     for (let page = await pages.next(); page; page = await pages.next()) sizes.push(page.length);
     expect(sizes).toEqual([1, 1, 1, 1]);
   });
+});
+
+describe('a restore on SQLite without a write-ahead log', () => {
+  it.each(['/keys', keyPath('!r0:hs1')])(
+    'is of one moment when another process writes, of %s',
+    async (path) => {
+      const database = await databases[0]!.create();
+      const { database: file } = database.dataSourceOptions as { database: string };
+      const application = await startApplication({
+        ...database,
+        dataSourceOptions: { type: 'better-sqlite3', database: file },
+      });
+      const alice = application.client('alice');
+      await alice.createBackup();
+      await alice.put('/keys?version=1', batch(0, 2 * PAGE));
+      const other = new Sqlite(file, { timeout: 0 });
+      const outcomes: unknown[] = [];
+      const before = application.dataSource.logger;
+      application.dataSource.logger = new Proxy(before, {
+        get: (logger, name, receiver): unknown =>
+          name === 'logQuery'
+            ? (sql: string) => {
+                if (outcomes.length === 2) return;
+                if (!/SELECT room_no, (room_id|seq).* FROM .room_keys/s.test(sql)) return;
+                // what another server does when it empties a room, and stores its keys anew
+                try {
+                  other.exec(`UPDATE room_keys_rooms SET room_no = room_no + 10000;
+                  UPDATE room_keys_keys SET room_no = room_no + 10000`);
+                  outcomes.push('written');
+                } catch (error) {
+                  outcomes.push((error as { code: string }).code);
+                }
+              }
+            : Reflect.get(logger, name, receiver),
+      });
+      const restored = await alice.get(`${path}?version=1`);
+      application.dataSource.logger = before;
+      expect(outcomes).toEqual(['SQLITE_BUSY', 'SQLITE_BUSY']);
+      expect(restored.status).toBe(200);
+      expect(restored.body).toEqual((await alice.get(`${path}?version=1`)).body);
+      // it waits no longer, and nothing of ours is left open
+      other.exec('UPDATE room_keys_backups SET changed_at = changed_at');
+      expect(application.dataSource.createQueryRunner().isTransactionActive).toBe(false);
+      expect((await alice.put('/keys?version=1', batch(0, 1, { is_verified: true }))).status).toBe(
+        200,
+      );
+      other.close();
+      await application.close();
+      await database.drop();
+    },
+  );
 });
 
 // on SQLite, a restore has a connection of its own, whose statements the host's log does not show

@@ -18,6 +18,7 @@ import {
   laterThan,
   numberOrUndefined,
   placeholders,
+  roomOf,
   type Row,
   rows,
   rowsPerStatement,
@@ -324,7 +325,7 @@ export class ImportRepository {
       const last = page.at(-1);
       if (!last) return;
       yield page.map((row) => ({
-        ...asKey(row, roomIds.get(Number(row.room_no)) ?? ''),
+        ...asKey(row, roomOf(row, roomIds)),
         deviceId: row.device_id === null ? undefined : text(row.device_id),
       }));
       after =

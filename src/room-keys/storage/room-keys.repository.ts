@@ -29,6 +29,7 @@ import {
   laterThan,
   numberOrUndefined,
   placeholders,
+  roomOf,
   type Row,
   rows,
   rowsPerStatement,
@@ -326,7 +327,9 @@ export class RoomKeysRepository {
     const { backups, rooms, keys } = this.tables;
     const id = versionNumber(version);
     if (id === undefined) return undefined;
-    const snapshot = await openSnapshot(this.dataSource, this.transactions, userId);
+    const snapshot = await openSnapshot(this.dataSource, this.transactions, userId, {
+      readsAtOnce: true,
+    });
     try {
       const [backup] = await snapshot.query(
         `SELECT key_set_id, key_count, largest_key FROM ${backups} WHERE user_id = ? AND version = ?`,
@@ -362,7 +365,7 @@ export class RoomKeysRepository {
           );
           return page.map((row) => ({
             position: { roomNo: Number(row.room_no), seq: Number(row.seq) },
-            key: asKey(row, roomIds.get(Number(row.room_no)) ?? ''),
+            key: asKey(row, roomOf(row, roomIds)),
           }));
         },
         close: () => snapshot.close(),

@@ -77,12 +77,9 @@ export class RoomKeysVerifier {
   private async *inSnapshot<R>(
     work: (snapshot: Snapshot) => AsyncGenerator<RoomKeysFinding, R>,
   ): AsyncGenerator<RoomKeysFinding, R> {
-    const snapshot = await openSnapshot(
-      this.dataSource,
-      this.transactions,
-      'the verifier',
-      patience.operatorMs,
-    );
+    const snapshot = await openSnapshot(this.dataSource, this.transactions, 'the verifier', {
+      patienceMs: patience.operatorMs,
+    });
     try {
       return yield* work(snapshot);
     } finally {

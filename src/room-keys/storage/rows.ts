@@ -48,6 +48,15 @@ export const asKey = (row: Row, roomId: string): RoomKey => ({
   sessionData: row.session_data as string,
 });
 
+/** The id of a key's room, by the rooms of its key set. A key without one is no answer: it was torn out of its moment, or damaged. */
+export function roomOf({ room_no }: Row, roomIds: ReadonlyMap<number, string>): string {
+  const roomId = roomIds.get(Number(room_no));
+  if (roomId === undefined) {
+    throw new Error('A key is in a room that its backup does not have: a verification tells more.');
+  }
+  return roomId;
+}
+
 /** What comes after a position, in the form that each optimizer reads as one range of the primary key. */
 export function laterThan(
   family: DatabaseFamily,

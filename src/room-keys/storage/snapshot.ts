@@ -19,17 +19,19 @@ export interface Snapshot {
  * connection, and where that cannot be, the single connection itself.
  *
  * @param who reads: nobody has more than a half of the snapshots that can be open at once
- * @param patienceMs how long a query may wait for its answer, in milliseconds. Default: that of a request
+ * @param options.patienceMs how long a query may wait for its answer, in milliseconds. Default: that of a request
+ * @param options.readsAtOnce that one which {@link Snapshot.holdsUpOthers} is read and closed without a wait for
+ *   anything else. Without it, such a one is of one moment only as long as no other process writes. Default: false
  */
 export async function openSnapshot(
   dataSource: DataSource,
   transactions: Transactions,
   who: string,
-  patienceMs?: number,
+  options: { patienceMs?: number; readsAtOnce?: boolean } = {},
 ): Promise<Snapshot> {
   const leave = await limiterOf(dataSource).enter(who);
   try {
-    const snapshot = await open(dataSource, transactions, patienceMs);
+    const snapshot = await open(dataSource, transactions, options);
     return { ...snapshot, close: () => snapshot.close().finally(leave) };
   } catch (error) {
     leave();
@@ -66,12 +68,12 @@ function limiterOf(dataSource: DataSource): Limiter {
 function open(
   dataSource: DataSource,
   transactions: Transactions,
-  patienceMs: number | undefined,
+  { patienceMs, readsAtOnce = false }: { patienceMs?: number; readsAtOnce?: boolean },
 ): Promise<Snapshot> {
   if (familyOf(dataSource.options.type) === 'mysql') {
     return inReadTransaction(straightRunner(dataSource, patienceMs), 'REPEATABLE READ');
   }
-  return openSqliteSnapshot(dataSource, transactions);
+  return openSqliteSnapshot(dataSource, transactions, readsAtOnce);
 }
 
 async function inReadTransaction(
@@ -97,10 +99,11 @@ async function inReadTransaction(
 async function openSqliteSnapshot(
   dataSource: DataSource,
   transactions: Transactions,
+  readsAtOnce: boolean,
 ): Promise<Snapshot> {
   const options = dataSource.options;
   if (options.type !== 'better-sqlite3' || !(await transactions.single(isWalFile))) {
-    return holdingTheConnection(transactions);
+    return holdingTheConnection(transactions, readsAtOnce);
   }
   // The one exception to using the host's connections only: TypeORM has a single one for SQLite,
   // and a restore that holds it would hold up everybody.
@@ -138,22 +141,35 @@ async function isWalFile(runner: QueryRunner): Promise<boolean> {
   return row?.journal_mode === 'wal';
 }
 
-async function holdingTheConnection(transactions: Transactions): Promise<Snapshot> {
+/**
+ * Without a write-ahead log another process may write between two statements, and a transaction keeps it
+ * from that. The host's statements share the connection, and would be part of it: it is over before they
+ * have their turn, as are those that write, since nothing in it waits for more than SQLite.
+ */
+async function holdingTheConnection(
+  transactions: Transactions,
+  inTransaction: boolean,
+): Promise<Snapshot> {
   return new Promise((resolve, reject) => {
-    transactions
-      .single(
-        (runner) =>
-          new Promise<void>((release) => {
-            resolve({
-              holdsUpOthers: true,
-              query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[],
-              close: () => {
-                release();
-                return Promise.resolve();
-              },
-            });
-          }),
-      )
-      .catch(reject);
+    let isClosed = false;
+    const hold = (runner: QueryRunner) =>
+      new Promise<void>((release) => {
+        // nobody is there any more for whom it would be begun again
+        if (isClosed) {
+          release();
+          return;
+        }
+        resolve({
+          holdsUpOthers: true,
+          query: async (sql, parameters) => (await runner.query(sql, parameters)) as Row[],
+          close: () => {
+            isClosed = true;
+            release();
+            return over;
+          },
+        });
+      });
+    const held = inTransaction ? transactions.run(hold) : transactions.single(hold);
+    const over = held.catch(reject);
   });
 }

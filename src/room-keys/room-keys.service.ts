@@ -170,7 +170,7 @@ export class RoomKeysService {
     // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
     // the answer, as of that moment; and where something is, it is mostly still true under the lock.
     const glance = await this.repository.glance(userId, version, keys);
-    if (glance?.isCurrent && isNothing(weigh(keys, glance.ranks))) {
+    if (glance?.isCurrent && !glance.isMirror && isNothing(weigh(keys, glance.ranks))) {
       return { state: glance.state, added: 0, replaced: 0 };
     }
     let mayHold = glance;
@@ -185,7 +185,11 @@ export class RoomKeysService {
       // if the database gives this up, something is not as it was seen
       mayHold = undefined;
       const { added, better } = weighed;
-      if (isNothing(weighed)) return { state: backup.state, added: 0, replaced: 0 };
+      if (isNothing(weighed)) {
+        // the client is told that its keys are here: no import may follow a source that has worse ones
+        await backup.leaveSource();
+        return { state: backup.state, added: 0, replaced: 0 };
+      }
       await this.checkGrowth(backup, weighed);
       await backup.add(added, deviceId);
       await backup.replace(better, deviceId);

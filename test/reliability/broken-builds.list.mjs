@@ -330,6 +330,15 @@ export const breaks = [
     words: /✕ a backup that was just made through one node/,
   },
   {
+    suite: 'test/transfer/import.spec.ts',
+    title: 'SQLite does not follow a source',
+    name: 'an upload that found its key in a copy of the source leaves it a copy',
+    file: SERVICE,
+    code: 'await backup.leaveSource();',
+    broken: '',
+    words: /✕ does not follow a source to a worse key/,
+  },
+  {
     suite: 'src/room-keys/http/body-bytes.spec.ts',
     name: 'a body is read into memory that another one may have',
     file: 'src/room-keys/http/body-bytes.ts',

@@ -947,6 +947,29 @@ describe.each(databases)('an import into $name', ({ create }) => {
     );
   });
 
+  it('does not follow a source to a worse key than one that a client was told is stored', async () => {
+    const rank = { first_message_index: 2, forwarded_count: 0, is_verified: true };
+    const change = (given: Rank, etag: number) => {
+      source.run('DELETE FROM e2e_room_keys');
+      source.key(ALICE, 1, '!room0:hs1', 's0', {
+        ...given,
+        is_verified: given.is_verified ? 1 : 0,
+      });
+      source.change(ALICE, 1, `etag = ${etag}`);
+    };
+    source.backup(ALICE, 1, { etag: 0 });
+    change(rank, 1);
+    await run();
+    // nothing is to be written: the same is there
+    expect((await put('1', 's0', rank)).body).toEqual({ count: 1, etag: '1' });
+    expect((await put('1', 's0', rank)).body).toEqual({ count: 1, etag: '1' });
+    change({ ...rank, is_verified: false }, 2);
+    await run();
+    const path = `${keyPath('!room0:hs1', 's0')}?version=1`;
+    expect((await client().get(path)).body).toMatchObject(rank);
+    await changesNothing();
+  });
+
   it('whatever happens on both sides: no key of a backup that both have is lost or gets worse', async () => {
     const rank = fc.record({
       first_message_index: fc.nat(2),

@@ -34,6 +34,8 @@ export interface StoredRow {
 export interface Glance {
   /** Whether it is the user's current backup. */
   isCurrent: boolean;
+  /** Whether it is as an import left it, and its source would be followed. */
+  isMirror: boolean;
   state: KeysState;
   /** The ranks of the keys that were asked for, in their order; undefined for those that are not stored. */
   ranks: readonly (StoredRank | undefined)[];
@@ -119,6 +121,15 @@ export class LockedBackup {
     await this.runner.query(
       `UPDATE ${this.tables.backups} SET auth_data = ?, mirrored_etag = NULL WHERE user_id = ? AND version = ?`,
       [authData, this.user, this.versionId],
+    );
+  }
+
+  /** 1 statement where it is a mirror, else none: from now on an import merges keys, and follows no more. */
+  async leaveSource(): Promise<void> {
+    if (!this.isMirror) return;
+    await this.runner.query(
+      `UPDATE ${this.tables.backups} SET mirrored_etag = NULL WHERE user_id = ? AND version = ?`,
+      [this.user, this.versionId],
     );
   }
 

@@ -184,7 +184,7 @@ export class RoomKeysRepository {
     // three kinds of rows in one statement, and so as of one moment
     const found = await this.read(
       `SELECT 'backup' AS kind, NULL AS id, b.key_set_id AS n1, b.etag AS n2, b.key_count AS n3,
-         b.changed_at AS n4, u.current_version = b.version AS n5, NULL AS n6
+         b.changed_at AS n4, u.current_version = b.version AS n5, b.mirrored_etag = b.etag AS n6
        FROM ${users} u JOIN ${backups} b ON b.user_id = u.user_id
        WHERE u.user_id = ${user()} AND b.version = ${values.integer(id)}
        UNION ALL SELECT 'key', k.id_hash, k.room_no, k.seq, k.first_message_index,
@@ -216,6 +216,7 @@ export class RoomKeysRepository {
     return (
       backup && {
         isCurrent: Number(backup.n5) === 1,
+        isMirror: Number(backup.n6) === 1,
         state: { count: Number(backup.n3), etag: String(Number(backup.n2)) },
         ranks: Array.from(hashes.values(), (hash) => ranks.get(hash)),
         hashes,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 /** What `npm start` gives to Node. */
-const OPTIONS = ['--max-semi-space-size=4'];
+const OPTIONS = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 
 /** A process that serves, with its children if it has any, and what the operating system says of them. */
 export class ServerProcess {

@@ -108,6 +108,7 @@ describe('the Dockerfile', () => {
       'node',
       '--enable-source-maps',
       '--max-semi-space-size=4',
+      '--heap-growing-percent=40',
       'dist/main.js',
     ]);
     expect(existsSync(join(ROOT, 'src/main.ts'))).toBe(true);

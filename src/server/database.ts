@@ -5,6 +5,7 @@ import { Logger } from '@nestjs/common';
 import { DataSource, type DataSourceOptions, type Migration, MigrationExecutor } from 'typeorm';
 import { causalReads, roomKeysEntities, roomKeysMigrations } from '../index.js';
 import type { Environment } from './environment.js';
+import { hostOf } from './setting-kinds.js';
 
 /** How long a server waits for another one that runs migrations. */
 const MIGRATIONS_MS = 60_000;
@@ -41,7 +42,7 @@ export function dataSourceOptions(settings: DatabaseSettings): DataSourceOptions
   return {
     type,
     // in parts: TypeORM's own reading of a URL takes an address of IPv6 for a name
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host: hostOf(url),
     ...(url.port && { port: Number(url.port) }),
     username: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),

@@ -8,7 +8,7 @@ import type {
   RateLimitsOptions,
   RoomKeysLimits,
 } from '../index.js';
-import { SettingError } from './setting-kinds.js';
+import { hostOf, SettingError } from './setting-kinds.js';
 import {
   type Setting,
   type SettingName,
@@ -139,7 +139,7 @@ function* contradictions(values: SettingValues): Generator<string, void, undefin
   if (values.databasePassword !== undefined && databaseUrl.protocol === 'sqlite:') {
     yield `DATABASE_PASSWORD is there and DATABASE_URL names a SQLite file, which has none: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or leave the password out.`;
   }
-  if (values.databaseTls === 'verify-full' && isIP(databaseUrl.hostname.replace(/^\[|\]$/g, ''))) {
+  if (values.databaseTls === 'verify-full' && isIP(hostOf(databaseUrl))) {
     yield 'DATABASE_TLS=verify-full looks for the name of the host in the certificate, and DATABASE_URL has an address: write the name there, or DATABASE_TLS=verify-ca.';
   }
   if (values.workers > 1 && databaseUrl.protocol === 'sqlite:') {

@@ -166,6 +166,9 @@ export const tokensOfUsers: Kind<{ token: string; userId: string }[]> = (text, n
     return { token, userId };
   });
 
+/** The host of a URL, an address of IPv6 without its brackets. */
+export const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
+
 function isDecodable({ pathname, username, password }: URL): boolean {
   try {
     for (const part of [pathname, username, password]) decodeURIComponent(part);

@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import { command } from '../cli/run-command.js';
 import { PrivateServer } from '../reliability/private-server.js';
-import { findProgram, kinds } from '../support/servers.mjs';
+import { serverProgram } from '../proxy/processes.js';
+import { kinds } from '../support/servers.mjs';
 import { build, ServerProcess } from './server-process.js';
 
 const mariadb = kinds.find(({ id }) => id === 'mariadb')!;
-const program = findProgram(mariadb);
+const program = serverProgram('mariadbd', 'mariadb-server');
+const openssl = serverProgram('openssl', 'openssl');
 
 interface Certificates {
   ca: string;
@@ -24,14 +26,14 @@ interface Certificates {
 /** A certificate of an authority of its own, and one that it signed for a host. */
 function certificates(folder: string, authority: string, host: string): Certificates {
   const at = (name: string) => join(folder, `${authority}-${name}.pem`);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
+  const run = (...args: string[]) => execFileSync(openssl!, args, { stdio: 'pipe' });
   const fresh = ['-newkey', 'rsa:2048', '-nodes', '-days', '2', '-x509'];
-  openssl('req', ...fresh, '-subj', `/CN=${authority}`, '-keyout', at('ca-key'), '-out', at('ca'));
+  run('req', ...fresh, '-subj', `/CN=${authority}`, '-keyout', at('ca-key'), '-out', at('ca'));
   const request = ['-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=database'];
-  openssl('req', ...request, '-keyout', at('key'), '-out', at('request'));
+  run('req', ...request, '-keyout', at('key'), '-out', at('request'));
   writeFileSync(at('names'), `subjectAltName=DNS:${host}\n`);
   const by = ['-CA', at('ca'), '-CAkey', at('ca-key'), '-CAcreateserial', '-extfile', at('names')];
-  openssl('x509', '-req', '-days', '2', '-in', at('request'), ...by, '-out', at('cert'));
+  run('x509', '-req', '-days', '2', '-in', at('request'), ...by, '-out', at('cert'));
   return { ca: at('ca'), cert: at('cert'), key: at('key') };
 }
 
@@ -47,7 +49,7 @@ async function startDatabase({ ca, cert, key }: Certificates): Promise<PrivateSe
   return database;
 }
 
-(program ? describe : describe.skip)('the connection to a database with TLS', () => {
+(program && openssl ? describe : describe.skip)('the connection to a database with TLS', () => {
   let folder: string;
   let own: Certificates;
   let misnamed: Certificates;

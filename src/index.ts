@@ -83,11 +83,8 @@ export {
   applicationServiceTokens,
 } from './access-tokens/application-service-tokens.js';
 export { type DevelopmentToken, developmentTokens } from './access-tokens/development-tokens.js';
-export {
-  type ExpiringTokenOwner,
-  type RememberedOptions,
-  remembered,
-} from './access-tokens/remembered.js';
+export { type RememberedOptions, remembered } from './access-tokens/remembered.js';
+export type { ExpiringTokenOwner } from './access-tokens/verdict-cache.js';
 export { firstKnown } from './access-tokens/first-known.js';
 
 // --- for limits of requests --------------------------------------------------------------------

@@ -12,7 +12,8 @@ import {
   text,
 } from '../../test/homeserver/fake-service.js';
 import { introspectedTokens, type IntrospectedTokensOptions } from './introspected-tokens.js';
-import { type ExpiringTokenOwner, remembered } from './remembered.js';
+import { remembered } from './remembered.js';
+import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 const STABLE = 'urn:matrix:client:';
 const UNSTABLE = 'urn:matrix:org.matrix.msc2967.client:';

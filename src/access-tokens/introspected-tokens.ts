@@ -1,7 +1,7 @@
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { ask, type ServiceAnswer, unusable } from './ask.js';
 import { checkText, checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
-import type { ExpiringTokenOwner } from './remembered.js';
+import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 /**
  * Which authorization server is asked, as whom, and for how long.

@@ -7,7 +7,8 @@ import { Logger } from '@nestjs/common';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { MatrixError, unknownToken, verifierFailed } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
-import { type ExpiringTokenOwner, remembered, type RememberedOptions } from './remembered.js';
+import { remembered, type RememberedOptions } from './remembered.js';
+import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 const ownerOf = (token: string): TokenOwner => ({ userId: `@${token}:hs1` });
 

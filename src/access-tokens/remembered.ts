@@ -2,66 +2,102 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { harmless } from '../room-keys/observer.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
-import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
+import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
+import { type Check, CheckQueue } from './check-queue.js';
+import { clientAddressOf } from './client-address.js';
 import { masqueradeOf } from './masquerade.js';
-import { checkWhole } from './option-checks.js';
+import { checkWhole, MAX_TIMER_MS } from './option-checks.js';
+import { type Verdict, VerdictCache } from './verdict-cache.js';
 
 /**
- * An owner whose token ends at a time that is known.
- *
- * @publicApi
- */
-export interface ExpiringTokenOwner extends TokenOwner {
-  /** Milliseconds that the token still has: it is remembered no longer. Default: no end. */
-  expiresInMs?: number | undefined;
-}
-
-/**
- * How long, and how many.
+ * How long and how many verdicts are cached, and how many checks are made at the same time.
  *
  * @publicApi
  */
 export interface RememberedOptions {
   /**
-   * Milliseconds that an owner is remembered, counted from the moment of asking: a token that ends
-   * at the homeserver works here for no longer than that. 0: every request asks anew, but for
-   * those that come while their own question is under way. Default: 30,000.
+   * Milliseconds for which an owner is cached, counted from the start of the check: a token that ends
+   * at the homeserver works here for no longer than that. 0: every request is checked anew, except
+   * those that arrive during a check of the same token. Default: 30,000.
    */
   ttlMs?: number | undefined;
 
   /**
-   * Milliseconds that a refusal is remembered, if `ttlMs` is not less: long enough for a burst of
+   * Milliseconds for which a refusal is cached, if `ttlMs` is not less: long enough for a burst of
    * requests with a token that has ended. Default: 1,000.
    */
   refusalTtlMs?: number | undefined;
 
-  /** The most answers that are remembered; the one used least recently goes. Default: 10,000. */
+  /**
+   * Maximum number of accepted tokens that are cached; the one used least recently is dropped first.
+   * While a token is among them, a new check of it takes precedence over those of tokens never seen
+   * before. Default: 10,000.
+   */
   max?: number | undefined;
 
+  /** Maximum number of refused tokens that are cached, apart from the accepted ones. Default: 1,000. */
+  maxRefusals?: number | undefined;
+
   /**
-   * Is told of each question whether it was answered without asking the other verifier anew. What
-   * it throws is logged once, and harms nothing. Default: none.
+   * Maximum number of checks under way at the same time, at most half of them for one client address.
+   * Further checks wait. Default: 32.
+   */
+  checksAtOnce?: number | undefined;
+
+  /**
+   * Maximum number of checks that wait. Beyond it, the one that has waited longest is answered 503.
+   * Default: 5,000.
+   */
+  maxWaiting?: number | undefined;
+
+  /**
+   * Maximum number of checks that wait, of one client address. Beyond it, the one that has waited
+   * longest is answered 429. Default: 500.
+   */
+  maxWaitingPerAddress?: number | undefined;
+
+  /**
+   * Milliseconds that a check waits before it is answered 429, or 503 if other addresses are the reason.
+   * Choose the time-out of a check. Default: 5,000.
+   */
+  maxWaitMs?: number | undefined;
+
+  /**
+   * Is passed for each request whether it was answered without a new check. If it throws, the first
+   * error is logged, and the request is not affected. The same holds for the next two. Default: none.
    */
   onLookup?: ((hit: boolean) => void) | undefined;
 
-  /** The time in milliseconds, on a clock that is never set back. Default: `performance.now`. */
+  /** Is passed the number of checks under way and waiting, whenever they change. Default: none. */
+  onQueueChange?: ((underWay: number, waiting: number) => void) | undefined;
+
+  /**
+   * Is called for each check that was refused because too many waited, or for too long: 'address' where
+   * the client was answered 429, 'process' where it was 503. Default: none.
+   */
+  onOverload?: ((overload: 'address' | 'process') => void) | undefined;
+
+  /** The time in milliseconds, of a clock that is never set back. Default: `performance.now`. */
   now?: (() => number) | undefined;
 }
 
-/** What a verifier says about a token, good or bad, as opposed to that it does not know. */
-type Verdict = { owner: ExpiringTokenOwner | null } | { refusal: MatrixError };
-
-/** A Map holds no more. */
-const MOST = 2 ** 24;
+/** The maximum size of a Map. */
+const MAX_ENTRIES = 2 ** 24;
 
 /**
- * A verifier that asks another one, and remembers for a short time what it said: the tokens
- * themselves are not kept, but SHA-256 of them. Requests with the same token that come at once ask
- * once. That the question could not be answered is never remembered, while the answers that are
- * remembered hold meanwhile.
+ * A verifier that passes tokens to another one, caches its verdicts for a short time and limits how many
+ * checks it makes at the same time. Only the SHA-256 of a token is kept. Simultaneous requests with the
+ * same token share one check. A check that failed is never cached, and cached verdicts stay valid
+ * meanwhile.
  *
- * The other one's answer must depend on nothing but the token and the query parameters of
- * application services (`user_id`, `device_id`).
+ * A cached token is answered without waiting. Other checks wait for their turn in a {@link CheckQueue}:
+ * tokens that were accepted before come first, then client addresses take turns, and of one address the
+ * newest check comes first. Made-up tokens therefore neither overload the other verifier nor lock out
+ * users. The client address is that of the connection, or the last one in `X-Forwarded-For` if the
+ * connection comes from a loopback or private address.
+ *
+ * The verdict must depend on nothing but the token and the query parameters of application services
+ * (`user_id`, `device_id`).
  *
  * @throws Error at once, for an option that cannot be used
  * @publicApi
@@ -72,54 +108,69 @@ export function remembered(
     ttlMs = 30_000,
     refusalTtlMs = 1000,
     max = 10_000,
+    maxRefusals = 1000,
+    checksAtOnce = 32,
+    maxWaiting = 5000,
+    maxWaitingPerAddress = 500,
+    maxWaitMs = 5000,
     onLookup,
+    onQueueChange,
+    onOverload,
     now = () => performance.now(),
   }: RememberedOptions = {},
 ): AccessTokenVerifier {
   checkWhole('ttlMs', ttlMs, 0, Number.MAX_SAFE_INTEGER);
   checkWhole('refusalTtlMs', refusalTtlMs, 0, Number.MAX_SAFE_INTEGER);
-  checkWhole('max', max, 1, MOST);
-  // in the order of their last use, the least recent first
-  const kept = new Map<string, { verdict: Verdict; until: number }>();
-  const underWay = new Map<string, Promise<Verdict>>();
+  checkWhole('max', max, 1, MAX_ENTRIES);
+  checkWhole('maxRefusals', maxRefusals, 1, MAX_ENTRIES);
+  checkWhole('checksAtOnce', checksAtOnce, 1, MAX_ENTRIES);
+  checkWhole('maxWaiting', maxWaiting, 0, MAX_ENTRIES);
+  checkWhole('maxWaitingPerAddress', maxWaitingPerAddress, 0, MAX_ENTRIES);
+  checkWhole('maxWaitMs', maxWaitMs, 1, MAX_TIMER_MS);
 
-  const recall = (key: string): Verdict | undefined => {
-    const entry = kept.get(key);
-    if (!entry) return undefined;
-    kept.delete(key);
-    if (entry.until <= now()) return undefined;
-    kept.set(key, entry);
-    return entry.verdict;
+  const cache = new VerdictCache({
+    ttlMs,
+    refusalTtlMs,
+    maxAccepted: max,
+    maxRefused: maxRefusals,
+  });
+  const queue = new CheckQueue(
+    { atOnce: checksAtOnce, maxWaiting, maxWaitingPerAddress, maxWaitMs },
+    {
+      onChange: onQueueChange && harmless('onQueueChange', onQueueChange),
+      onRefused: onOverload && harmless('onOverload', onOverload),
+    },
+  );
+  const reportLookup = onLookup && harmless('onLookup', onLookup);
+  /** Checks under way or waiting. */
+  const pending = new Map<string, { check: Check; verdict: Promise<Verdict> }>();
+
+  const startCheck = (key: string, token: string, request: IncomingMessage): Promise<Verdict> => {
+    const check = { address: clientAddressOf(request), isPreferred: cache.wasAccepted(key) };
+    const work = async () => {
+      const checkedAt = now();
+      const verdict = await verdictOf(verify, token, request);
+      cache.set(key, verdict, checkedAt);
+      return verdict;
+    };
+    const verdict = queue.run(check, work).finally(() => pending.delete(key));
+    pending.set(key, { check, verdict });
+    return verdict;
   };
 
-  const keep = (key: string, verdict: Verdict, asked: number) => {
-    const lifetime = lifetimeOf(verdict, ttlMs, refusalTtlMs);
-    if (lifetime <= 0) return;
-    kept.delete(key);
-    kept.set(key, { verdict, until: asked + lifetime });
-    const [oldest] = kept.keys();
-    if (kept.size > max && oldest !== undefined) kept.delete(oldest);
+  const lookUp = (key: string, request: IncomingMessage): Promise<Verdict> | undefined => {
+    const cached = cache.get(key, now());
+    if (cached) return Promise.resolve(cached);
+    const shared = pending.get(key);
+    if (shared) queue.renew(shared.check, clientAddressOf(request));
+    return shared?.verdict;
   };
-
-  const askOnce = (key: string, token: string, request: IncomingMessage): Promise<Verdict> => {
-    const asked = now();
-    const question = verdictOf(verify, token, request)
-      .then((verdict) => {
-        keep(key, verdict, asked);
-        return verdict;
-      })
-      .finally(() => underWay.delete(key));
-    underWay.set(key, question);
-    return question;
-  };
-
-  const tell = onLookup && harmless('onLookup', onLookup);
 
   return async (token, request) => {
     const key = keyOf(token, request);
-    const known = recall(key) ?? underWay.get(key);
-    tell?.(known !== undefined);
-    const verdict = await (known ?? askOnce(key, token, request));
+    const known = lookUp(key, request);
+    reportLookup?.(known !== undefined);
+    const verdict = await (known ?? startCheck(key, token, request));
     if ('refusal' in verdict) throw verdict.refusal;
     return verdict.owner;
   };
@@ -133,16 +184,11 @@ async function verdictOf(
   try {
     return { owner: await verify(token, request) };
   } catch (error) {
-    // a 503 is no verdict, nor is a 429
+    // neither 503 nor 429 is a verdict
     const isRefusal = error instanceof MatrixError && [400, 401, 403].includes(error.getStatus());
     if (isRefusal) return { refusal: error };
     throw error;
   }
-}
-
-function lifetimeOf(verdict: Verdict, ttlMs: number, refusalTtlMs: number): number {
-  if ('refusal' in verdict || verdict.owner === null) return Math.min(ttlMs, refusalTtlMs);
-  return Math.min(ttlMs, verdict.owner.expiresInMs ?? Infinity);
 }
 
 function keyOf(token: string, request: IncomingMessage): string {

@@ -1,0 +1,192 @@
+import { limitExceeded, verifierFailed } from '../room-keys/room-keys.errors.js';
+import { WaitingChecks } from './waiting-checks.js';
+
+/** How many checks run and wait, and for how long. */
+export interface CheckQueueLimits {
+  /** Checks under way at the same time; one address has at most half of them. */
+  atOnce: number;
+  /** Checks that wait, of all addresses together. */
+  maxWaiting: number;
+  /** Checks that wait, of one address. */
+  maxWaitingPerAddress: number;
+  /** Milliseconds that a check waits. */
+  maxWaitMs: number;
+}
+
+/** Why a check was not made: too many of its client address, or too many in the process. */
+export type CheckOverload = 'address' | 'process';
+
+/** What a metric shows. */
+export interface CheckQueueListeners {
+  /** Is passed how many checks are under way and how many wait, whenever that changes. */
+  onChange?: ((underWay: number, waiting: number) => void) | undefined;
+  /** Is called for each check that was not made. */
+  onRefused?: ((overload: CheckOverload) => void) | undefined;
+}
+
+/** A check, from its request until it ends. */
+export interface Check {
+  /** The client's, undefined where it is not known. A later request for the same check can change it. */
+  address: string | undefined;
+  /** Whether the token was accepted a while ago. */
+  isPreferred: boolean;
+}
+
+/** How to end the wait of a check. */
+interface Waiting {
+  start: () => void;
+  refuse: (overload: CheckOverload) => void;
+}
+
+/** Milliseconds after which a refused client is to try again. */
+const RETRY_AFTER_MS = 1000;
+
+/** Of so many checks that waited, one is not preferred, so that preferred ones cannot starve the others. */
+const STARTS_PER_ROUND = 4;
+
+/**
+ * Limits how many checks of tokens are under way at the same time; further ones wait.
+ *
+ * Preferred checks come first, three of four times. Within each of the two groups the client addresses take turns, and of
+ * one address the newest check is started first. So a flood of made-up tokens delays a good one by
+ * little, even if all of them come from the same address: it is the oldest checks that wait until they
+ * are refused, and their clients have probably given up.
+ *
+ * A refused check rejects with 429 if its own address uses all that it may, otherwise with 503. Neither
+ * makes a client log its user out.
+ */
+export class CheckQueue {
+  private underWay = 0;
+  private starts = 0;
+  private readonly underWayOf = new Map<string, number>();
+  private readonly maxUnderWayOfAddress: number;
+  private readonly waiting = new Map<Check, Waiting>();
+  private readonly preferred = new WaitingChecks<Check>();
+  private readonly others = new WaitingChecks<Check>();
+
+  constructor(
+    private readonly limits: CheckQueueLimits,
+    private readonly listeners: CheckQueueListeners = {},
+  ) {
+    this.maxUnderWayOfAddress = Math.max(1, Math.floor(limits.atOnce / 2));
+  }
+
+  /**
+   * Makes a check when it is its turn; at once, in the same tick, if nothing is in the way.
+   *
+   * @throws MatrixError 429 or 503, if it was refused
+   */
+  async run<T>(check: Check, work: () => Promise<T>): Promise<T> {
+    if (this.mayStart(check.address)) this.begin(check);
+    else await this.wait(check);
+    // a later request must not change what is counted
+    const { address } = check;
+    try {
+      return await work();
+    } finally {
+      this.end(address);
+    }
+  }
+
+  /** Another request needs the same check: if it still waits, it counts as new, and as that client's. */
+  renew(check: Check, address: string | undefined): void {
+    const waiting = this.waiting.get(check);
+    if (!waiting) return;
+    this.groupOf(check).delete(check);
+    check.address = address;
+    if (this.mayStart(address)) waiting.start();
+    else this.enqueue(check);
+  }
+
+  private mayStart(address: string | undefined): boolean {
+    return this.underWay < this.limits.atOnce && !this.isFull(address);
+  }
+
+  private isFull(address: string | undefined): boolean {
+    return (
+      address !== undefined && (this.underWayOf.get(address) ?? 0) >= this.maxUnderWayOfAddress
+    );
+  }
+
+  private begin({ address }: Check): void {
+    this.underWay++;
+    if (address !== undefined)
+      this.underWayOf.set(address, (this.underWayOf.get(address) ?? 0) + 1);
+    this.reportChange();
+  }
+
+  private end(address: string | undefined): void {
+    this.underWay--;
+    if (address !== undefined) {
+      const left = (this.underWayOf.get(address) ?? 0) - 1;
+      if (left > 0) this.underWayOf.set(address, left);
+      else this.underWayOf.delete(address);
+    }
+    const next = this.takeNext();
+    if (next) this.waiting.get(next)?.start();
+    else this.reportChange();
+  }
+
+  private takeNext(): Check | undefined {
+    const mayStart = (address: string | undefined) => this.mayStart(address);
+    const isTurnOfOthers = ++this.starts % STARTS_PER_ROUND === 0;
+    const [first, second] = isTurnOfOthers
+      ? [this.others, this.preferred]
+      : [this.preferred, this.others];
+    return first.takeNext(mayStart) ?? second.takeNext(mayStart);
+  }
+
+  private wait(check: Check): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const refuse = (overload: CheckOverload) => {
+        this.leave(check, timer);
+        this.reportChange();
+        this.listeners.onRefused?.(overload);
+        reject(overload === 'address' ? limitExceeded(RETRY_AFTER_MS) : verifierFailed());
+      };
+      const start = () => {
+        this.leave(check, timer);
+        this.begin(check);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        refuse(this.isFull(check.address) ? 'address' : 'process');
+      }, this.limits.maxWaitMs);
+      this.waiting.set(check, { start, refuse });
+      this.enqueue(check);
+    });
+  }
+
+  private leave(check: Check, timer: NodeJS.Timeout): void {
+    clearTimeout(timer);
+    this.waiting.delete(check);
+    this.groupOf(check).delete(check);
+  }
+
+  /** Adds it as the newest, and refuses the oldest where that is one too many. */
+  private enqueue(check: Check): void {
+    const { preferred, others, limits } = this;
+    const { address } = check;
+    this.groupOf(check).add(check);
+    if (
+      address !== undefined &&
+      preferred.countOf(address) + others.countOf(address) > limits.maxWaitingPerAddress
+    )
+      this.refuse(others.oldestOf(address) ?? preferred.oldestOf(address), 'address');
+    else if (this.waiting.size > limits.maxWaiting)
+      this.refuse(others.oldest ?? preferred.oldest, 'process');
+    else this.reportChange();
+  }
+
+  private refuse(check: Check | undefined, overload: CheckOverload): void {
+    if (check) this.waiting.get(check)?.refuse(overload);
+  }
+
+  private groupOf({ isPreferred }: Check): WaitingChecks<Check> {
+    return isPreferred ? this.preferred : this.others;
+  }
+
+  private reportChange(): void {
+    this.listeners.onChange?.(this.underWay, this.waiting.size);
+  }
+}

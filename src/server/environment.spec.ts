@@ -58,7 +58,9 @@ describe('without any variable', () => {
       homeserver: undefined,
       introspection: undefined,
       tokenCache: { ttlMs: 30_000, max: 10_000 },
+      tokenChecks: { checksAtOnce: 32, maxWaitMs: 5000 },
       tokenCheckTimeoutMs: 5000,
+      tokenChecksAtOnce: 32,
       tokenCacheTtlMs: 30_000,
       tokenCacheMax: 10_000,
       developmentTokenMadeUp: true,
@@ -446,15 +448,17 @@ describe('INTROSPECTION_URL', () => {
 });
 
 describe('what is asked of the service that checks tokens', () => {
-  it('has its limits from TOKEN_CHECK_TIMEOUT_MS, TOKEN_CACHE_TTL_MS and TOKEN_CACHE_MAX', () => {
+  it('has its limits from TOKEN_CHECK_TIMEOUT_MS, TOKEN_CHECKS_AT_ONCE, TOKEN_CACHE_TTL_MS and TOKEN_CACHE_MAX', () => {
     const limits = {
       TOKEN_CHECK_TIMEOUT_MS: '250',
+      TOKEN_CHECKS_AT_ONCE: '7',
       TOKEN_CACHE_TTL_MS: '0',
       TOKEN_CACHE_MAX: '5',
     };
     expect(readEnvironment({ ...HOMESERVER, ...limits })).toMatchObject({
       homeserver: { timeoutMs: 250 },
       tokenCache: { ttlMs: 0, max: 5 },
+      tokenChecks: { checksAtOnce: 7, maxWaitMs: 250 },
     });
     expect(readEnvironment({ ...INTROSPECTION, ...limits })).toMatchObject({
       introspection: { timeoutMs: 250 },
@@ -464,6 +468,8 @@ describe('what is asked of the service that checks tokens', () => {
   it.each([
     { TOKEN_CHECK_TIMEOUT_MS: '0' },
     { TOKEN_CHECK_TIMEOUT_MS: '5s' },
+    { TOKEN_CHECKS_AT_ONCE: '0' },
+    { TOKEN_CHECKS_AT_ONCE: '10001' },
     { TOKEN_CACHE_TTL_MS: '-1' },
     { TOKEN_CACHE_TTL_MS: 'never' },
     { TOKEN_CACHE_MAX: '0' },

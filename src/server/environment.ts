@@ -31,6 +31,8 @@ export interface Environment extends SettingValues {
   introspection: IntrospectedTokensOptions | undefined;
   /** How long, and how many, checked tokens are remembered. */
   tokenCache: { ttlMs: number; max: number };
+  /** How many checks of tokens are made at the same time, and how long further ones wait. */
+  tokenChecks: { checksAtOnce: number; maxWaitMs: number };
   /** Tokens that are accepted without asking anybody; one that is made up, where nobody is asked. */
   developmentTokens: DevelopmentToken[];
   /** Whether the development token was made up, and is to be printed. */
@@ -59,6 +61,10 @@ export function readEnvironment(variables: Variables): Environment {
     homeserver: homeserverOf(values),
     introspection: introspectionOf(values),
     tokenCache: { ttlMs: values.tokenCacheTtlMs, max: values.tokenCacheMax },
+    tokenChecks: {
+      checksAtOnce: values.tokenChecksAtOnce,
+      maxWaitMs: values.tokenCheckTimeoutMs,
+    },
     ...developmentTokensOf(values),
     allowedAlgorithms: values.allowedAlgorithms ?? [],
     limits: limitsOf(values),

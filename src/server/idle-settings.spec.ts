@@ -33,11 +33,7 @@ it.each([
     'TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX do',
     'HOMESERVER_URL or ',
   ],
-  [
-    { HOMESERVER_URL, TOKEN_CACHE_MAX: '9', TOKEN_CACHE_TTL_MS: '0' },
-    'TOKEN_CACHE_MAX does',
-    'with TOKEN_CACHE_TTL_MS=0: ',
-  ],
+  [{ TOKEN_CHECKS_AT_ONCE: '9' }, 'TOKEN_CHECKS_AT_ONCE does', 'HOMESERVER_URL or '],
   [{ HOMESERVER_URL, SERVER_NAME: 'example.org' }, 'SERVER_NAME does', 'INTROSPECTION_URL'],
   [
     { REQUEST_TIMEOUT_MS: '20000', BODY_IDLE_TIMEOUT_MS: '20001' },
@@ -69,7 +65,10 @@ it.each([
   { RATE_LIMIT: 'off', REDIS_URL: '' },
   { RATE_LIMIT: 'on', REDIS_URL: 'redis://redis', RATE_LIMIT_EXEMPT: '@a:b' },
   { HOMESERVER_URL, TOKEN_CHECK_TIMEOUT_MS: '9', TOKEN_CACHE_TTL_MS: '0' },
+  { HOMESERVER_URL, TOKEN_CHECKS_AT_ONCE: '9' },
   { HOMESERVER_URL, TOKEN_CACHE_TTL_MS: '1', TOKEN_CACHE_MAX: '9' },
+  // the accepted tokens that are checked before others
+  { HOMESERVER_URL, TOKEN_CACHE_TTL_MS: '0', TOKEN_CACHE_MAX: '9' },
   { ...INTROSPECTION, TOKEN_CHECK_TIMEOUT_MS: '9', TOKEN_CACHE_MAX: '9' },
   // the default is longer, and nobody wrote it
   { REQUEST_TIMEOUT_MS: '20000' },

@@ -39,15 +39,15 @@ const IDLE: readonly Idleness[] = [
     words: 'with RATE_LIMIT=off: write RATE_LIMIT=on for limits of requests',
   },
   {
-    names: ['TOKEN_CHECK_TIMEOUT_MS', 'TOKEN_CACHE_TTL_MS', 'TOKEN_CACHE_MAX'],
+    names: [
+      'TOKEN_CHECK_TIMEOUT_MS',
+      'TOKEN_CHECKS_AT_ONCE',
+      'TOKEN_CACHE_TTL_MS',
+      'TOKEN_CACHE_MAX',
+    ],
     isSo: (environment) => !isAsked(environment),
     words:
       'where nobody is asked about tokens: write HOMESERVER_URL or INTROSPECTION_URL to have them checked',
-  },
-  {
-    names: ['TOKEN_CACHE_MAX'],
-    isSo: (environment) => isAsked(environment) && environment.tokenCacheTtlMs === 0,
-    words: 'with TOKEN_CACHE_TTL_MS=0: write a longer one to have tokens remembered',
   },
   {
     names: ['SERVER_NAME'],

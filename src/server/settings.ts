@@ -131,6 +131,12 @@ export const SETTINGS = {
     default: '5000',
     example: '2000',
   },
+  TOKEN_CHECKS_AT_ONCE: {
+    kind: whole(1, 10_000),
+    doc: 'checks of tokens under way at the same time in a process, at most half of them for one client address; further ones wait',
+    default: '32',
+    example: '100',
+  },
   TOKEN_CACHE_TTL_MS: {
     kind: whole(0, DAY_MS),
     doc: 'milliseconds that a checked token is remembered; `0` for never',
@@ -139,7 +145,7 @@ export const SETTINGS = {
   },
   TOKEN_CACHE_MAX: {
     kind: whole(1, 10_000_000),
-    doc: 'the most tokens that a process remembers',
+    doc: 'maximum number of accepted tokens that a process remembers',
     default: '10000',
     example: '100000',
   },

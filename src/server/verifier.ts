@@ -8,7 +8,8 @@ import {
   remembered,
 } from '../index.js';
 import type { Environment } from './environment.js';
-import type { Metrics, TokenOutcome } from './metrics/metrics.js';
+import type { Metrics } from './metrics/metrics.js';
+import type { TokenMetrics, TokenOutcome } from './metrics/token-metrics.js';
 
 /** For the service that knows tokens, asked anew each time; undefined where there is none. */
 export const TOKEN_SERVICE = Symbol('TOKEN_SERVICE');
@@ -22,17 +23,24 @@ export function tokenServiceOf({
   return introspection && introspectedTokens(introspection);
 }
 
-/** Development tokens, if there are any, then the service, whose answers are remembered. */
+/** Development tokens, if there are any, then the service, with its verdicts cached and its checks limited. */
 export function verifierOf(
-  { developmentTokens: tokens, tokenCache }: Environment,
+  { developmentTokens: tokens, tokenCache, tokenChecks }: Environment,
   service: AccessTokenVerifier | undefined,
   metrics: Metrics | undefined,
 ): AccessTokenVerifier {
   const local = developmentTokens(tokens);
   if (!service) return firstKnown([local, nobodyBeyondThisMachine]);
-  const asked = metrics ? measured(service, metrics) : service;
-  const onLookup = metrics && ((hit: boolean) => metrics.tokenLookedUp(hit));
-  return firstKnown([local, remembered(asked, { ...tokenCache, onLookup })]);
+  const limits = { ...tokenCache, ...tokenChecks };
+  if (!metrics) return firstKnown([local, remembered(service, limits)]);
+  const { tokens: tokenMetrics } = metrics;
+  const cached = remembered(measured(service, tokenMetrics), {
+    ...limits,
+    onLookup: (hit) => tokenMetrics.lookedUp(hit),
+    onQueueChange: (underWay, waiting) => tokenMetrics.queueChanged(underWay, waiting),
+    onOverload: (limit) => tokenMetrics.checkRefused(limit),
+  });
+  return firstKnown([local, cached]);
 }
 
 /**
@@ -49,7 +57,7 @@ const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
 
 const PASSED_ON = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'];
 
-function measured(verify: AccessTokenVerifier, metrics: Metrics): AccessTokenVerifier {
+function measured(verify: AccessTokenVerifier, metrics: TokenMetrics): AccessTokenVerifier {
   return async (token, request) => {
     const begun = performance.now();
     let outcome: TokenOutcome = 'failed';
@@ -61,7 +69,7 @@ function measured(verify: AccessTokenVerifier, metrics: Metrics): AccessTokenVer
       outcome = outcomeOf(error);
       throw error;
     } finally {
-      metrics.verifierAsked(outcome, performance.now() - begun);
+      metrics.checked(outcome, performance.now() - begun);
     }
   };
 }

@@ -166,6 +166,28 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     expect(valueOf(samples, 'room_keys_dependency_up', { dependency: 'database' })).toBe(1);
   });
 
+  it('tell of checks of tokens that are made and wait', async () => {
+    const { url, until } = await start({ TOKEN_CHECKS_AT_ONCE: '2' });
+    const { answer } = homeserver;
+    const held: (() => unknown)[] = [];
+    homeserver.answer = (response, request) =>
+      request.headers.authorization?.startsWith('Bearer held')
+        ? held.push(() => answer(response, request))
+        : answer(response, request);
+    const state = (samples: Sample[]) => [
+      valueOf(samples, 'room_keys_verifier_checks', { state: 'under_way' }),
+      valueOf(samples, 'room_keys_verifier_checks', { state: 'waiting' }),
+    ];
+    const answers = ['held1', 'held2'].map((token) => new MatrixClient(url, token).get('/version'));
+    // one of the two, because both come from one address
+    await until((samples) => held.length === 1 && String(state(samples)) === '1,1');
+    held.pop()?.();
+    await until((samples) => held.length === 1 && String(state(samples)) === '1,0');
+    held.pop()?.();
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([401, 401]);
+    await until((samples) => String(state(samples)) === '0,0');
+  });
+
   it('tell of connections that are used, free and waited for, and of restores', async () => {
     const { app, alice, scrape, until } = await start();
     await alice.createBackup();

@@ -26,7 +26,7 @@ const text = () => metrics.registry.metrics();
 describe('the metrics', () => {
   it('are in seconds', async () => {
     metrics.observe(REQUEST);
-    metrics.verifierAsked('known', 30);
+    metrics.tokens.checked('known', 30);
     expect(await text()).toContain(
       'room_keys_request_duration_seconds_sum{operation="putRoomKeys",status="200"} 0.12\n',
     );
@@ -84,12 +84,29 @@ describe('the metrics', () => {
     expect(await age()).toBe(0);
   });
 
+  it('tell of checks of tokens that are made, wait and are refused', async () => {
+    metrics.tokens.queueChanged(32, 500);
+    metrics.tokens.checkRefused('address');
+    metrics.tokens.checkRefused('process');
+    metrics.tokens.queueChanged(31, 0);
+    const all = await text();
+    for (const line of [
+      'room_keys_verifier_checks{state="under_way"} 31',
+      'room_keys_verifier_checks{state="waiting"} 0',
+      'room_keys_verifier_checks_refused_total{limit="address"} 1',
+      'room_keys_verifier_checks_refused_total{limit="process"} 1',
+    ])
+      expect(all).toContain(`${line}\n`);
+  });
+
   it('begin at nought where all values of a label are known', async () => {
     const all = await text();
     for (const line of [
       'room_keys_uploaded_keys_total{result="added"} 0',
       'room_keys_token_checks_total{outcome="failed"} 0',
       'room_keys_token_cache_lookups_total{result="hit"} 0',
+      'room_keys_verifier_checks{state="waiting"} 0',
+      'room_keys_verifier_checks_refused_total{limit="address"} 0',
       'room_keys_sweeps_total{result="failed"} 0',
       'room_keys_conflicts_total{code="ER_LOCK_DEADLOCK",result="given_up"} 0',
       'room_keys_conflicts_total{code="SQLITE_BUSY",result="retried"} 0',

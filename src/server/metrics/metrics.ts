@@ -3,16 +3,9 @@
  * user, no room, no session, no address.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import {
-  type Activity,
-  roomKeysConflictCodes,
-  type RoomKeysEvent,
-  type RoomKeysTokenEvent,
-} from '../../index.js';
+import { type Activity, roomKeysConflictCodes, type RoomKeysEvent } from '../../index.js';
 import { version } from '../version.js';
-
-/** What became of a question whose an access token is. */
-export type TokenOutcome = RoomKeysTokenEvent['outcome'];
+import { TokenMetrics } from './token-metrics.js';
 
 /** The connections to the database. */
 export interface ConnectionCounts {
@@ -37,11 +30,10 @@ const NO_OPERATION = 'none';
 /** In place of a status: the client left before an answer had begun. */
 const LEFT = 'left';
 
-const TOKEN_OUTCOMES: readonly TokenOutcome[] = ['known', 'unknown', 'refused', 'failed'];
-
 /** The metrics of one application, in a registry of their own. */
 export class Metrics {
   readonly registry = new Registry();
+  readonly tokens = new TokenMetrics(this.registry);
   private lookedUp: LookedUp | undefined;
   /** When the oldest of the deleted keys that are left was deleted, in milliseconds. */
   private oldestRetired: number | undefined;
@@ -83,25 +75,6 @@ export class Metrics {
     labelNames: ['code', 'result'],
     registers: [this.registry],
   });
-  private readonly tokenChecks = new Counter({
-    name: 'room_keys_token_checks_total',
-    help: 'Access tokens that came with requests: known, unknown (401), refused (401 or 403), failed (could not be checked, 503).',
-    labelNames: ['outcome'],
-    registers: [this.registry],
-  });
-  private readonly cacheLookups = new Counter({
-    name: 'room_keys_token_cache_lookups_total',
-    help: 'Access tokens looked up among those that are remembered: hit or miss.',
-    labelNames: ['result'],
-    registers: [this.registry],
-  });
-  private readonly verifier = new Histogram({
-    name: 'room_keys_verifier_duration_seconds',
-    help: 'Time that the homeserver, or the introspection endpoint, took to say whose a token is.',
-    labelNames: ['outcome'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers: [this.registry],
-  });
   private readonly sweeps = new Counter({
     name: 'room_keys_sweeps_total',
     help: 'Looks for deleted keys whose rows are still there: completed, or failed before they were through.',
@@ -133,8 +106,6 @@ export class Metrics {
       for (const result of ['retried', 'given_up']) this.conflicts.inc({ code, result }, 0);
     }
     for (const result of ['completed', 'failed']) this.sweeps.inc({ result }, 0);
-    for (const result of ['hit', 'miss']) this.cacheLookups.inc({ result }, 0);
-    for (const outcome of TOKEN_OUTCOMES) this.tokenChecks.inc({ outcome }, 0);
   }
 
   /** Has the gauges that are looked up. */
@@ -170,19 +141,9 @@ export class Metrics {
         this.oldestRetired = event.backlog === 0 ? undefined : Date.now() - event.oldestMs;
         return;
       case 'token':
-        this.tokenChecks.inc({ outcome: event.outcome });
+        this.tokens.came(event.outcome);
         return;
     }
-  }
-
-  /** Counts a question that may have been answered from memory. */
-  tokenLookedUp(hit: boolean): void {
-    this.cacheLookups.inc({ result: hit ? 'hit' : 'miss' });
-  }
-
-  /** Counts a question to the service that knows tokens. */
-  verifierAsked(outcome: TokenOutcome, durationMs: number): void {
-    this.verifier.observe({ outcome }, durationMs / 1000);
   }
 
   private showBuild(): void {

@@ -1,3 +1,4 @@
+import { neighboursGoals } from './neighbours/goals.js';
 import type { Results } from './results.js';
 import type { Name, Phase } from './run.js';
 import type { Summary } from './statistics.js';
@@ -17,7 +18,7 @@ export interface Goal {
 }
 
 /** The goals, held against what a run measured. */
-export function goals({ keys, phases, large, start }: Results): Goal[] {
+export function goals({ keys, phases, large, neighbours, start, database }: Results): Goal[] {
   const phase = (id: string) => phases.find((one) => one.id === id);
   const median = (one: Phase | undefined, name: Name) => one?.times[name]?.median;
   const compared = keys === 100_000;
@@ -135,6 +136,7 @@ export function goals({ keys, phases, large, start }: Results): Goal[] {
       large?.sweep.calm.p99,
       million,
     ),
+    ...neighboursGoals(neighbours, database.startsWith('SQLite')),
     ...(start?.rests ?? []).map((seconds, n) =>
       memory(`idle server ${seconds} s after its start`, 120, start?.idle[n]),
     ),

@@ -1,19 +1,14 @@
 import { type BackupUnderTest, check, type Contestant, type RestoreTimes } from './contestant.js';
-import { type Answer, HttpClient } from './http-client.js';
+import { type Answer, type ClientOptions, HttpClient } from './http-client.js';
 import { type Key, type KeySource } from './keys.js';
+import { allRooms, pathOf, type WireKey, wireKey } from './wire.js';
 
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
-
-interface WireKey {
-  first_message_index: number;
-  forwarded_count: number;
-  is_verified: boolean;
-  session_data: Key['sessionData'];
-}
 
 /** A server with the key backup API: ours or another. Each user has a connection of its own. */
 export class Homeserver implements Contestant {
   private readonly clients = new Map<number, HttpClient>();
+  private readonly others: HttpClient[] = [];
 
   /**
    * @param url such as `http://127.0.0.1:8090`
@@ -35,18 +30,29 @@ export class Homeserver implements Contestant {
   }
 
   close(): Promise<void> {
-    for (const client of this.clients.values()) client.close();
+    for (const client of [...this.clients.values(), ...this.others]) client.close();
     return Promise.resolve();
+  }
+
+  /** Opens connections of a user that are separate from the one that the user's backups share. */
+  connect(user: number, options: ClientOptions): HttpClient {
+    const client = new HttpClient(this.url, this.token(user), options);
+    this.others.push(client);
+    return client;
   }
 
   private client(user: number): HttpClient {
     let client = this.clients.get(user);
     if (!client) {
-      const token = this.tokens[user];
-      if (token === undefined) throw new Error(`${this.name} has no access token for user ${user}`);
-      this.clients.set(user, (client = new HttpClient(this.url, token)));
+      this.clients.set(user, (client = new HttpClient(this.url, this.token(user))));
     }
     return client;
+  }
+
+  private token(user: number): string {
+    const token = this.tokens[user];
+    if (token === undefined) throw new Error(`${this.name} has no access token for user ${user}`);
+    return token;
   }
 }
 
@@ -59,7 +65,7 @@ export class HomeserverBackup implements BackupUnderTest {
     private readonly server: string,
     /** The connection of its user. */
     readonly client: HttpClient,
-    private readonly version: string,
+    readonly version: string,
   ) {}
 
   async store(keys: readonly Key[], effect: 'added' | 'replaced' | 'none'): Promise<number> {
@@ -155,6 +161,20 @@ export class HomeserverBackup implements BackupUnderTest {
     return answer.ms;
   }
 
+  /** @param keys all that the room holds */
+  async deleteRoom(keys: readonly Key[]): Promise<number> {
+    const roomId = encodeURIComponent(keys[0]?.roomId ?? '');
+    const answer = await this.client.send('DELETE', `/keys/${roomId}?version=${this.version}`);
+    const state = json(answer) as { count: number; etag: string };
+    this.count -= keys.length;
+    check(
+      state.count === this.count && state.etag !== this.etag,
+      () => `${this.server} deleted a room and says ${JSON.stringify(state)}`,
+    );
+    this.etag = state.etag;
+    return answer.ms;
+  }
+
   async delete(): Promise<number> {
     const answer = await this.client.send('DELETE', `/version/${this.version}`);
     json(answer);
@@ -172,25 +192,6 @@ export class HomeserverBackup implements BackupUnderTest {
     );
   }
 }
-
-function allRooms(keys: readonly Key[]) {
-  const rooms: Record<string, { sessions: Record<string, WireKey> }> = {};
-  for (const key of keys)
-    (rooms[key.roomId] ??= { sessions: {} }).sessions[key.sessionId] = wireKey(key);
-  return { rooms };
-}
-
-function wireKey({ firstMessageIndex, sessionData }: Key): WireKey {
-  return {
-    first_message_index: firstMessageIndex,
-    forwarded_count: 0,
-    is_verified: false,
-    session_data: sessionData,
-  };
-}
-
-const pathOf = ({ roomId, sessionId }: Key) =>
-  `${encodeURIComponent(roomId)}/${encodeURIComponent(sessionId)}`;
 
 function json({ status, body }: Answer): unknown {
   const text = Buffer.concat(body).toString('utf8');

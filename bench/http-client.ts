@@ -19,16 +19,28 @@ export interface Reader {
   bytesPerSecond?: number;
 }
 
-/** One client of a homeserver: one connection, which is kept. The same for every server that is measured. */
+export interface ClientOptions {
+  /** How many connections it opens at most; further requests wait, and their time counts. Default: 1. */
+  connections?: number;
+  /** Milliseconds after which a request without a complete answer fails. Default: no limit. */
+  timeoutMs?: number;
+}
+
+/** One client of a homeserver, whose connections are kept. The same for every server that is measured. */
 export class HttpClient {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  private readonly agent: Agent;
   private readonly authorization: string;
+  private readonly timeoutMs: number | undefined;
+  private isClosed = false;
 
   /** @param url of the server, such as `http://127.0.0.1:8090` */
   constructor(
     private readonly url: string,
     token: string,
+    { connections = 1, timeoutMs }: ClientOptions = {},
   ) {
+    this.agent = new Agent({ keepAlive: true, maxSockets: connections });
+    this.timeoutMs = timeoutMs;
     this.authorization = `Bearer ${token}`;
   }
 
@@ -41,6 +53,7 @@ export class HttpClient {
         {
           method,
           agent: this.agent,
+          ...(this.timeoutMs !== undefined && { signal: AbortSignal.timeout(this.timeoutMs) }),
           headers: {
             Authorization: this.authorization,
             ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
@@ -52,7 +65,7 @@ export class HttpClient {
       );
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         // the server closed the connection, idle for a while, just when it was to be used again
-        const again = outgoing.reusedSocket && error.code === 'ECONNRESET';
+        const again = outgoing.reusedSocket && error.code === 'ECONNRESET' && !this.isClosed;
         if (again) this.send(method, path, body, reader).then(resolve, reject);
         else reject(error);
       });
@@ -61,6 +74,7 @@ export class HttpClient {
   }
 
   close(): void {
+    this.isClosed = true;
     this.agent.destroy();
   }
 }

@@ -33,10 +33,16 @@ const cut = (at: number, length: number) => {
 export class KeySource {
   private readonly rooms: string[];
 
-  /** @param name tells one backup's keys from another's */
-  constructor(private readonly name: string) {
+  /**
+   * @param name tells one backup's keys from another's
+   * @param rooms how many rooms the keys are about
+   */
+  constructor(
+    private readonly name: string,
+    rooms = ROOMS,
+  ) {
     // half with the server's name, half as rooms of version 12 are called
-    this.rooms = Array.from({ length: ROOMS }, (_, n) =>
+    this.rooms = Array.from({ length: rooms }, (_, n) =>
       n % 2 === 0
         ? `!${this.hash(`room ${n}`, 18, 'base64url')}:hs1`
         : `!${this.hash(`room ${n}`, 43, 'base64url')}`,
@@ -76,7 +82,7 @@ export class KeySource {
     const batch = Math.floor(n / BATCH);
     const roomsInBatch = 1 + (scattered(batch) % MOST_ROOMS_A_BATCH);
     const which = Math.floor(((n % BATCH) * roomsInBatch) / BATCH);
-    return this.rooms[scattered(batch * MOST_ROOMS_A_BATCH + which + 1) % ROOMS] ?? '';
+    return this.rooms[scattered(batch * MOST_ROOMS_A_BATCH + which + 1) % this.rooms.length] ?? '';
   }
 
   private hash(what: string, length: number, form: 'base64' | 'base64url'): string {

@@ -192,6 +192,7 @@ const times = (samples: number[]): UploadTimes => ({
   p99: quantile(samples, 0.99),
 });
 
-async function swept(run: Run): Promise<void> {
+/** Waits until the keys of deleted backups are removed. */
+export async function swept(run: Run): Promise<void> {
   while (!(await run.database.isSwept())) await sleep(100);
 }

@@ -6,6 +6,7 @@ import { CROWD, crowd } from './crowd.stage.js';
 import { createDatabase } from './database.js';
 import { Homeserver } from './homeserver.js';
 import { large } from './large.stage.js';
+import { NEIGHBOURS, neighbours } from './neighbours.stage.js';
 import { readOptions } from './options.js';
 import { plot } from './plot.js';
 import { Progress } from './progress.js';
@@ -33,6 +34,7 @@ const results: Results = {
   keys: options.keys,
   phases: [],
   large: undefined,
+  neighbours: undefined,
   start: undefined,
 };
 
@@ -56,33 +58,46 @@ const { url } = server;
 const ours = new Homeserver('ours', url, tokens);
 const floor = await database.floor();
 const peer = options.peer && new Homeserver('peer', options.peer.url, options.peer.tokens);
-const run: Run = {
+const runWith = (other: Homeserver | undefined): Run => ({
   database,
   get server() {
     return server;
   },
-  restart: async () => {
+  restart: async (changes) => {
     await server.stop();
-    server = await ServerProcess.start({ ...settings, PORT: new URL(url).port }, nodeOptions);
+    server = await ServerProcess.start(
+      { ...settings, ...changes, PORT: new URL(url).port },
+      nodeOptions,
+    );
   },
   ours,
   floor,
-  peer,
+  peer: other,
   progress,
   phases: results.phases,
-};
+});
+const run = runWith(peer);
+
+/** Leaves the peer out where it has too few users. */
+function withPeerOf(users: number): Run {
+  if ((options.peer?.tokens.length ?? users) >= users) return run;
+  process.stderr.write(`The peer has no ${users} users, and is left out here.\n`);
+  return runWith(undefined);
+}
 
 try {
   const { stages } = options;
   if (stages.some((stage) => stage !== 'start')) await warmUp(run, options.warmUp);
   if (stages.includes('compare')) await compare(run, options.keys);
   if (stages.includes('crowd')) {
-    const canPeer = (options.peer?.tokens.length ?? CROWD) >= CROWD;
-    if (!canPeer) process.stderr.write(`The peer has no ${CROWD} users, and is left out here.\n`);
-    await crowd(canPeer ? run : { ...run, peer: undefined }, options.keys / 10);
+    await crowd(withPeerOf(CROWD), options.keys / 10);
   }
   if (stages.includes('large')) {
     results.large = await large(run, options.large, options.peerLarge, rests);
+  }
+  if (stages.includes('neighbours')) {
+    const { warmUp: seconds, neighbours: sizes } = options;
+    results.neighbours = await neighbours(withPeerOf(NEIGHBOURS), sizes, seconds);
   }
   if (stages.includes('start')) results.start = await start(progress, rests);
 } finally {

@@ -5,6 +5,7 @@
  */
 import { type Answer, HttpClient } from './http-client.js';
 import { BATCH, type Key, KeySource } from './keys.js';
+import { allRooms, pathOf as pathBelowKeys, wireKey } from './wire.js';
 
 const [url, token, seconds = '20'] = process.argv.slice(2);
 if (!url || !token) {
@@ -18,17 +19,16 @@ const source = new KeySource('one connection');
 const version = await createBackup();
 try {
   const keys = `/keys?version=${version}`;
-  const pathOf = ({ roomId, sessionId }: Key) =>
-    `/keys/${encodeURIComponent(roomId)}/${encodeURIComponent(sessionId)}?version=${version}`;
+  const pathOf = (key: Key) => `/keys/${pathBelowKeys(key)}?version=${version}`;
   let stored = 0;
   await measure('store 100 new keys', () => {
     const batch = source.batch(stored);
     stored += BATCH;
-    return client.send('PUT', keys, bodyOf(batch));
+    return client.send('PUT', keys, json(allRooms(batch)));
   });
   const existing = source.batch(0);
   const first = source.key(0);
-  const firstBody = json(dataOf(first));
+  const firstBody = json(wireKey(first));
   await measure('store one key that is there', () => client.send('PUT', pathOf(first), firstBody));
   await measure('read one key', (n) => client.send('GET', pathOf(existing[n % BATCH] ?? first)));
   await measure('read the current backup', () => client.send('GET', '/version'));
@@ -69,20 +69,4 @@ async function createBackup(): Promise<string> {
 
 function json(body: unknown): Buffer {
   return Buffer.from(JSON.stringify(body));
-}
-
-function dataOf({ firstMessageIndex, sessionData }: Key): object {
-  return {
-    first_message_index: firstMessageIndex,
-    forwarded_count: 0,
-    is_verified: false,
-    session_data: sessionData,
-  };
-}
-
-function bodyOf(keys: readonly Key[]): Buffer {
-  const rooms: Record<string, { sessions: Record<string, object> }> = {};
-  for (const key of keys)
-    (rooms[key.roomId] ??= { sessions: {} }).sessions[key.sessionId] = dataOf(key);
-  return json({ rooms });
 }

@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { BATCH } from './keys.js';
+import type { NeighboursSizes } from './neighbours.stage.js';
 
-export const STAGES = ['compare', 'crowd', 'large', 'start'] as const;
+export const STAGES = ['compare', 'crowd', 'large', 'neighbours', 'start'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What the command line says. */
@@ -15,6 +16,7 @@ export interface Options {
   peerLarge: number;
   peer: { url: string; name: string; tokens: string[] } | undefined;
   stages: readonly Stage[];
+  neighbours: NeighboursSizes;
   /** Seconds. */
   warmUp: number;
   /** Seconds. */
@@ -34,6 +36,11 @@ interface Given {
   peerName: string;
   peerTokens?: string[];
   stages: Stage[];
+  room?: number;
+  largeRoom?: number;
+  peerRoom: number;
+  slowBackup: number;
+  measure: number;
   warmUp: number;
   rest: number;
   json?: string;
@@ -68,6 +75,29 @@ export function readOptions(argv: readonly string[]): Options {
     .option('--peer-name <name>', 'what the plot calls the peer', 'the peer')
     .option('--stages <list>', `some of ${STAGES.join(',')}`, stages, [...STAGES])
     .option(
+      '--room <count>',
+      'neighbours: keys of a room that is deleted beside others (default: 200000; 20000 with SQLite)',
+      keys,
+    )
+    .option(
+      '--large-room <count>',
+      'neighbours: keys of a room whose deletion is timed (default: 1000000; 200000 with SQLite)',
+      keys,
+    )
+    .option('--peer-room <count>', 'neighbours: keys of both rooms at the peer', keys, 20_000)
+    .option(
+      '--slow-backup <count>',
+      'neighbours: keys of each backup that is read slowly',
+      keys,
+      20_000,
+    )
+    .option(
+      '--measure <seconds>',
+      'neighbours: longest time for one measurement beside open uploads',
+      whole,
+      15,
+    )
+    .option(
       '--warm-up <seconds>',
       'for how long each of them works before it is measured',
       whole,
@@ -89,6 +119,7 @@ export function readOptions(argv: readonly string[]): Options {
   if (given.workers > 1 && given.database.protocol === 'sqlite:') {
     command.error('SQLite is for one process: leave --workers out, or write another --database.');
   }
+  const isSqlite = given.database.protocol === 'sqlite:';
   return {
     database: given.database,
     workers: given.workers,
@@ -100,6 +131,13 @@ export function readOptions(argv: readonly string[]): Options {
         ? undefined
         : { url: given.peer, name: given.peerName, tokens: given.peerTokens ?? [] },
     stages: given.stages,
+    neighbours: {
+      room: given.room ?? (isSqlite ? 20_000 : 200_000),
+      largeRoom: given.largeRoom ?? (isSqlite ? 200_000 : 1_000_000),
+      peerRoom: given.peerRoom,
+      slowBackup: given.slowBackup,
+      seconds: given.measure,
+    },
     warmUp: given.warmUp,
     rest: given.rest,
     json: given.json,

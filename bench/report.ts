@@ -1,13 +1,12 @@
 import { goals } from './goals.js';
+import { neighboursTables } from './neighbours/report.js';
 import type { Results } from './results.js';
 import type { Phase } from './run.js';
-import type { Summary } from './statistics.js';
-
-const MEBIBYTE = 1024 * 1024;
+import { megabytes, medianAndP99, milliseconds, ratio, table } from './table.js';
 
 /** The results as tables of text, in Markdown. */
 export function report(results: Results): string {
-  const { machine, database, workers, warmUp, peer, large, start } = results;
+  const { machine, database, workers, warmUp, peer, large, neighbours, start } = results;
   const parts = [
     `Node ${machine.node}, ${database}, ${machine.cores} × ${machine.processor}, ${machine.date}` +
       (workers === 1 ? '' : `; ${workers} workers`) +
@@ -16,6 +15,7 @@ export function report(results: Results): string {
   ];
   if (results.phases.length > 0) parts.push(phasesTable(results.phases));
   if (large) parts.push(largeTable(large));
+  if (neighbours) parts.push(neighboursTables(neighbours));
   if (start) parts.push(startTable(start));
   parts.push(goalsTable(results));
   return `\n${parts.join('\n\n')}\n`;
@@ -128,21 +128,4 @@ function goalsTable(results: Results): string {
         : `${reached ? 'reached' : 'not reached'}${atItsSize ? '' : ', at another size'}`,
     ]),
   );
-}
-
-const milliseconds = (ms: number | undefined) => ms?.toFixed(2) ?? '';
-const megabytes = (bytes: number | undefined) =>
-  bytes === undefined ? 'unknown' : `${(bytes / MEBIBYTE).toFixed(0)} MB`;
-const ratio = (a: number | undefined, b: number | undefined) =>
-  a === undefined || b === undefined ? '' : (a / b).toFixed(2);
-const medianAndP99 = (times: Pick<Summary, 'median' | 'p99'> | undefined) =>
-  times ? `${milliseconds(times.median)} / ${milliseconds(times.p99)}` : '';
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows];
-  const widths = head.map((_, n) => Math.max(3, ...all.map((row) => row[n]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    `| ${widths.map((width, n) => (row[n] ?? '')[n === 0 ? 'padEnd' : 'padStart'](width)).join(' | ')} |`;
-  const rule = `| ${widths.map((width, n) => (n === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
-  return [line(head), rule, ...rows.map(line)].join('\n');
 }

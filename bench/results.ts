@@ -1,4 +1,5 @@
 import type { LargeResults } from './large.stage.js';
+import type { NeighboursResults } from './neighbours.stage.js';
 import type { Phase } from './run.js';
 import type { StartResults } from './start.stage.js';
 
@@ -15,5 +16,6 @@ export interface Results {
   keys: number;
   phases: Phase[];
   large: LargeResults | undefined;
+  neighbours: NeighboursResults | undefined;
   start: StartResults | undefined;
 }

@@ -28,8 +28,12 @@ export interface Phase {
 export interface Run {
   database: BenchDatabase;
   server: ServerProcess;
-  /** Stops our server and starts it again at the same address. */
-  restart(): Promise<void>;
+  /**
+   * Stops our server and starts it again at the same address.
+   *
+   * @param changes settings that differ from those of the run
+   */
+  restart(changes?: Readonly<Record<string, string>>): Promise<void>;
   ours: Homeserver;
   floor: Contestant | undefined;
   peer: Homeserver | undefined;

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import type { Effect } from '../bench/neighbours/samples.js';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
@@ -62,6 +63,44 @@ it('writes a table, JSON and a plot', async () => {
     true,
   ]);
   expect(await readFile(svg, 'utf8')).toMatch(/^<svg [^]*<polyline class="ours" points="\d/);
+});
+
+it('measures what other users notice of a busy one', async () => {
+  const json = join(folder, 'neighbours.json');
+  const { stdout } = await bench(
+    ...['--stages', 'neighbours', '--json', json, '--measure', '1'],
+    ...['--room', '5000', '--large-room', '5000', '--slow-backup', '5000'],
+  );
+  expect(stdout).toMatch(/\| GET version beside 400 open uploads +\|/);
+  expect(stdout).toMatch(/\| readiness meanwhile +\| +always 200 \|/);
+  const { sizes, limited, ours, peer } = JSON.parse(await readFile(json, 'utf8')).neighbours;
+  expect(sizes.room).toBe(5000);
+  expect(peer).toBeUndefined();
+  expect(ours.uploads.map(({ connections }: { connections: number }) => connections)).toEqual([
+    40, 400,
+  ]);
+  for (const { statuses, effects } of [limited, ...ours.uploads]) {
+    expect(statuses[200]).toBeGreaterThan(0);
+    expect(Object.keys(effects)).toEqual(['version', 'upload', 'restore']);
+    for (const { alone, busy } of Object.values<Effect>(effects)) {
+      expect(alone).toMatchObject({ failures: 0, statuses: { 200: alone.samples } });
+      expect(busy.longest).toBeGreaterThan(0);
+    }
+  }
+  expect(ours.manyUsers.statuses).toEqual({ 200: 2000 });
+  expect(ours.manyUsers.version.busy.p99).toBeGreaterThan(0);
+  expect(ours.slowRestores.restore.alone.samples).toBe(16);
+  expect(ours.slowRestores.restore.busy.samples).toBe(8);
+  expect(ours.deletion).toMatchObject({ keys: 5000, delete: { status: '200' } });
+  expect(ours.room.one).toBeGreaterThan(0);
+  expect(ours.largeBodies.map(({ filling }: { filling: string }) => filling)).toEqual([
+    ...['apostrophes', 'backslashes', 'quotes', 'é', 'x'],
+  ]);
+  for (const { bytes, status, idle, peak } of ours.largeBodies) {
+    expect(bytes).toBeGreaterThan(14_999_990);
+    expect(status).toBe('200');
+    expect(peak).toBeGreaterThan(idle);
+  }
 });
 
 describe('with a peer that is wrong', () => {

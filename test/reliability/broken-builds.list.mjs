@@ -214,8 +214,8 @@ export const breaks = [
     ...fuzzing,
     name: 'what follows the JSON is not looked at',
     file: JSON_BODY,
-    code: 'JSON.parse(text);',
-    broken: "JSON.parse(text.slice(0, text.lastIndexOf('}') + 1));",
+    code: 'findJsonFault(text, {',
+    broken: "findJsonFault(text.slice(0, text.lastIndexOf('}') + 1), {",
     words: /it is not refused as it should be/,
   },
   {
@@ -242,8 +242,8 @@ export const breaks = [
     ...fuzzing,
     name: 'an error holds a stack',
     file: JSON_BODY,
-    code: "throw notJson('The body is not JSON.');",
-    broken: 'throw notJson(String(new Error(`at JSON.parse (${text.length})`).stack));',
+    code: "notJson('The body is not JSON.')",
+    broken: 'notJson(String(new Error(`at JSON.parse (1)`).stack))',
     words: /it tells of/,
   },
   {

@@ -1,7 +1,7 @@
 import type { BackupInformation } from '../room-key.js';
-import { badJson, invalidParameter, versionMismatch } from '../room-keys.errors.js';
+import { badJson, invalidParameter, tooLarge, versionMismatch } from '../room-keys.errors.js';
 import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
-import type { JsonBody } from './json-body.js';
+import { type JsonBody, MAX_MEMBERS } from './json-body.js';
 import { JsonCursor } from './json-cursor.js';
 import { RawJson } from './raw-json.js';
 import { checkDto } from './check-dto.js';
@@ -30,6 +30,7 @@ function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: Jso
   cursor.object((name) => {
     if (given.has(name)) throw badJson('The body has the same name twice.');
     given.add(name);
+    if (given.size > MAX_MEMBERS) throw tooLarge(`The body has more than ${MAX_MEMBERS} members.`);
     if (name === 'auth_data') dto.auth_data = new RawJson(cursor.value());
     else if (name === 'algorithm') dto.algorithm = JSON.parse(cursor.value()) as string;
     else if (name === 'version' && dto instanceof UpdateBackupDto) {

@@ -10,7 +10,7 @@ import {
   UpdateBackupDto,
 } from './backup-version.dto.js';
 import { Operation, VersionParam } from './operation.decorator.js';
-import { jsonBody, pathParameter, tokenOwner } from './request-state.js';
+import { takeJsonBody, pathParameter, tokenOwner } from './request-state.js';
 import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
 
 const unknownVersion = {
@@ -42,7 +42,7 @@ export class BackupVersionsController {
   })
   async create(@Req() request: Request) {
     const { userId } = tokenOwner(request);
-    const information = createBackupBody(jsonBody(request));
+    const information = createBackupBody(takeJsonBody(request));
     return answers.createdBackup(await this.service.createBackup(userId, information));
   }
 
@@ -97,7 +97,7 @@ export class BackupVersionsController {
   async update(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
-    const information = updateBackupBody(jsonBody(request), version);
+    const information = updateBackupBody(takeJsonBody(request), version);
     return this.service.updateBackup(userId, version, information).then(answers.nothing);
   }
 

@@ -1,15 +1,13 @@
 /**
  * Proves that the cursor finds every name and every value's text in any JSON text, however it is
- * written, and that the depth of a text is counted right: against generated texts whose parts are
- * known, and against a counter that reads one character at a time.
+ * written: against generated texts whose parts are known.
  */
 import fc from 'fast-check';
-import { hasMoreValuesThan, isDeeperThan, JsonCursor } from './json-cursor.js';
+import { JsonCursor } from './json-cursor.js';
 
 /** A piece of JSON text, and what the generator that wrote it knows about it. */
 interface Written {
   text: string;
-  depth: number;
   /** The members of an object, in the order of the text, names that repeat included. */
   members?: [name: string, value: Written][];
 }
@@ -62,16 +60,14 @@ const scalar = fc
     fc.integer().map(String),
     fc.constantFrom('true', 'false', 'null', '-0', '1e999', '1E+2', '0.10', '12345678901234567890'),
   )
-  .map((text): Written => ({ text, depth: 0 }));
+  .map((text): Written => ({ text }));
 
 const { json } = fc.letrec<{ json: Written }>((tie) => {
   const spaced = fc.tuple(space, tie('json'), space);
-  const depthOver = (inner: Written[]) => 1 + Math.max(0, ...inner.map(({ depth }) => depth));
   const array = fc
     .tuple(space, fc.array(spaced, { maxLength: 4 }))
     .map(([empty, items]): Written => ({
       text: `[${items.map(([a, { text }, b]) => a + text + b).join() || empty}]`,
-      depth: depthOver(items.map(([, item]) => item)),
     }));
   const member = fc.tuple(space, string, space, spaced);
   const object = fc
@@ -82,7 +78,6 @@ const { json } = fc.letrec<{ json: Written }>((tie) => {
       );
       return {
         text: `{${texts.join() || empty}}`,
-        depth: depthOver(members.map(([, , , [, value]]) => value)),
         members: members.map(([, name, , [, value]]) => [name.value, value]),
       };
     });
@@ -200,115 +195,5 @@ describe('a JSON cursor', () => {
       ['c', String.raw`"\\\""`],
       ['d', '"]"'],
     ]);
-  });
-});
-
-describe('the depth of a text', () => {
-  /** Reads one character at a time, and knows nothing but whether it is inside a string. */
-  function isDeeperCounted(limit: number, text: string): boolean {
-    let depth = 0;
-    let inString = false;
-    let escaped = false;
-    for (const character of text) {
-      if (escaped) escaped = false;
-      else if (inString && character === '\\') escaped = true;
-      else if (character === '"') inString = !inString;
-      else if (inString) continue;
-      else if ('{['.includes(character)) depth++;
-      else if ('}]'.includes(character)) depth--;
-      if (depth > limit) return true;
-    }
-    return false;
-  }
-
-  const limit = fc.nat(6);
-  /** Texts of nothing but what decides: hardly ever valid. */
-  const scramble = fc.string({
-    unit: fc.constantFrom('{', '}', '[', ']', '"', '"', '\\', '\\', ',', ':', 'a', 'é'),
-    maxLength: 40,
-  });
-  /** Valid texts, cut off or with a few characters replaced, inserted or taken out. */
-  const spoilt = fc
-    .tuple(
-      padded(json),
-      fc.array(fc.tuple(fc.nat(), fc.nat(1), fc.constantFrom('', '"', '\\', '{', '}', '[', ']')), {
-        maxLength: 3,
-      }),
-      fc.option(fc.nat()),
-    )
-    .map(([{ text }, edits, cut]) => {
-      let spoiltText = text;
-      for (const [place, removed, inserted] of edits) {
-        const at = place % (spoiltText.length + 1);
-        spoiltText = spoiltText.slice(0, at) + inserted + spoiltText.slice(at + removed);
-      }
-      return cut === null ? spoiltText : spoiltText.slice(0, cut % (spoiltText.length + 1));
-    });
-
-  it('is the number of brackets around its innermost value', () => {
-    fc.assert(
-      fc.property(padded(json), ({ text, inner }) => {
-        expect(isDeeperThan(inner.depth, text)).toBe(false);
-        if (inner.depth > 0) expect(isDeeperThan(inner.depth - 1, text)).toBe(true);
-      }),
-    );
-  });
-
-  it('is the one that a reader of single characters counts, in valid and in invalid texts', () => {
-    fc.assert(
-      fc.property(fc.oneof(scramble, spoilt), limit, (text, most) => {
-        expect(isDeeperThan(most, text)).toBe(isDeeperCounted(most, text));
-      }),
-      { numRuns: 1000 },
-    );
-  });
-
-  it('is found for every beginning of a text, wherever it is cut off', () => {
-    const whole = String.raw`{"a\"":[{"\\":"\\\"{["},"[\\"],"b":[[{}]]}`;
-    for (let end = 0; end <= whole.length; end++) {
-      const text = whole.slice(0, end);
-      for (let most = 0; most < 5; most++) {
-        expect(isDeeperThan(most, text)).toBe(isDeeperCounted(most, text));
-      }
-    }
-  });
-
-  it('does not count brackets inside strings', () => {
-    expect(isDeeperThan(1, '["{{{[[[", "\\"{{{", "\\\\"]')).toBe(false);
-    expect(isDeeperThan(1, '["\\\\",{}]')).toBe(true);
-    expect(isDeeperThan(1, '["\\\\\\",{}"]')).toBe(false);
-  });
-
-  it.each([
-    ['levels side by side', `[${Array(1000).fill('{}').join()}]`, 2],
-    ['a million levels', '['.repeat(1e6), 1e6],
-    ['levels that are never closed', '{"a":'.repeat(500), 500],
-    ['a string that is never closed', '["' + '['.repeat(1e6), 1],
-    ['a million backslashes', `["${'\\'.repeat(1e6)}"]`, 1],
-    ['a million quotes', `["${'\\"'.repeat(1e6)}"]`, 1],
-  ])('is right for %s', (_, text, depth) => {
-    expect(isDeeperThan(depth, text)).toBe(false);
-    expect(isDeeperThan(depth - 1, text)).toBe(true);
-  });
-
-  it.each(['', '1', '"[["', ']]}}'])('is nothing for %j', (text) => {
-    expect(isDeeperThan(0, text)).toBe(false);
-  });
-});
-
-describe('the number of values', () => {
-  it.each([
-    ['one beside the other', '[1,[],{"a":null,"b":{"c":"x"}}]', 8],
-    ['marks inside strings', '["[,{", "\\",[,,,"]', 3],
-    ['a string that is never closed', `["${','.repeat(100)}`, 2],
-  ])('is known, or taken for one more: %s', (_, text, count) => {
-    // an empty array or object counts as if it held one
-    expect(hasMoreValuesThan(count + 1, text.padEnd(1000))).toBe(false);
-    expect(hasMoreValuesThan(count - 1, text.padEnd(1000))).toBe(true);
-  });
-
-  it('is at most that of the characters', () => {
-    expect(hasMoreValuesThan(10, '['.repeat(10))).toBe(false);
-    expect(hasMoreValuesThan(10, '['.repeat(11))).toBe(true);
   });
 });

@@ -4,7 +4,7 @@ export class JsonCursor {
   readonly isAscii: boolean;
   private at = 0;
 
-  /** @param text valid JSON: JSON.parse has taken it */
+  /** @param text valid JSON: `findJsonFault` found none */
   constructor(private readonly text: string) {
     this.isAscii = Buffer.byteLength(text) === text.length;
   }
@@ -64,8 +64,8 @@ export class JsonCursor {
   private string(): string {
     const start = this.at;
     this.at = endOfString(this.text, start);
-    const inside = this.text.slice(start + 1, this.at - 1);
-    return inside.includes('\\') ? (JSON.parse(`"${inside}"`) as string) : inside;
+    const string = this.text.slice(start, this.at);
+    return string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1);
   }
 
   private skipNested(): void {
@@ -86,40 +86,6 @@ export class JsonCursor {
   private skipSpace(): void {
     while (isSpace(this.text.charCodeAt(this.at))) this.at++;
   }
-}
-
-/**
- * How deep brackets nest in the text, valid JSON or not. Asked before JSON.parse, which takes any
- * depth, and with it more memory than the text itself.
- */
-export function isDeeperThan(limit: number, text: string): boolean {
-  let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const c = text.charCodeAt(at);
-    if (c === QUOTE) at = endOfString(text, at) - 1;
-    else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
-      if (++depth > limit) return true;
-    } else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
-  }
-  return false;
-}
-
-/**
- * Whether a text, valid JSON or not, holds more values than so many. JSON.parse makes up to twenty
- * bytes of memory of each byte of text that is all small values.
- */
-export function hasMoreValuesThan(limit: number, text: string): boolean {
-  let values = 1;
-  // there is no value without a character of its own
-  if (text.length <= limit) return false;
-  for (let at = 0; at < text.length; at++) {
-    const c = text.charCodeAt(at);
-    if (c === QUOTE) at = endOfString(text, at) - 1;
-    else if (c === COMMA || c === OPEN_BRACE || c === OPEN_BRACKET) {
-      if (++values > limit) return true;
-    }
-  }
-  return false;
 }
 
 const QUOTE = 0x22;

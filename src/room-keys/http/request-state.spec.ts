@@ -158,7 +158,7 @@ describe('what is remembered of a request', () => {
     for (const [name, made] of Object.entries({ one, other })) {
       expect(state.pathParameter(made, 'version')).toBe(name);
       expect(state.tokenOwner(made)).toEqual({ userId: name });
-      expect(state.jsonBody(made)).toEqual({ text: `"${name}"` });
+      expect(state.takeJsonBody(made)).toEqual({ text: `"${name}"` });
     }
   });
 
@@ -174,12 +174,12 @@ describe('what is remembered of a request', () => {
     expect(state.pathParameter(made, 'version')).toBe('1');
     expect(refusal(() => state.versionParameter(made)).errcode).toBe('M_MISSING_PARAM');
     expect(() => state.tokenOwner(made)).toThrow('AccessTokenGuard');
-    expect(() => state.jsonBody(made)).toThrow('JsonBodyInterceptor');
+    expect(() => state.takeJsonBody(made)).toThrow('JsonBodyInterceptor');
   });
 
   it('can be an empty body, which is a body all the same', () => {
     const made = request('/');
     state.setJsonBody(made, { text: 'null' });
-    expect(state.jsonBody(made)).toEqual({ text: 'null' });
+    expect(state.takeJsonBody(made)).toEqual({ text: 'null' });
   });
 });

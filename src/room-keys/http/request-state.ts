@@ -89,9 +89,10 @@ export function setJsonBody(request: IncomingMessage, body: JsonBody): void {
   bodyOf.set(request, body);
 }
 
-/** The body of the request; the interceptor has read it. */
-export function jsonBody(request: IncomingMessage): JsonBody {
+/** The body of the request, which the interceptor has read. Once: its text does not stay in memory while the keys are stored. */
+export function takeJsonBody(request: IncomingMessage): JsonBody {
   const body = bodyOf.get(request);
+  bodyOf.delete(request);
   if (!body)
     throw new Error('JsonBodyInterceptor did not run before a handler that asks for the body.');
   return body;

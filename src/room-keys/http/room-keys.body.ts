@@ -1,11 +1,18 @@
 import type { RoomKey } from '../room-key.js';
-import { badJson } from '../room-keys.errors.js';
+import { badJson, tooLarge } from '../room-keys.errors.js';
 import { checkDto } from './check-dto.js';
-import type { JsonBody } from './json-body.js';
+import { type JsonBody, MAX_MEMBERS } from './json-body.js';
 import { JsonCursor } from './json-cursor.js';
 import { checkId } from './matrix-id.js';
 import { RawJson } from './raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
+
+/**
+ * The most keys that one request may hold: they are stored in one transaction, and SQLite stores it
+ * while everybody else waits. Keys of real clients, 860 bytes each, are not that many in the largest
+ * body that is taken by default; a client sends 100 at once, old ones 500.
+ */
+const MAX_KEYS = 20_000;
 
 // The three shapes of an upload, each folded into one list of keys. Maps of maps are read by hand:
 // class-transformer drops members that are named `__proto__` or `constructor`, which are ids like
@@ -14,7 +21,7 @@ import { KeyBackupDataDto } from './room-key.dto.js';
 /**
  * The body of `PUT keys`: `{rooms: {roomId: {sessions: {sessionId: key}}}}`.
  *
- * @throws 400 `M_BAD_JSON` or `M_INVALID_PARAM` that names the place
+ * @throws 400 `M_BAD_JSON` or `M_INVALID_PARAM` that names the place, 413 `M_TOO_LARGE` for too many keys
  */
 export function allRoomsBody({ text }: JsonBody): RoomKey[] {
   const cursor = new JsonCursor(text);
@@ -46,6 +53,7 @@ const here: Place = () => '';
 function readRoom(cursor: JsonCursor, roomId: string, place: Place, keys: RoomKey[]): void {
   readMap(cursor, 'sessions', place, (sessionId) => {
     checkId('A session id', sessionId);
+    if (keys.length === MAX_KEYS) throw tooLarge(`The body holds more than ${MAX_KEYS} keys.`);
     const inSession = () => `${place()}sessions[${quoted(sessionId)}].`;
     keys.push(readKey(cursor, roomId, sessionId, inSession));
   });
@@ -118,6 +126,9 @@ function readObject(cursor: JsonCursor, place: Place, member: (name: string) => 
   const names = new Names();
   cursor.object((name) => {
     if (!names.add(name)) throw badJson(`${what()} has the same name twice`);
+    if (names.count > MAX_MEMBERS) {
+      throw tooLarge(`The body holds an object with more than ${MAX_MEMBERS} members.`);
+    }
     member(name);
   });
 }
@@ -129,6 +140,10 @@ const FEW = 8;
 class Names {
   private readonly few: string[] = [];
   private many: Set<string> | undefined;
+
+  get count(): number {
+    return this.many?.size ?? this.few.length;
+  }
 
   /** @returns whether the name is new */
   add(name: string): boolean {

@@ -1,4 +1,4 @@
-import { isDeeperThan } from '../http/json-cursor.js';
+import { findJsonFault } from '../http/json-validator.js';
 import { MAX_JSON_DEPTH, toAscii } from '../opaque-json.js';
 import type { SourceBackup, SourceKey, TransferKey } from './transfer.js';
 
@@ -98,13 +98,8 @@ function checkedJson(what: string, value: unknown): string | Fault {
   if (typeof value !== 'string') return new Fault(`${what} is no text.`);
   if (!value.isWellFormed()) return new Fault(`${what} is not valid Unicode.`);
   const json = value.trim();
-  if (isDeeperThan(MAX_JSON_DEPTH, json)) {
-    return new Fault(`${what} nests deeper than ${MAX_JSON_DEPTH} levels.`);
-  }
-  try {
-    JSON.parse(json);
-  } catch {
-    return new Fault(`${what} is no JSON.`);
-  }
+  const fault = findJsonFault(json, { maxDepth: MAX_JSON_DEPTH });
+  if (fault === 'too deep') return new Fault(`${what} nests deeper than ${MAX_JSON_DEPTH} levels.`);
+  if (fault) return new Fault(`${what} is no JSON.`);
   return json.startsWith('{') ? toAscii(json) : new Fault(`${what} is no JSON object.`);
 }

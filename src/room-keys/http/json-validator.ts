@@ -1,0 +1,174 @@
+/** What is wrong with a text that should be JSON. */
+export type JsonFault = 'not JSON' | 'too deep' | 'too many values';
+
+export interface JsonLimits {
+  /** The most levels that arrays and objects may nest. */
+  maxDepth: number;
+  /** The most values; an empty array or object counts as two. Unlimited when not set. */
+  maxValues?: number;
+}
+
+/**
+ * Checks that a text is JSON, as JSON.parse would, without building its values: those of a text of many small values take
+ * many times the memory of the text, and several times as long. One pass, whose memory depends on the depth only.
+ *
+ * @returns the first fault, undefined for JSON within the limits
+ */
+export function findJsonFault(
+  text: string,
+  { maxDepth, maxValues = Infinity }: JsonLimits,
+): JsonFault | undefined {
+  /** The bracket that closes each array or object that is open. */
+  const closing = new Uint8Array(maxDepth);
+  let depth = 0;
+  let values = 1;
+  let at = skipSpace(text, 0);
+  // each turn begins where a value does
+  for (;;) {
+    const first = text.charCodeAt(at);
+    if (first === OPEN_BRACE || first === OPEN_BRACKET) {
+      if (depth === maxDepth) return 'too deep';
+      if (++values > maxValues) return 'too many values';
+      // in ASCII, both closing brackets come two after the opening ones
+      closing[depth] = first + 2;
+      at = skipSpace(text, at + 1);
+      if (text.charCodeAt(at) !== first + 2) {
+        depth++;
+        if (first === OPEN_BRACE) at = endOfName(text, at);
+        if (at === FAULT) return 'not JSON';
+        continue;
+      }
+      at++;
+    } else {
+      at = endOfScalar(text, at, first);
+      if (at === FAULT) return 'not JSON';
+    }
+    for (;;) {
+      at = skipSpace(text, at);
+      if (depth === 0) return at === text.length ? undefined : 'not JSON';
+      const next = text.charCodeAt(at);
+      const close = closing[depth - 1];
+      at++;
+      if (next === COMMA) {
+        if (++values > maxValues) return 'too many values';
+        at = skipSpace(text, at);
+        if (close === CLOSE_BRACE) at = endOfName(text, at);
+        if (at === FAULT) return 'not JSON';
+        break;
+      }
+      if (next !== close) return 'not JSON';
+      depth--;
+    }
+  }
+}
+
+const FAULT = -1;
+
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const PLUS = 0x2b;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+/** A bit in which capital and small letters differ. */
+const CASE = 0x20;
+
+const LETTER = { a: 0x61, b: 0x62, e: 0x65, f: 0x66, n: 0x6e, r: 0x72, t: 0x74, u: 0x75 };
+
+// Each of the following returns the index after what begins at `at`, or FAULT. Beyond the end of the text charCodeAt is NaN,
+// which equals and exceeds nothing.
+
+function skipSpace(text: string, at: number): number {
+  for (; ; at++) {
+    const c = text.charCodeAt(at);
+    if (c !== SPACE && c !== 0x0a && c !== 0x0d && c !== 0x09) return at;
+  }
+}
+
+/** A name, its colon, and the space behind it. */
+function endOfName(text: string, at: number): number {
+  if (text.charCodeAt(at) !== QUOTE) return FAULT;
+  const end = endOfString(text, at);
+  if (end === FAULT) return FAULT;
+  const colon = skipSpace(text, end);
+  return text.charCodeAt(colon) === COLON ? skipSpace(text, colon + 1) : FAULT;
+}
+
+function endOfScalar(text: string, at: number, first: number): number {
+  switch (first) {
+    case QUOTE:
+      return endOfString(text, at);
+    case LETTER.t:
+      return text.startsWith('true', at) ? at + 4 : FAULT;
+    case LETTER.f:
+      return text.startsWith('false', at) ? at + 5 : FAULT;
+    case LETTER.n:
+      return text.startsWith('null', at) ? at + 4 : FAULT;
+    default:
+      return endOfNumber(text, at);
+  }
+}
+
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) return at + 1;
+    if (c === BACKSLASH) {
+      const last = endOfEscape(text, at + 1);
+      if (last === FAULT) return FAULT;
+      at = last;
+    } else if (!(c >= SPACE)) return FAULT;
+  }
+}
+
+/** The index of the last character of an escape, whose backslash stands before `at`. */
+function endOfEscape(text: string, at: number): number {
+  switch (text.charCodeAt(at)) {
+    case QUOTE:
+    case BACKSLASH:
+    case 0x2f: // a slash
+    case LETTER.b:
+    case LETTER.f:
+    case LETTER.n:
+    case LETTER.r:
+    case LETTER.t:
+      return at;
+    case LETTER.u:
+      for (let digit = at + 1; digit <= at + 4; digit++) {
+        if (!isHexDigit(text.charCodeAt(digit))) return FAULT;
+      }
+      return at + 4;
+    default:
+      return FAULT;
+  }
+}
+
+function endOfNumber(text: string, start: number): number {
+  let at = text.charCodeAt(start) === MINUS ? start + 1 : start;
+  // no digit may follow a zero: what comes then ends the number, and is a fault there
+  at = text.charCodeAt(at) === ZERO ? at + 1 : endOfDigits(text, at);
+  if (at !== FAULT && text.charCodeAt(at) === POINT) at = endOfDigits(text, at + 1);
+  if (at !== FAULT && (text.charCodeAt(at) | CASE) === LETTER.e) {
+    const sign = text.charCodeAt(at + 1);
+    at = endOfDigits(text, sign === PLUS || sign === MINUS ? at + 2 : at + 1);
+  }
+  return at;
+}
+
+/** At least one digit. */
+function endOfDigits(text: string, start: number): number {
+  let at = start;
+  while (isDigit(text.charCodeAt(at))) at++;
+  return at === start ? FAULT : at;
+}
+
+const isDigit = (c: number) => c >= ZERO && c <= NINE;
+
+const isHexDigit = (c: number) => isDigit(c) || ((c | CASE) >= LETTER.a && (c | CASE) <= LETTER.f);

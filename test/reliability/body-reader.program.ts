@@ -1,0 +1,71 @@
+/**
+ * THE PROGRAM OF A PROCESS THAT ONLY READS BODIES of `PUT keys`, without a database: `body-reading.ts` starts it.
+ * It answers with what one reading took: `POST /reset` begins a new measurement, `GET /` is the result.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Request } from 'express';
+import { readJson } from '../../src/room-keys/http/json-body.js';
+import { setJsonBody } from '../../src/room-keys/http/request-state.js';
+import { uploadedKeys } from '../../src/room-keys/http/uploaded-keys.js';
+import { MatrixError } from '../../src/room-keys/room-keys.errors.js';
+
+const LOOK_EVERY_MS = 5;
+
+const memory = (field: 'VmHWM' | 'VmRSS') => {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
+};
+
+let idleMemory = 0;
+let longestStallMs = 0;
+let last = performance.now();
+
+setInterval(() => {
+  const now = performance.now();
+  longestStallMs = Math.max(longestStallMs, now - last - LOOK_EVERY_MS);
+  last = now;
+}, LOOK_EVERY_MS);
+
+/** Begins a measurement: the peak of the memory is that of now, and nothing has stalled. */
+function reset(): void {
+  globalThis.gc?.();
+  writeFileSync('/proc/self/clear_refs', '5');
+  idleMemory = memory('VmRSS');
+  longestStallMs = 0;
+  last = performance.now();
+}
+
+async function read(request: IncomingMessage): Promise<string> {
+  const begun = performance.now();
+  const hold = { growTo: () => undefined, release: () => undefined };
+  const bounds = { maxBytes: 16 * 1024 * 1024, idleMs: 60_000, hold };
+  let outcome = 'read';
+  let stored = 0;
+  try {
+    setJsonBody(request, await readJson(request as Request, bounds));
+    const keys = uploadedKeys(request, 'allRooms');
+    for (const { sessionData } of keys) stored += sessionData.length;
+  } catch (error) {
+    if (!(error instanceof MatrixError)) throw error;
+    outcome = error.body.errcode;
+  }
+  // the turn of the event loop in which a stall shows
+  const durationMs = performance.now() - begun;
+  await new Promise((resolve) => setTimeout(resolve, 4 * LOOK_EVERY_MS));
+  const memoryOverIdle = memory('VmHWM') - idleMemory;
+  return JSON.stringify({ outcome, stored, durationMs, longestStallMs, memoryOverIdle });
+}
+
+const server = createServer((request, response) => {
+  if (request.url === '/reset') {
+    reset();
+    response.end();
+    return;
+  }
+  void read(request).then((result) => response.end(result));
+});
+server.listen(0, '127.0.0.1', () => {
+  process.send?.({ port: (server.address() as AddressInfo).port });
+});

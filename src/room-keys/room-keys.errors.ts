@@ -58,6 +58,10 @@ export const invalidParameter = (why: string) => matrixError(400, 'M_INVALID_PAR
 /** The body, or one value in it, is larger than the server takes. */
 export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
 
+/** The body is in a Content-Encoding other than identity, gzip, deflate and br. */
+export const unsupportedEncoding = () =>
+  matrixError(415, 'M_UNKNOWN', 'The Content-Encoding of the body is not supported.');
+
 /** Nothing of the body came for too long. */
 export const tooSlow = () => matrixError(408, 'M_UNKNOWN', 'The body took too long.');
 

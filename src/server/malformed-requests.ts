@@ -6,6 +6,7 @@ const HEADERS = [
   'Access-Control-Allow-Origin: *',
   'Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS',
   'Access-Control-Allow-Headers: X-Requested-With, Content-Type, Authorization',
+  'Access-Control-Expose-Headers: Retry-After',
   'Connection: close',
 ];
 

@@ -40,6 +40,7 @@ const CORS = {
   'access-control-allow-origin': '*',
   'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
   'access-control-allow-headers': 'X-Requested-With, Content-Type, Authorization',
+  'access-control-expose-headers': 'Retry-After',
 };
 
 describe.each(databases)('requests on $name', ({ create }) => {
@@ -466,13 +467,13 @@ describe.each(databases)('requests on $name', ({ create }) => {
       await untouched();
     });
 
-    it.each<[string, string]>([
-      ['an encoding that nobody knows', 'zip'],
-      ['an encoding that it is not in', 'gzip'],
-    ])('refuses a body with %s', async (_, encoding) => {
+    it.each<[string, string, number, string]>([
+      ['an encoding that nobody knows', 'zip', 415, 'M_UNKNOWN'],
+      ['an encoding that it is not in', 'gzip', 400, 'M_NOT_JSON'],
+    ])('refuses a body with %s', async (_, encoding, status, errcode) => {
       expect(
         await alice.send('PUT', '/keys/!r/s?version=1', '{}', { 'Content-Encoding': encoding }),
-      ).toMatchObject({ status: 400, body: { errcode: 'M_NOT_JSON' } });
+      ).toMatchObject({ status, body: { errcode } });
     });
 
     it('ignores a body where none belongs', async () => {

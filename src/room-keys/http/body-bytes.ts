@@ -2,7 +2,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { type MatrixError, notJson, tooLarge, tooSlow } from '../room-keys.errors.js';
+import {
+  type MatrixError,
+  notJson,
+  tooLarge,
+  tooSlow,
+  unsupportedEncoding,
+} from '../room-keys.errors.js';
 import type { Hold } from './body-budget.js';
 
 /** How far the reading of a body may go. */
@@ -22,11 +28,11 @@ const DECOMPRESSORS: Readonly<Record<string, (() => Transform) | undefined>> = {
 };
 
 /**
- * Reads a body to its end. What it refuses, it leaves unread: see `limitRest`.
+ * Reads a body to its end. What comes after the point at which it is refused is discarded: see `limitRest`.
  *
  * @param use of the bytes, at once: the next body overwrites them
- * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the budget is used up, 400
- *   `M_NOT_JSON` for what cannot be decompressed or breaks off
+ * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the budget is used up, 415
+ *   for another Content-Encoding, 400 `M_NOT_JSON` for what cannot be decompressed or breaks off
  */
 export async function readBytes<T>(
   request: IncomingMessage,
@@ -54,11 +60,13 @@ async function decompressed(
   bounds: BodyBounds,
 ): Promise<Buffer> {
   const decompressor = Object.hasOwn(DECOMPRESSORS, encoding) && DECOMPRESSORS[encoding]?.();
-  if (!decompressor) throw notJson('The Content-Encoding of the body is not supported.');
+  if (!decompressor) throw unsupportedEncoding();
   try {
     return await collect(request, request.pipe(decompressor), bounds);
   } finally {
     request.unpipe(decompressor);
+    // unpipe pauses it: the next request of its connection would not be read before the rest of this one
+    request.resume();
     // what is wrong from here on is nobody's business
     decompressor.on('error', () => undefined).destroy();
   }

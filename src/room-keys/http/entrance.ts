@@ -11,7 +11,7 @@ import { hideBody } from './json-body.js';
 import { operationOf } from './operation.decorator.js';
 import { observeRequest } from './request-observation.js';
 import { setPathParameters } from './request-state.js';
-import { limitRest } from './rest-of-body.js';
+import { isClosing, limitRest } from './rest-of-body.js';
 import { sendError } from './send.js';
 
 /** The documented prefix first, then those of old clients; each serves the same operations. */
@@ -29,7 +29,11 @@ const CORS = {
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE, OPTIONS',
   'Access-Control-Allow-Headers': 'X-Requested-With, Content-Type, Authorization',
+  'Access-Control-Expose-Headers': 'Retry-After',
 };
+
+/** Seconds for which a browser need not ask again. */
+const PREFLIGHT_MAX_AGE = 86_400;
 
 interface Route {
   pattern: RegExp;
@@ -72,6 +76,7 @@ export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): 
       next();
       return;
     }
+    if (isClosing(request)) return;
     const exact = (PATH_PREFIXES as readonly string[]).includes(prefix.slice(1));
     const rest = path.slice(prefix.length);
     const route = exact ? routes.find(({ pattern }) => pattern.test(rest)) : undefined;
@@ -82,6 +87,7 @@ export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): 
     insistOnCors(response);
     limitRest(request, response);
     if (request.method === 'OPTIONS') {
+      response.setHeader('Access-Control-Max-Age', PREFLIGHT_MAX_AGE);
       response.status(204).end();
       return;
     }

@@ -84,6 +84,15 @@ export function Operation(options: OperationOptions): MethodDecorator {
         example: { errcode: 'M_UNKNOWN', error: 'The body took too long.' },
       }),
       ApiResponse({
+        status: 415,
+        description: 'The Content-Encoding of the body is none of identity, gzip, deflate and br.',
+        type: ErrorDto,
+        example: {
+          errcode: 'M_UNKNOWN',
+          error: 'The Content-Encoding of the body is not supported.',
+        },
+      }),
+      ApiResponse({
         status: 413,
         description:
           'The body, or a value in it, is larger than the server takes, or it holds more than 20,000 keys.',

@@ -47,7 +47,11 @@ async function answered(socket: Socket): Promise<void> {
 }
 
 /** Also by a reset, on which `once` would fail. */
-const closing = (socket: Socket) => new Promise((resolve) => socket.once('close', resolve));
+const closing = (socket: Socket) =>
+  new Promise<void>((resolve) => {
+    if (socket.closed) resolve();
+    else socket.once('close', () => resolve());
+  });
 
 it('lets a client send what it has, and ask again on the same connection', async () => {
   const socket = await refused(3_000_000);
@@ -71,6 +75,23 @@ it('lets a client send what it has, and then hear the answer, when the connectio
   socket.on('data', (piece: Buffer) => (text += piece.toString()));
   await closed;
   expect(text).toMatch(/^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n[^]*no$/);
+});
+
+it('says that the connection is closed where the rest may be longer than what is read of it', async () => {
+  linger = { ms: 60_000, bytes: 1000 };
+  for (const [framing, isClosed] of [
+    ['Content-Length: 1000', false],
+    ['Content-Length: 1001', true],
+    ['Transfer-Encoding: chunked', true],
+  ] as const) {
+    const { port } = server.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    sockets.push(socket);
+    socket.write(`PUT / HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n`);
+    const [head] = (await once(socket, 'data')) as [Buffer];
+    expect(head.toString().includes('\r\nConnection: close\r\n')).toBe(isClosed);
+    if (isClosed) await closing(socket);
+  }
 });
 
 it('cuts off a client that sends more than it may', async () => {

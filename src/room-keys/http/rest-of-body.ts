@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 /** How far a client may go on sending what nobody wants, so that it hears why. */
 interface Linger {
@@ -9,12 +10,22 @@ interface Linger {
 /** Twice the largest body that is taken by default. */
 const LINGER: Linger = { ms: 30_000, bytes: 32 * 1024 * 1024 };
 const LOOK_EVERY_MS = 100;
+const REQUEST_TIMEOUT = 408;
+
+/** Connections whose last answer was sent: what else comes on them is discarded. */
+const closing = new WeakSet<Socket>();
+
+/** Whether the connection of a request is being closed: an answer would not reach the client, so nothing may be done. */
+export const isClosing = ({ socket }: IncomingMessage) => closing.has(socket);
 
 /**
  * Sees to it that a body whose request was answered before it had come is read, and not for ever. Most
  * clients listen only after they have sent, so Node goes on reading, but not where the connection is
  * to be closed after the answer: to close it while bytes come resets it, and the answer is lost with
  * them. Who is not through soon is cut off.
+ *
+ * Where the rest may be longer than that, the answer says that the connection is closed after it: a client would wait in
+ * vain for the answer to its next request.
  */
 export function limitRest(
   request: IncomingMessage,
@@ -22,6 +33,14 @@ export function limitRest(
   { ms, bytes }: Linger = LINGER,
 ): void {
   const { socket } = request;
+  // now, since it is hidden from the host's body parsers
+  const length = Number(request.headers['content-length'] ?? Infinity);
+  const writeHead = response.writeHead.bind(response);
+  response.writeHead = ((...head: Parameters<typeof writeHead>) => {
+    if (!request.complete && (length > bytes || head[0] === REQUEST_TIMEOUT))
+      response.setHeader('Connection', 'close');
+    return writeHead(...head);
+  }) as typeof writeHead;
   let closes = false;
   response.once('prefinish', () => {
     const last = response as ServerResponse & { _last?: boolean };
@@ -29,20 +48,19 @@ export function limitRest(
     // Node would close it at once
     last._last = false;
     closes = true;
+    closing.add(socket);
   });
   response.once('finish', () => {
-    if (request.complete) {
-      if (closes) socket.end();
-      return;
-    }
+    if (request.complete && !closes) return;
+    // closes our side only: the client can go on sending, and hears the answer
+    if (closes) socket.end();
     const until = performance.now() + ms;
     const most = socket.bytesRead + bytes;
     const look = setInterval(() => {
-      const over = request.complete || socket.destroyed;
+      const over = socket.destroyed || (request.complete && !closes);
       if (!over && performance.now() < until && socket.bytesRead < most) return;
       clearInterval(look);
       if (!over) socket.destroy();
-      else if (closes) socket.end();
     }, LOOK_EVERY_MS);
     look.unref();
   });

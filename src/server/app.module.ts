@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { type RateLimiter, rateLimits, RoomKeysModule } from '../index.js';
+import { ConnectionLimit } from './connection-limit.js';
 import { dataSourceOptions, openDatabase } from './database.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
@@ -12,6 +13,7 @@ import { ActivityLog } from './logs/activity-log.js';
 import { RequestLog } from './logs/request-log.js';
 import { Metrics } from './metrics/metrics.js';
 import { MetricsServer } from './metrics/metrics-server.js';
+import { connectionsWithin, openFilesLimit } from './open-files.js';
 import { exempting } from './rate-limit-exemption.js';
 import { RedisConnection } from './redis-connection.js';
 import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
@@ -62,6 +64,12 @@ export class AppModule {
         Dependencies,
         GracefulShutdown,
         { provide: TOKEN_SERVICE, useValue: tokenService },
+        {
+          provide: ConnectionLimit,
+          useValue: new ConnectionLimit(
+            environment.maxConnections ?? connectionsWithin(openFilesLimit()),
+          ),
+        },
         { provide: RequestLog, useValue: requestLog },
         { provide: RedisConnection, useValue: redis },
         ...(metrics ? [{ provide: Metrics, useValue: metrics }, MetricsServer] : []),

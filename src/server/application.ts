@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
+import { ConnectionLimit } from './connection-limit.js';
 import { serveDocs } from './docs.js';
 import type { Environment } from './environment.js';
 import { answerMalformedRequests } from './malformed-requests.js';
@@ -55,6 +56,7 @@ export async function listen(
   await app.init();
   const server = app.getHttpServer();
   app.get(RequestLog).follow(server);
+  app.get(ConnectionLimit).watch(server);
   const metricsUrl =
     metricsPort === undefined
       ? undefined

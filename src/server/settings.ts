@@ -194,6 +194,12 @@ export const SETTINGS = {
     default: '120000',
     example: '300000',
   },
+  MAX_CONNECTIONS: {
+    kind: whole(1, ANY_NUMBER),
+    doc: 'maximum number of client connections per process; beyond it, the one that has been idle longest is closed',
+    unset: 'the limit of open files, less 640 or half of it',
+    example: '5000',
+  },
   MAX_KEYS_PER_BACKUP: {
     kind: whole(1, ANY_NUMBER),
     doc: 'the most keys that a backup takes; 420,000 are met in practice',

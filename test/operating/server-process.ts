@@ -20,10 +20,18 @@ export class ServerProcess {
   private readonly child: ChildProcess;
   private hear: () => unknown = () => undefined;
 
-  /** @param variables all that it is told; nothing comes from whoever runs the tests */
-  constructor(variables: Readonly<Record<string, string>>, folder = ROOT) {
+  /**
+   * @param variables all that it is told; nothing comes from whoever runs the tests
+   * @param openFiles its limit of open files; that of this process when not set
+   */
+  constructor(variables: Readonly<Record<string, string>>, folder = ROOT, openFiles?: number) {
     const { PATH = '' } = process.env;
-    this.child = spawn(process.execPath, [`${ROOT}/dist/main.js`], {
+    const command = [process.execPath, `${ROOT}/dist/main.js`];
+    const [program = '', ...parameters] =
+      openFiles === undefined
+        ? command
+        : ['bash', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`, ...command];
+    this.child = spawn(program, parameters, {
       cwd: folder,
       env: { PATH, PORT: '0', METRICS_PORT: '0', LOG_FORMAT: 'json', ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { RoomKeysService } from '../../index.js';
+import { ConnectionLimit } from '../connection-limit.js';
 import { Dependencies } from '../health/dependencies.js';
 import { connectionsOf } from './connections.js';
 import { MetricsEndpoint } from './metrics-endpoint.js';
@@ -18,6 +19,7 @@ export class MetricsServer implements OnApplicationShutdown {
     @InjectDataSource() dataSource: DataSource,
     roomKeys: RoomKeysService,
     dependencies: Dependencies,
+    connectionLimit: ConnectionLimit,
   ) {
     this.endpoint = new MetricsEndpoint(metrics.registry, ({ message }) => {
       this.logger.error(`The metrics cannot be read: ${message}`);
@@ -26,6 +28,7 @@ export class MetricsServer implements OnApplicationShutdown {
     metrics.lookUp({
       activity,
       connections: () => connectionsOf(dataSource, () => activity().transactionsWaiting),
+      clientConnections: () => connectionLimit.counts,
       dependencies: () => dependencies.up(),
     });
   }

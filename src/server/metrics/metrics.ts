@@ -5,6 +5,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type Activity, roomKeysConflictCodes, type RoomKeysEvent } from '../../index.js';
 import { version } from '../version.js';
+import { type ClientConnections, showClientConnections } from './client-connections.js';
 import { TokenMetrics } from './token-metrics.js';
 
 /** The connections to the database. */
@@ -20,6 +21,7 @@ export interface ConnectionCounts {
 /** What is not told as it happens, but looked up when somebody reads the metrics. */
 export interface LookedUp {
   connections: () => ConnectionCounts;
+  clientConnections: () => ClientConnections;
   activity: () => Activity;
   /** By their names, whether each service that this one needs can be used. */
   dependencies: () => Promise<Readonly<Record<string, boolean>>>;
@@ -98,6 +100,7 @@ export class Metrics {
     this.showBuild();
     this.showSweepAge();
     this.showConnections();
+    showClientConnections(this.registry, () => this.lookedUp?.clientConnections());
     this.showRestores();
     this.showDependencies();
     // from the start, so that the first one is seen as a step from nought

@@ -111,6 +111,7 @@ function userOf(
 }
 
 const NOT_JSON: Refusal = { status: 400, errcode: 'M_NOT_JSON' };
+const UNKNOWN_ENCODING: Refusal = { status: 415, errcode: 'M_UNKNOWN' };
 const TOO_LARGE: Refusal = { status: 413, errcode: 'M_TOO_LARGE' };
 const BAD_JSON: Refusal = { status: 400, errcode: 'M_BAD_JSON' };
 
@@ -125,7 +126,7 @@ function bodyOf(
   let content: Buffer = bytes;
   if (encoding !== '' && encoding !== 'identity') {
     const decompress = DECOMPRESSORS.get(encoding);
-    if (!decompress) return refused(NOT_JSON);
+    if (!decompress) return refused(UNKNOWN_ENCODING);
     try {
       content = decompress(bytes, { maxOutputLength: 4 * MAX_BODY_BYTES });
     } catch (error) {

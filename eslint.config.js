@@ -65,6 +65,22 @@ const rooms = [
   room(['test/e2e/**/*.ts'], [INSIDES], { ignores: [] }),
 ];
 
+/** Which database it is, only storage/database/ asks: elsewhere a new one would get a branch that is not its own. */
+const NAMES_OF_DATABASES = '/^(?:mysql|mariadb|sqlite|better-sqlite3|postgres)$/';
+const oneRoomForDatabases = {
+  files: ['src/room-keys/**/*.ts'],
+  ignores: ['src/room-keys/storage/database/**', ...SPECS],
+  rules: {
+    'no-restricted-syntax': [
+      'error',
+      ...[
+        `BinaryExpression > Literal[value=${NAMES_OF_DATABASES}]`,
+        `SwitchCase > Literal[value=${NAMES_OF_DATABASES}]`,
+      ].map((selector) => ({ selector, message: 'Ask the Dialect, not which database it is.' })),
+    ],
+  },
+};
+
 /** Whoever switches a rule off says why: `// eslint-disable-next-line rule -- because …`. */
 const disableWithReason = {
   meta: { type: 'suggestion', schema: [], messages: { why: 'Say why: "-- because …".' } },
@@ -124,6 +140,7 @@ export default defineConfig(
     },
   },
   rooms,
+  oneRoomForDatabases,
   {
     // Tests hold answers whose types are what they are about to prove.
     files: ['test/**/*.ts', ...SPECS],

@@ -9,5 +9,5 @@ export default {
   // One after the other: each of them wants the machine to itself.
   maxWorkers: 1,
   // Suites bound themselves; this only ends one that hangs.
-  testTimeout: (Number(process.env.RELIABILITY_MINUTES || 2) + 10) * 60_000,
+  testTimeout: (Number(process.env.RELIABILITY_MINUTES || 2) + 15) * 60_000,
 };

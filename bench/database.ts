@@ -22,7 +22,8 @@ export interface BenchDatabase {
   drop(): Promise<void>;
 }
 
-const RETIRED = 'SELECT COUNT(*) AS waiting FROM room_keys_key_sets WHERE retired_at IS NOT NULL';
+const RETIRED = `SELECT (SELECT COUNT(*) FROM room_keys_key_sets WHERE retired_at IS NOT NULL)
+  + (SELECT COUNT(*) FROM room_keys_retired_rooms) AS waiting`;
 
 /**
  * Makes a database with a name of its own.
@@ -60,7 +61,7 @@ async function createOnServer(server: URL): Promise<BenchDatabase> {
     url: url.href,
     floor: () => MysqlFloor.create(driverUrl.href),
     isSwept: async () => {
-      const [waiting] = await query(RETIRED.replace('room_keys', `${name}.room_keys`));
+      const [waiting] = await query(RETIRED.replaceAll('room_keys_', `${name}.room_keys_`));
       return Number(waiting?.waiting) === 0;
     },
     bytesOfKeys: async () => {

@@ -24,10 +24,14 @@ export type {
   RoomKeysSweepEvent,
   RoomKeysTokenEvent,
 } from './room-keys/room-keys.events.js';
-export { roomKeysConflictCodes } from './room-keys/storage/transactions.js';
+export { roomKeysConflictCodes } from './room-keys/storage/database/errors.js';
 
 // --- for the host's DataSource ---------------------------------------------------------------
-export { causalReads } from './room-keys/storage/causal-reads.js';
+export { causalReads } from './room-keys/storage/database/causal-reads.js';
+export {
+  limitLockWaits,
+  prepareDataSource,
+} from './room-keys/storage/database/prepare-data-source.js';
 export { roomKeysEntities } from './room-keys/storage/entities.js';
 export { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
 

@@ -32,7 +32,7 @@ Examples:
           [
             'To be swept',
             found.waiting.since
-              ? `${counted(found.waiting.keySets, 'key set')}, the first since ${found.waiting.since.toISOString()}`
+              ? `${counted(found.waiting.keySets, 'key set')} and ${counted(found.waiting.rooms, 'deleted room')}, the first since ${found.waiting.since.toISOString()}`
               : 'nothing',
           ],
         ]),

@@ -21,9 +21,9 @@ Example:
         new RoomKeysMaintenance(dataSource).sweep(),
       );
       print(options.json, done, () => [
-        done.keySets === 0
+        done.keySets + done.rooms === 0
           ? 'There is nothing to sweep.'
-          : `Removed ${counted(done.keySets, 'key set')} with ${counted(done.rows, 'key')}.`,
+          : `Removed ${counted(done.keySets, 'key set')} and ${counted(done.rooms, 'deleted room')} with ${counted(done.rows, 'key')}.`,
       ]);
     });
 }

@@ -7,6 +7,7 @@ const KNOWN = new Set<string>([
   'maxBodyBytes',
   'maxBodyBytesAtOnce',
   'bodyIdleTimeoutMs',
+  'databaseConnections',
   'limits',
   'rateLimit',
   'sweepIntervalMs',
@@ -39,6 +40,10 @@ function faultOf(options: RoomKeysOptions): string | undefined {
   }
   const bodiesFault = faultOfBodies(options);
   if (bodiesFault) return bodiesFault;
+  const { databaseConnections } = options;
+  if (databaseConnections !== undefined && !isWhole(databaseConnections, 1)) {
+    return "'databaseConnections' must be a whole number above 0: write 7 for seven connections of the pool.";
+  }
   const limitsFault = options.limits === undefined ? undefined : faultOfLimits(options.limits);
   if (limitsFault) return limitsFault;
   if (rateLimit !== undefined && rateLimit !== false && typeof rateLimit !== 'function') {

@@ -87,10 +87,12 @@ export interface UserSummary {
 
 /** What {@link RoomKeysService.activity} tells of this process. */
 export interface Activity {
-  /** Restores that are being read, each of which holds a connection to the database. */
+  /** Restores that are being read. */
   restores: number;
-  /** Restores that wait because as many are under way as the pool allows; after 10 seconds they are told 503. */
+  /** Restores that wait for their turn to begin; after 15 seconds the client gets 503. */
   restoresWaiting: number;
-  /** Transactions and reads that wait for SQLite's single connection; 0 on other databases. */
+  /** Changes that wait for their turn: those of one user are made one after the other. */
   transactionsWaiting: number;
+  /** Short reads that wait for their turn. */
+  readsWaiting: number;
 }

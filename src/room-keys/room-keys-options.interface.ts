@@ -94,6 +94,12 @@ export interface RoomKeysOptions {
    */
   bodyIdleTimeoutMs?: number | undefined;
 
+  /**
+   * How many connections of the DataSource's pool the module may use at once; the others stay free for the
+   * host. Users are served in turn. It does nothing on SQLite, which has one. Default: seven tenths of the pool.
+   */
+  databaseConnections?: number | undefined;
+
   /** How much each user may store. Default: no limits. */
   limits?: RoomKeysLimits | undefined;
 

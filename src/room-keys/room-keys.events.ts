@@ -93,9 +93,11 @@ export interface RoomKeysSweepEvent {
   rows: number;
   /** Key sets that are gone: each is what a deleted backup, or a deletion of all its keys, left. */
   sets: number;
+  /** Deleted rooms that are gone from key sets that stay. */
+  rooms: number;
   /** Milliseconds that it took. */
   durationMs: number;
-  /** Key sets that still wait, whichever process deleted them. Undefined where that could not be found out. */
+  /** Key sets and rooms that still wait, whichever process deleted them. Undefined where that could not be found out. */
   backlog: number | undefined;
   /** Milliseconds that the oldest of those has waited; 0 without any. */
   oldestMs: number | undefined;

@@ -4,11 +4,13 @@ import { summaryOf } from './room-keys.service.js';
 import type { RoomKeysStatistics } from './statistics.js';
 import { RoomKeysVerifier } from './storage/room-keys.verifier.js';
 import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verification.js';
+import { RetiredKeysRepository } from './storage/retired-keys.repository.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
+import { StatisticsRepository } from './storage/statistics.repository.js';
 
 /** Rows per transaction, as few as the sweeper of a server takes. */
 const ROWS_PER_SWEEP = 500;
-const SETS_PER_LOOK = 10;
+const ENTRIES_PER_LOOK = 10;
 
 /** What {@link RoomKeysMaintenance.verify} may be told. */
 export interface VerifyOptions {
@@ -29,10 +31,14 @@ export interface VerifyOptions {
  */
 export class RoomKeysMaintenance {
   private readonly repository: RoomKeysRepository;
+  private readonly retired: RetiredKeysRepository;
+  private readonly statisticsRepository: StatisticsRepository;
 
   /** @param dataSource initialized, of type 'mysql', 'mariadb' or 'better-sqlite3' */
   constructor(private readonly dataSource: DataSource) {
     this.repository = new RoomKeysRepository(dataSource);
+    this.retired = new RetiredKeysRepository(dataSource);
+    this.statisticsRepository = new StatisticsRepository(dataSource);
   }
 
   /**
@@ -54,12 +60,12 @@ export class RoomKeysMaintenance {
    * @param largest how many of the largest backups to name. Default: 10
    */
   async statistics(largest = 10): Promise<RoomKeysStatistics> {
-    return this.repository.statistics(largest);
+    return this.statisticsRepository.statistics(largest);
   }
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
-    return summaryOf(await this.repository.summaries(userId));
+    return summaryOf(await this.statisticsRepository.summaries(userId));
   }
 
   /**
@@ -84,21 +90,24 @@ export class RoomKeysMaintenance {
    * steps that nobody notices. Safe to be broken off, and to run in several processes.
    *
    * @param onProgress called with the rows of keys that are removed so far
-   * @returns how many key sets, and rows of keys in them, were removed
+   * @returns how many key sets, deleted rooms of others, and rows of keys were removed
    */
-  async sweep(onProgress?: (rows: number) => void): Promise<{ keySets: number; rows: number }> {
-    const done = { keySets: 0, rows: 0 };
+  async sweep(
+    onProgress?: (rows: number) => void,
+  ): Promise<{ keySets: number; rooms: number; rows: number }> {
+    const done = { keySets: 0, rooms: 0, rows: 0 };
     for (;;) {
-      const sets = await this.repository.retiredKeySets(SETS_PER_LOOK);
-      if (sets.length === 0) return done;
-      for (const set of sets) {
+      const retired = await this.retired.retired(ENTRIES_PER_LOOK);
+      if (retired.length === 0) return done;
+      for (const entry of retired) {
         let removed: number;
         do {
-          removed = await this.repository.sweepKeySet(set, ROWS_PER_SWEEP);
+          removed = await this.retired.remove(entry, ROWS_PER_SWEEP);
           done.rows += removed;
           onProgress?.(done.rows);
         } while (removed === ROWS_PER_SWEEP);
-        done.keySets += 1;
+        if (entry.roomNo === undefined) done.keySets += 1;
+        else done.rooms += 1;
       }
     }
   }

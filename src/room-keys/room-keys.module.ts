@@ -24,9 +24,17 @@ import { RoomKeysMaintenance } from './room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import { StorageCheck } from './storage/storage-check.js';
+import { type Conflict, Database } from './storage/database/database.js';
+import { RetiredKeysRepository } from './storage/retired-keys.repository.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
+import { StatisticsRepository } from './storage/statistics.repository.js';
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
+
+function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) | undefined {
+  const observe = observerOf(options);
+  return observe && ((conflict) => observe({ type: 'conflict', ...conflict }));
+}
 
 /**
  * Matrix's server-side key backup: the 14 operations under `/_matrix/client/v3/room_keys/`, on the
@@ -48,23 +56,27 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
     {
       provide: RoomKeysRepository,
       useFactory: (dataSource: DataSource, options: RoomKeysOptions) => {
-        const observe = observerOf(options);
-        return new RoomKeysRepository(
-          dataSource,
-          observe && ((conflict) => observe({ type: 'conflict', ...conflict })),
-        );
+        if (options.databaseConnections !== undefined) {
+          Database.of(dataSource).limitConnections(options.databaseConnections);
+        }
+        return new RoomKeysRepository(dataSource, conflictsOf(options));
       },
       inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
     {
       provide: RetiredKeysSweeper,
-      useFactory: (repository: RoomKeysRepository, options: RoomKeysOptions) =>
+      useFactory: (dataSource: DataSource, options: RoomKeysOptions) =>
         new RetiredKeysSweeper(
-          repository,
+          new RetiredKeysRepository(dataSource, conflictsOf(options)),
           options.sweepIntervalMs ?? DEFAULT_SWEEP_INTERVAL_MS,
           observerOf(options),
         ),
-      inject: [RoomKeysRepository, ROOM_KEYS_OPTIONS],
+      inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
+    },
+    {
+      provide: StatisticsRepository,
+      useFactory: (dataSource: DataSource) => new StatisticsRepository(dataSource),
+      inject: [ROOM_KEYS_DATA_SOURCE],
     },
     {
       provide: StorageCheck,

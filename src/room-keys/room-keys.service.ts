@@ -29,6 +29,7 @@ import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import { isNothing, type Weighed, weigh } from './weigh.js';
 import type { LockedBackup } from './storage/locked-backup.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
+import { StatisticsRepository } from './storage/statistics.repository.js';
 
 /** The contract's one algorithm; the configuration can add more. */
 export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
@@ -48,6 +49,7 @@ export class RoomKeysService {
 
   constructor(
     private readonly repository: RoomKeysRepository,
+    private readonly statistics: StatisticsRepository,
     private readonly sweeper: RetiredKeysSweeper,
     @Inject(ROOM_KEYS_OPTIONS)
     options: Pick<RoomKeysOptions, 'allowedAlgorithms' | 'limits' | 'observe'>,
@@ -72,7 +74,7 @@ export class RoomKeysService {
     }
     if (information.algorithm === '') throw emptyAlgorithm();
     this.limits.checkAuthData(information.authData);
-    await this.checkFits('auth_data', information.authData);
+    await this.checkFits(userId, 'auth_data', information.authData);
     return this.repository.createBackup(
       userId,
       information,
@@ -110,7 +112,7 @@ export class RoomKeysService {
     { algorithm, authData }: BackupInformation,
   ): Promise<void> {
     this.limits.checkAuthData(authData);
-    await this.checkFits('auth_data', authData);
+    await this.checkFits(userId, 'auth_data', authData);
     await this.repository.locked(userId, version, async ({ backup }) => {
       if (!backup) throw unknownBackup();
       if (backup.algorithm !== algorithm) throw algorithmMismatch();
@@ -154,7 +156,7 @@ export class RoomKeysService {
   ): Promise<KeysState> {
     for (const { sessionData } of keys) {
       this.limits.checkSessionData(sessionData);
-      await this.checkFits('session_data', sessionData);
+      await this.checkFits(userId, 'session_data', sessionData);
     }
     const { state, added, replaced } = await this.store(userId, version, keys, deviceId);
     this.observe?.({ type: 'keys', added, replaced, kept: keys.length - added - replaced });
@@ -168,12 +170,12 @@ export class RoomKeysService {
     deviceId: string | undefined,
   ): Promise<{ state: KeysState; added: number; replaced: number }> {
     // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
-    // the answer, as of that moment; and where something is, it is mostly still true under the lock.
-    const glance = await this.repository.glance(userId, version, keys);
-    if (glance?.isCurrent && !glance.isMirror && isNothing(weigh(keys, glance.ranks))) {
-      return { state: glance.state, added: 0, replaced: 0 };
+    // the answer; and where something is, it is mostly still true under the lock.
+    const snapshot = await this.repository.readForUpload(userId, version, keys);
+    if (snapshot?.isCurrent && !snapshot.isMirror && isNothing(weigh(keys, snapshot.ranks))) {
+      return { state: snapshot.state, added: 0, replaced: 0 };
     }
-    let mayHold = glance;
+    let mayHold = snapshot;
     return this.repository.locked(userId, version, async ({ backup, currentVersion }) => {
       if (!backup) throw unknownBackup();
       // an import could not take the one that is: no version can be named
@@ -198,8 +200,10 @@ export class RoomKeysService {
   }
 
   /**
-   * Reads the keys of a backup, or of one of its rooms, as of one moment, a page at a time. The
-   * caller closes what it is given, also when it does not read to the end.
+   * Reads the keys of a backup, or of one of its rooms, a page at a time, in one consistent snapshot as long as they
+   * are read fast or no other restore waits. One that gives its snapshot up returns each key as it was at some moment
+   * since it began; keys that are added meanwhile may be left out. The caller closes what it is given, also when it
+   * does not read to the end.
    *
    * @throws 404 `M_NOT_FOUND` where there is no such backup
    */
@@ -228,7 +232,7 @@ export class RoomKeysService {
       if (!backup) throw unknownBackup();
       return (await backup.remove(selection)) ? backup.touch() : backup.state;
     });
-    if (selection.roomId === undefined) this.sweeper.wake();
+    if (selection.sessionId === undefined) this.sweeper.wake();
     return state;
   }
 
@@ -244,10 +248,10 @@ export class RoomKeysService {
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
-    return summaryOf(await this.repository.summaries(userId));
+    return summaryOf(await this.statistics.summaries(userId));
   }
 
-  /** What is under way and what waits in this process, just now; it asks nobody, and costs nothing. */
+  /** What is under way and what waits in this process; no statement. */
   activity(): Activity {
     return this.repository.activity();
   }
@@ -262,8 +266,8 @@ export class RoomKeysService {
     if (growth > 0) this.limits.checkBytes((await backup.bytesOfUser()) + growth);
   }
 
-  private async checkFits(field: string, json: string): Promise<void> {
-    if (!(await this.repository.fits(json))) {
+  private async checkFits(userId: string, field: string, json: string): Promise<void> {
+    if (!(await this.repository.fits(userId, json))) {
       throw tooLarge(`${field} is larger than the database takes.`);
     }
   }

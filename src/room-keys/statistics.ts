@@ -14,10 +14,13 @@ export interface RoomKeysStatistics {
   keys: number;
   /** Bytes of all `session_data` in them. */
   bytes: number;
-  /** Key sets of deleted backups, and of backups whose keys were deleted, that wait to be swept. */
+  /** What was deleted and waits to be removed. */
   waiting: {
+    /** Key sets of deleted backups, and of backups whose keys were all deleted. */
     keySets: number;
-    /** When the first of them was retired, undefined without any. */
+    /** Deleted rooms of other key sets. */
+    rooms: number;
+    /** When the first of them was deleted, undefined without any. */
     since: Date | undefined;
   };
   /** The backups with the most keys, the largest one first. */

@@ -21,6 +21,8 @@
  * | `keys-without-key-set`     | each key belongs to a key set                                         |
  * | `rooms-without-key-set`    | each room belongs to a key set                                        |
  * | `room-number`              | two rooms of a key set have different numbers                         |
+ * | `room-retired`             | a room number that waits to be removed belongs to no room             |
+ * | `room-count`               | a room's count and bytes are those of its keys                        |
  * | `key-without-room`         | each key belongs to a room                                            |
  * | `id`                       | ids are 1 to 255 bytes of UTF-8                                       |
  * | `id-hash`                  | a key is found by its ids                                             |
@@ -49,6 +51,8 @@ export type RoomKeysFindingCode =
   | 'keys-without-key-set'
   | 'rooms-without-key-set'
   | 'room-number'
+  | 'room-retired'
+  | 'room-count'
   | 'key-without-room'
   | 'id'
   | 'id-hash'

@@ -1,6 +1,6 @@
 import { isBetter } from './replacement.js';
 import type { RoomKey } from './room-key.js';
-import type { StoredRank } from './storage/locked-backup.js';
+import type { StoredRank } from './storage/stored-ranks.js';
 
 /** The keys that are to be written, of those that somebody brings. */
 export interface Weighed<K extends RoomKey = RoomKey> {

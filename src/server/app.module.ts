@@ -50,6 +50,8 @@ export class AppModule {
           maxBodyBytes: environment.maxBodyBytes,
           maxBodyBytesAtOnce: environment.maxBodyBytesAtOnce,
           bodyIdleTimeoutMs: environment.bodyIdleTimeoutMs,
+          // one is left for health checks
+          databaseConnections: Math.max(1, environment.databaseConnections - 1),
           limits: environment.limits,
           rateLimit: rateLimitOf(environment, redis),
           observe: (event, request) => {

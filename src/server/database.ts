@@ -3,7 +3,12 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { DataSource, type DataSourceOptions, type Migration, MigrationExecutor } from 'typeorm';
-import { causalReads, roomKeysEntities, roomKeysMigrations } from '../index.js';
+import {
+  limitLockWaits,
+  prepareDataSource,
+  roomKeysEntities,
+  roomKeysMigrations,
+} from '../index.js';
 import type { Environment } from './environment.js';
 import { hostOf } from './setting-kinds.js';
 
@@ -20,7 +25,10 @@ const BUSY_TIMEOUT_MS = 100;
 const KEEP_ALIVE_MS = 15_000;
 
 /** The database that the settings name, and how it is spoken to. */
-export type DatabaseSettings = Pick<Environment, 'databaseUrl' | 'databaseTls' | 'databaseTlsCa'>;
+export type DatabaseSettings = Pick<
+  Environment,
+  'databaseUrl' | 'databaseTls' | 'databaseTlsCa' | 'databaseConnections'
+>;
 
 /** TypeORM's options for a database: `sqlite:PATH`, `mysql://…` or `mariadb://…`. */
 export function dataSourceOptions(settings: DatabaseSettings): DataSourceOptions {
@@ -49,6 +57,7 @@ export function dataSourceOptions(settings: DatabaseSettings): DataSourceOptions
     database: decodeURIComponent(url.pathname.slice(1)),
     charset: 'utf8mb4',
     ...tlsOf(settings),
+    poolSize: settings.databaseConnections,
     // The system's own two hours are how long an idle connection to a host that is gone would look well.
     extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
     entities: roomKeysEntities(type),
@@ -76,9 +85,11 @@ export async function openDatabase(
     if (options.type === 'better-sqlite3') {
       await dataSource.query(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     }
-    await causalReads(dataSource);
+    await prepareDataSource(dataSource);
     const ran = migrate ? await runMigrations(dataSource) : [];
     for (const name of ran) new Logger('Database').log(`Ran the migration ${name}`, { name });
+    // not before migrations, which may have to wait for what other programs do with the tables
+    limitLockWaits(dataSource);
     return dataSource;
   } catch (error) {
     await dataSource.destroy();
@@ -107,7 +118,8 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
 
 async function lockedRunFor(dataSource: DataSource) {
   if (dataSource.options.type === 'better-sqlite3') return inOneTransaction;
-  return (await causalReads(dataSource)) ? lockedInCluster : locked;
+  const { isCluster } = await prepareDataSource(dataSource);
+  return isCluster ? lockedInCluster : locked;
 }
 
 async function locked(dataSource: DataSource): Promise<Migration[]> {

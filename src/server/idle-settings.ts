@@ -21,6 +21,11 @@ const IDLE: readonly Idleness[] = [
     words: 'with a SQLite file: write the DATABASE_URL of a MySQL or MariaDB',
   },
   {
+    names: ['DATABASE_CONNECTIONS'],
+    isSo: ({ databaseUrl }) => databaseUrl.protocol === 'sqlite:',
+    words: 'with a SQLite file, which has one: write the DATABASE_URL of a MySQL or MariaDB',
+  },
+  {
     names: ['DATABASE_TLS_CA'],
     isSo: ({ databaseUrl, databaseTls }) =>
       databaseUrl.protocol === 'sqlite:' || databaseTls === 'off',

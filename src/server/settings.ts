@@ -67,6 +67,12 @@ export const SETTINGS = {
     example: '-----BEGIN CERTIFICATE-----…',
     secret: true,
   },
+  DATABASE_CONNECTIONS: {
+    kind: whole(1, 1000),
+    doc: 'connections to MySQL or MariaDB in each process; users are served in turn, and one connection is kept for health checks',
+    default: '10',
+    example: '20',
+  },
   RUN_MIGRATIONS: {
     kind: flag,
     doc: 'whether pending migrations are run at start; several servers may start at once',

@@ -56,7 +56,7 @@ export async function startServer(developmentTokens: string, port = 0): Promise<
     clearTimeout(patience);
     await rm(folder, { recursive: true, force: true });
   };
-  const patience = setTimeout(() => server.kill('SIGKILL'), 20_000);
+  const patience = setTimeout(() => server.kill('SIGKILL'), 240_000);
   try {
     return { docs: await docs, stop };
   } catch (error) {

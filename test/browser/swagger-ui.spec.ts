@@ -23,7 +23,7 @@ if (!browserPath) {
     server = await startServer(`${TOKEN}=@alice:localhost`);
     browser = await launchBrowser(browserPath!);
     ui = await SwaggerUi.open(browser, server.docs);
-  }, 180_000);
+  });
 
   afterAll(async () => {
     await browser?.close();

@@ -370,7 +370,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     await execute('DELETE FROM room_keys_backups');
     const { code, body } = await asJson('sweep');
     expect(code).toBe(0);
-    expect(body).toEqual({ keySets: 1, rows: 3 });
+    expect(body).toEqual({ keySets: 1, rooms: 0, rows: 3 });
     expect((await onDatabase('sweep')).out).toBe('There is nothing to sweep.\n');
   });
 });

@@ -62,7 +62,7 @@ const NO_BACKUP = 'GET 404 M_NOT_FOUND /version';
         homeserver: new URL(homeserver!.url).host,
       });
       user = await register(homeserver!);
-    }, 180_000);
+    });
 
     afterAll(async () => {
       for (const device of devices) await device.logOut();

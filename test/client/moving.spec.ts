@@ -53,7 +53,7 @@ const nginx = serverProgram('nginx', 'nginx-light');
         homeserver: new URL(homeserver!.url).host,
       });
       user = await register(homeserver!);
-    }, 180_000);
+    });
     afterAll(async () => {
       for (const device of devices) await device.logOut();
       await proxy?.stop();
@@ -103,6 +103,6 @@ const nginx = serverProgram('nginx', 'nginx-light');
       expect(moved).toMatchObject({ count: 310 });
       expect(await run()).toMatchObject({ backups: { unchanged: 1 }, keys: { written: 0 } });
       expect(await laptop.currentBackup()).toEqual(moved);
-    }, 300_000);
+    });
   },
 );

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import type { MatrixClient } from 'matrix-js-sdk';
 
 /** How long a client may take for anything that is waited for. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 240_000;
 
 /**
  * Waits until something is so: asks at once, and again after each of these events of the client.
  *
- * @param what to be said where it is not so in 60 seconds
+ * @param what to be said where it is not so in that time
  */
 export async function until(
   client: MatrixClient,

@@ -274,6 +274,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
         type: 'sweep',
         rows: 600,
         sets: 1,
+        rooms: 0,
         durationMs: expect.any(Number) as number,
         backlog: 0,
         oldestMs: 0,

@@ -12,7 +12,7 @@ const batch = (count: number, sessionData: object = { x: 'y' }) =>
     ),
   );
 
-describe.each(databases)('the service on $name', ({ create, name }) => {
+describe.each(databases)('the service on $name', ({ create }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let service: RoomKeysService;
@@ -88,22 +88,21 @@ describe.each(databases)('the service on $name', ({ create, name }) => {
   it('tells how many restores are under way, and how many wait for a place', async () => {
     await bob.createBackup();
     await application.client('dave/DAVES').createBackup();
-    const restoreOf = (user: string) => service.keys(user, '1');
-    // all that leave two of the pool's ten connections to others; of one user half of them
-    const pages = await Promise.all(
-      Array.from({ length: 8 }, (_, n) => restoreOf(n % 2 ? '@bob:hs1' : '@dave:hs1')),
+    const opening = Array.from({ length: 12 }, (_, n) =>
+      service.keys(n % 2 ? '@bob:hs1' : '@dave:hs1', '1'),
     );
-    const ninth = restoreOf('@bob:hs1');
-    while (service.activity().restoresWaiting === 0) await new Promise(setImmediate);
-    expect(service.activity()).toMatchObject({ restores: 8, restoresWaiting: 1 });
-    await pages.pop()?.close();
-    pages.push(await ninth);
-    expect(service.activity()).toMatchObject({ restores: 8, restoresWaiting: 0 });
+    await new Promise(setImmediate);
+    expect(service.activity().restoresWaiting).toBeGreaterThan(0);
+    // those that have begun are not read, and so make room for the others
+    const read = opening.map(async (pages) => (await pages).next());
+    await Promise.all(read);
+    const pages = await Promise.all(opening);
+    expect(service.activity().restoresWaiting).toBe(0);
     for (const open of pages) await open.close();
     expect(service.activity()).toMatchObject({ restores: 0, restoresWaiting: 0 });
   });
 
-  it('tells how many transactions wait for the single connection of SQLite', async () => {
+  it('tells how many changes of a user wait for their turn', async () => {
     const versions = Array.from({ length: 5 }, () =>
       service.createBackup('@carol:hs1', {
         algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2',
@@ -111,10 +110,7 @@ describe.each(databases)('the service on $name', ({ create, name }) => {
       }),
     );
     await new Promise(setImmediate);
-    // the first has its turn already, or has it next
-    const { transactionsWaiting } = service.activity();
-    if (name === 'SQLite') expect([4, 5]).toContain(transactionsWaiting);
-    else expect(transactionsWaiting).toBe(0);
+    expect(service.activity().transactionsWaiting).toBe(4);
     await Promise.all(versions);
     expect(service.activity().transactionsWaiting).toBe(0);
   });

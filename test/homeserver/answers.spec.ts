@@ -19,6 +19,9 @@ import { type Answer, type FakeService, json, startService, text } from './fake-
 
 const alice = json(200, { user_id: '@alice:hs1', device_id: 'PHONE', is_guest: false });
 
+/** Enough for an answer on a busy machine; a silence lasts for as long. */
+const TIMEOUT_MS = 2000;
+
 let database: TestDatabase;
 let application: TestApplication;
 let service: FakeService;
@@ -38,7 +41,7 @@ afterAll(async () => {
 beforeEach(async () => {
   time = 0;
   service = await startService(alice);
-  verifier = remembered(homeserverTokens({ homeserverUrl: service.url, timeoutMs: 200 }), {
+  verifier = remembered(homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS }), {
     now: () => time,
   });
 });
@@ -182,7 +185,7 @@ describe('behind an authorization server', () => {
           clientId: 'ROOMKEYS',
           clientSecret: 'secret',
           serverName: 'hs1',
-          timeoutMs: 200,
+          timeoutMs: TIMEOUT_MS,
         }),
         { now: () => time },
       ),

@@ -15,7 +15,7 @@ const AT_ONCE = 32;
 const MAX_WAITING_PER_ADDRESS = 500;
 const ANSWER_MS = 20;
 /** Enough for any machine to receive the flood while the homeserver holds its answers back. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 
 const alice = json(200, { user_id: '@alice:hs1' });
 const unknown = json(401, { errcode: 'M_UNKNOWN_TOKEN', error: 'Invalid access token passed.' });
@@ -121,43 +121,31 @@ describe('during 2,500 requests with made-up tokens', () => {
   it.each([
     ['without a proxy', undefined],
     ['through a proxy', 'made up by the client, 203.0.113.7'],
-  ])(
-    'from one address, %s, all goes well for users at the same address',
-    async (_, address) => {
-      const statuses = await floodFrom(() => address);
-      expect(maxUnderWay).toBe(AT_ONCE / 2);
-      expect(statuses).toEqual({
-        // two of those that waited had to make room
-        '401': AT_ONCE / 2 + MAX_WAITING_PER_ADDRESS - 2,
-        '429': FLOOD - AT_ONCE / 2 - MAX_WAITING_PER_ADDRESS + 2,
-      });
-      // as soon as the first checks had ended
-      expect(checksBefore('good-expired')).toBeLessThan(AT_ONCE);
-      expect(checksBefore('good-new')).toBeLessThan(AT_ONCE);
-    },
-    60_000,
-  );
+  ])('from one address, %s, all goes well for users at the same address', async (_, address) => {
+    const statuses = await floodFrom(() => address);
+    expect(maxUnderWay).toBe(AT_ONCE / 2);
+    expect(statuses).toEqual({
+      // two of those that waited had to make room
+      '401': AT_ONCE / 2 + MAX_WAITING_PER_ADDRESS - 2,
+      '429': FLOOD - AT_ONCE / 2 - MAX_WAITING_PER_ADDRESS + 2,
+    });
+    // as soon as the first checks had ended
+    expect(checksBefore('good-expired')).toBeLessThan(AT_ONCE);
+    expect(checksBefore('good-new')).toBeLessThan(AT_ONCE);
+  });
 
-  it(
-    'from one address behind a proxy, users at other addresses do not wait at all',
-    async () => {
-      await floodFrom(() => '203.0.113.7', '198.51.100.1');
-      expect(maxUnderWay).toBe(AT_ONCE / 2 + 2);
-      expect(checksBefore('good-expired')).toBeLessThan(AT_ONCE / 2 + 2);
-      expect(checksBefore('good-new')).toBeLessThan(AT_ONCE / 2 + 2);
-    },
-    TIMEOUT_MS,
-  );
+  it('from one address behind a proxy, users at other addresses do not wait at all', async () => {
+    await floodFrom(() => '203.0.113.7', '198.51.100.1');
+    expect(maxUnderWay).toBe(AT_ONCE / 2 + 2);
+    expect(checksBefore('good-expired')).toBeLessThan(AT_ONCE / 2 + 2);
+    expect(checksBefore('good-new')).toBeLessThan(AT_ONCE / 2 + 2);
+  });
 
-  it(
-    'from 50 addresses behind a proxy, users wait for one check of each at most',
-    async () => {
-      const statuses = await floodFrom((n) => `203.0.113.${n % 50}`, '198.51.100.1');
-      expect(maxUnderWay).toBe(AT_ONCE);
-      expect(statuses).toEqual({ '401': FLOOD });
-      expect(checksBefore('good-expired')).toBeLessThan(2 * AT_ONCE);
-      expect(checksBefore('good-new')).toBeLessThan(2 * AT_ONCE + 50);
-    },
-    TIMEOUT_MS,
-  );
+  it('from 50 addresses behind a proxy, users wait for one check of each at most', async () => {
+    const statuses = await floodFrom((n) => `203.0.113.${n % 50}`, '198.51.100.1');
+    expect(maxUnderWay).toBe(AT_ONCE);
+    expect(statuses).toEqual({ '401': FLOOD });
+    expect(checksBefore('good-expired')).toBeLessThan(2 * AT_ONCE);
+    expect(checksBefore('good-new')).toBeLessThan(2 * AT_ONCE + 50);
+  });
 });

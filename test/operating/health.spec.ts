@@ -13,6 +13,8 @@ import { databases, type TestDatabase } from '../support/databases.js';
 import { type Cable, layCable } from './cable.js';
 
 const UNKNOWN = json(401, { errcode: 'M_UNKNOWN_TOKEN', error: 'Unknown' });
+/** How long an answer holds. */
+const TTL_MS = 2000;
 const SECRETS = /rk|test|127\.0\.0\.1|localhost|mysql|sqlite|ECONN/i;
 
 describe.each(databases)('the health of a server on $name', ({ name, create }) => {
@@ -65,7 +67,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
 
   it('is good while all that it needs is there', async () => {
     await start();
-    const ready = await ask('/health/ready');
+    const ready = await until('ok');
     expect(ready.status).toBe(200);
     expect(ready.body).toMatchObject({
       status: 'ok',
@@ -77,15 +79,14 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
 
   it('names no verifier where there are only tokens for development', async () => {
     await start({ HOMESERVER_URL: '', DEV_TOKENS: 'secret=@alice:hs1' });
-    const { body } = await ask('/health/ready');
+    const { body } = await until('ok');
     expect(Object.keys(body.details)).toEqual(['database']);
-    expect(body.status).toBe('ok');
   });
 
   it('is degraded while the homeserver is away, and the server stays in rotation', async () => {
     await start();
     homeserver.answer = json(500, {});
-    const ready = await ask('/health/ready');
+    const ready = await until('degraded');
     expect(ready.status).toBe(200);
     expect(ready.body).toMatchObject({
       status: 'degraded',
@@ -100,9 +101,12 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
 
   it('asks the homeserver once for many who ask, with a token that is nobody’s', async () => {
     await start();
+    const begun = performance.now();
     await Promise.all(Array.from({ length: 20 }, () => ask('/health/ready')));
     await ask('/health/ready?user_id=@alice:hs1&access_token=secret');
-    expect(homeserver.received).toHaveLength(1);
+    const most = 1 + Math.floor((performance.now() - begun) / TTL_MS);
+    expect(homeserver.received.length).toBeGreaterThan(0);
+    expect(homeserver.received.length).toBeLessThanOrEqual(most);
     expect(homeserver.received[0]?.url).toBe('/_matrix/client/v3/account/whoami');
     expect(homeserver.received[0]?.headers.authorization).toMatch(/^Bearer [\w-]{43}$/);
   });
@@ -110,7 +114,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
   it('does not wait long for a homeserver that hangs', async () => {
     await start({ TOKEN_CHECK_TIMEOUT_MS: '60000' });
     homeserver.answer = () => undefined;
-    expect(await ask('/health/ready')).toMatchObject({ status: 200, body: { status: 'degraded' } });
+    expect((await until('degraded')).status).toBe(200);
   });
 
   const redisProgram =
@@ -138,7 +142,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
 
   it('is bad while the database is away, good again when it is back, and alive all the time', async () => {
     await start();
-    expect((await ask('/health/ready')).status).toBe(200);
+    expect((await until('ok')).status).toBe(200);
     cable?.pull();
     const away = await until('error');
     expect(away.status).toBe(503);

@@ -154,7 +154,7 @@ describe.each(databases)('the log of a server on $name', ({ name, create }) => {
       [404, 'GET', `/m4rk?access_token=${TOKEN}`],
       [405, 'PATCH', `${keyPath(ROOM)}?version=m4rk`],
       [204, 'OPTIONS', `${keyPath(ROOM)}?version=m4rk`],
-      [400, 'PUT', key, '{}', { ...bearer, 'Content-Encoding': 'm4rk' }],
+      [415, 'PUT', key, '{}', { ...bearer, 'Content-Encoding': 'm4rk' }],
       [400, 'GET', '/keys?version=1&version=m4rk'],
     ];
     for (const [status, ...request] of failures) {

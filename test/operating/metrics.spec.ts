@@ -6,6 +6,7 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DataSource, type QueryRunner } from 'typeorm';
 import { RoomKeysService } from '../../src/index.js';
+import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
 import { createApplication, listen } from '../../src/server/application.js';
 import { readEnvironment } from '../../src/server/environment.js';
 import { type FakeService, json, startService } from '../homeserver/fake-service.js';
@@ -19,6 +20,8 @@ const SECRET = 'bWFya2VkLXNlY3JldA';
 const KEY = keyData({ session_data: { ciphertext: SECRET } });
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 const REQUESTS = 'room_keys_request_duration_seconds_count';
+
+const { connectionMs, turnMs } = timeouts;
 
 describe.each(databases)('the metrics on $name', ({ name, create }) => {
   let database: TestDatabase;
@@ -64,6 +67,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     );
   });
   afterEach(async () => {
+    Object.assign(timeouts, { connectionMs, turnMs });
     for (const app of running.splice(0)) await app.close();
     await homeserver.close();
     await database.drop();
@@ -117,7 +121,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
   });
 
   it('count what became of keys, of tokens, and of what was deleted', async () => {
-    const { alice, until } = await start();
+    const { alice, until } = await start({ TOKEN_CACHE_TTL_MS: '600000' });
     await alice.createBackup();
     const keys = (from: number, to: number, fields: object = {}) =>
       roomsBody(
@@ -189,6 +193,8 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
   });
 
   it('tell of connections that are used, free and waited for, and of restores', async () => {
+    // what waits here must wait until it is seen
+    Object.assign(timeouts, { connectionMs: 600_000, turnMs: 600_000 });
     const { app, alice, scrape, until } = await start();
     await alice.createBackup();
     const dataSource = app.get(DataSource);
@@ -207,8 +213,16 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
       // another's transaction holds the one connection that there is
       const runner = dataSource.createQueryRunner();
       await runner.startTransaction();
-      const waiting = [alice.createBackup(), alice.createBackup(), alice.createBackup()];
-      await until((all) => valueOf(all, 'room_keys_database_waiting') === 2);
+      const waiting = [
+        ...Array.from({ length: 3 }, () => alice.createBackup()),
+        ...Array.from({ length: 2 }, () => alice.get('/version')),
+      ];
+      // one of the changes waits for the transaction, and everything else for that one
+      await until(
+        (all) =>
+          valueOf(all, 'room_keys_changes_waiting') === 2 &&
+          valueOf(all, 'room_keys_database_waiting') === 2,
+      );
       await runner.rollbackTransaction();
       await Promise.all(waiting);
     } else {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../proxy/processes.js';
 import { monitoringFile } from './monitoring.files.js';
 
-const START_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 240_000;
 
 /** A series that a query returns: its labels, and its points in time, in seconds. */
 export interface Series {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Far more than anything here takes. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 240_000;
 
 /** Builds what is to be run, unless it is built. */
 export async function build(): Promise<void> {

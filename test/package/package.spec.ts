@@ -78,7 +78,7 @@ let packed: { file: string; files: string[] };
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'room-keys-package-'));
   packed = await pack(folder);
-}, 180_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 it('has what it needs and nothing else in the package', async () => {
@@ -105,7 +105,7 @@ describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites
 
   beforeAll(async () => {
     host = await Host.create(packed.file, dependencies);
-  }, 360_000);
+  });
   afterAll(() => host.remove());
 
   const kinds: [string, ModuleKind][] = [
@@ -145,7 +145,7 @@ describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites
     });
     if (result.failed > 0) throw new Error(result.said);
     expect(result.specs.sort()).toEqual(specs);
-  }, 600_000);
+  });
 
   it('the command is there', async () => {
     expect(await host.run('nestjs-room-keys', ['--version'])).toBe(version);

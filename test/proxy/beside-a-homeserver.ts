@@ -25,7 +25,7 @@ export function describeBesideAHomeserver(name: string, debian: string, start: S
         homeserver: new URL(homeserver.url).host,
       });
       token = await logIn(proxy.url, homeserver);
-    }, 180_000);
+    });
 
     afterAll(async () => {
       await proxy?.stop();

@@ -133,7 +133,7 @@ class SwitchedNginx {
     });
     await proxy.start();
     await proxy.switchTo('held off');
-  }, 180_000);
+  });
   afterAll(async () => {
     await proxy.stop();
     await server.stop();
@@ -176,7 +176,7 @@ class SwitchedNginx {
       });
       await proxy.start();
       user = await register(homeserver!);
-    }, 180_000);
+    });
     afterAll(async () => {
       await proxy.stop();
       await server.stop();
@@ -254,6 +254,6 @@ class SwitchedNginx {
       });
       const { code } = await command(['verify'], { DATABASE_URL: database.url });
       expect(code).toBe(0);
-    }, 300_000);
+    });
   },
 );

@@ -2,14 +2,18 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+export { freePort } from '../support/servers.mjs';
+
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Far more than any of them takes to start. */
+const START_LIMIT_MS = 240_000;
 
 /** Something that listens, in a process of its own. */
 export interface Running {
@@ -113,16 +117,6 @@ export async function startProxy(
   return { url, stop };
 }
 
-/** A port that was free a moment ago: a proxy cannot say which one it took. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** Waits until a process is ready; where that is not in time, ends it, and throws what it said. */
 async function ready(
   child: ChildProcess,
@@ -132,7 +126,7 @@ async function ready(
   let said = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text: string) => (said += text));
-  const until = performance.now() + 20_000;
+  const until = performance.now() + START_LIMIT_MS;
   while (child.exitCode === null && performance.now() < until) {
     if (await isReady(said)) return;
     await sleep(50);

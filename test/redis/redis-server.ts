@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from '../proxy/processes.js';
 
-const START_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 240_000;
 
 /** A Redis at a port of its own, which keeps nothing, and can be taken away and brought back. */
 export class RedisServer {

@@ -7,6 +7,7 @@ import type { ClusterUnderTest } from './cluster.suite.js';
 import { commitAtOnce, holdAt } from './meetings.js';
 import { inspectRows } from './stored-rows.js';
 import { RoomKeysRepository } from '../../src/room-keys/storage/room-keys.repository.js';
+import { StatisticsRepository } from '../../src/room-keys/storage/statistics.repository.js';
 
 const INFORMATION = { algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2', authData: '{}' };
 const KEY: RoomKey = {
@@ -50,7 +51,7 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
       const sweeper = { wake: () => undefined } as RetiredKeysSweeper;
       return {
         dataSource,
-        service: new RoomKeysService(repository, sweeper, {}),
+        service: new RoomKeysService(repository, new StatisticsRepository(dataSource), sweeper, {}),
         storage: new ImportRepository(dataSource),
       };
     };

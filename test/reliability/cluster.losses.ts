@@ -6,6 +6,8 @@ import { inspectRows } from './stored-rows.js';
 const UPLOADERS = 4;
 /** Answers 200 that each uploader has before a node is killed, and before it comes back. */
 const UPLOADS_BETWEEN = 25;
+/** Seconds of silence after which a node is taken for dead here. */
+const SUSPECT_AFTER_S = 10;
 
 /** Nodes that die, and come back. */
 export function describeClusterLosses(
@@ -13,6 +15,10 @@ export function describeClusterLosses(
   { kills, minutes, report }: ClusterExtent,
 ): void {
   describe('of which one is away', () => {
+    // else nothing would be stored for so long after each kill
+    beforeAll(() => test.cluster.suspectAfter(SUSPECT_AFTER_S));
+    afterAll(() => test.cluster.suspectLate());
+
     it('what was acknowledged is there when a node was killed and is back', async () => {
       const clients = test.servers.map(({ url }) => new MatrixClient(url, 'alice'));
       const version = await clients[0]!.createBackup();
@@ -21,10 +27,10 @@ export function describeClusterLosses(
       let successes = 0;
       let lastSuccess = performance.now();
       let longestPause = 0;
-      let isOver = false;
+      const over = new AbortController();
 
       const uploader = async (name: number) => {
-        for (let n = 0; !isOver; n += 1) {
+        for (let n = 0; !over.signal.aborted; n += 1) {
           const id = `session-${name}-${n}`;
           const body = roomsBody([[`!room${name}:hs1`, id, keyData()]]);
           for (;;) {
@@ -44,13 +50,17 @@ export function describeClusterLosses(
       };
       const uploads = async () => {
         const goal = successes + UPLOADERS * UPLOADS_BETWEEN;
-        while (successes < goal) await sleep(20);
+        while (successes < goal && !over.signal.aborted) await sleep(20);
       };
 
-      const running = Promise.all(Array.from({ length: UPLOADERS }, (_, n) => uploader(n)));
+      const uploading = Promise.all(Array.from({ length: UPLOADERS }, (_, n) => uploader(n)));
+      // one that fails ends all of it
+      uploading.catch(() => {
+        over.abort();
+      });
       const deadline = Date.now() + minutes * 60_000;
       let killed = 0;
-      while (killed < kills && Date.now() < deadline) {
+      while (killed < kills && Date.now() < deadline && !over.signal.aborted) {
         const node = test.cluster.nodes[killed % test.cluster.nodes.length]!;
         await uploads();
         await node.kill();
@@ -59,8 +69,9 @@ export function describeClusterLosses(
         await node.start();
       }
       await uploads();
-      isOver = true;
-      await running;
+      over.abort();
+      await uploading;
+      for (const node of test.cluster.nodes) await node.synced();
 
       const { body, status } = await clients[1]!.get(`/keys?version=${version}`);
       expect(status).toBe(200);

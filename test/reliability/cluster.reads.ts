@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type mysql from 'mysql2/promise';
 import { DataSource } from 'typeorm';
 import { causalReads } from '../../src/index.js';
 import { StorageCheck } from '../../src/room-keys/storage/storage-check.js';
@@ -13,24 +15,41 @@ export function describeClusterReads(
     const client = (server: number, user: string) =>
       new MatrixClient(test.direct[server]!.url, user);
 
-    /** While `work` begins, the second node applies nothing; it goes on when `work` has been asked for. */
-    const whileItLags = async <T>(work: () => Promise<T>): Promise<T> => {
+    /** The second node applies nothing of what `before` did until it has been asked for `work`, or has answered it. */
+    const whileItLags = async <B, T>(
+      before: () => Promise<B>,
+      work: (before: B) => Promise<T>,
+    ): Promise<T> => {
       const node = test.cluster.nodes[1]!;
       return node.connected(async (connection) => {
         await connection.query('FLUSH TABLES WITH READ LOCK');
-        const running = work();
-        await connection.query('DO SLEEP(0.5)');
-        await connection.query('UNLOCK TABLES');
-        return running;
+        try {
+          const answered = new AbortController();
+          const running = work(await before()).finally(() => {
+            answered.abort();
+          });
+          const isAsked = async () => {
+            const [rows] = await connection.query<mysql.RowDataPacket[]>(
+              `SELECT id FROM information_schema.processlist
+               WHERE db = 'room_keys' AND command = 'Query' AND info LIKE '%room_keys_backups%'`,
+            );
+            return rows.length > 0;
+          };
+          while (!answered.signal.aborted && !(await isAsked())) await sleep(5);
+          await connection.query('UNLOCK TABLES');
+          return await running;
+        } finally {
+          await connection.query('UNLOCK TABLES');
+        }
       });
     };
 
     it('a backup that was just made through one node is there on another', async () => {
       const [here, there] = [client(0, 'carol'), client(1, 'carol')];
-      const { status, version } = await whileItLags(async () => {
-        const version = await here.createBackup();
-        return { version, status: (await there.get(`/version/${version}`)).status };
-      });
+      const { status, version } = await whileItLags(
+        () => here.createBackup(),
+        async (made) => ({ version: made, status: (await there.get(`/version/${made}`)).status }),
+      );
       expect(status).toBe(200);
       expect((await there.get('/version')).body).toMatchObject({ version });
     });

@@ -17,8 +17,10 @@ const NOBODY = 'eve';
 /** Owns the backup whose rows are swept. */
 export const LEAVER = 'carol';
 
-/** Far more than a server takes to sweep what there is here, and less than it waits between two looks. */
-const SWEPT_MS = 40_000;
+/** After so long a server looks for rows to sweep, whether or not it has been woken. */
+export const SWEEP_INTERVAL_MS = 60_000;
+/** Far more than the servers take to sweep what there is here, even if one broke off, and begins again after that time. */
+const SWEPT_MS = 300_000;
 
 /** What came of it all, for a line of figures. */
 export interface Tally {

@@ -21,7 +21,7 @@ import { type WireAnswer } from './wire.js';
 const PREFIX = '/_matrix/client/v3/room_keys';
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 /** An answer that takes longer will not come: whoever waits for it hangs. */
-const HANGS_MS = 90_000;
+const HANGS_MS = 240_000;
 /** How many backups, the newest and those before it, devices ask for. */
 const RECENT = 5;
 

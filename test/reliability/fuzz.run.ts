@@ -19,7 +19,7 @@ export interface FuzzTally {
 export const newFuzzTally = (): FuzzTally => ({ inputs: 0, answers: new Map(), reads: 0 });
 
 /** An answer that is later than this does not come. */
-const HANGS_MS = 30_000;
+const HANGS_MS = 240_000;
 /** How long the client waits for the answer to what may not be whole, before it sends no more. */
 const PATIENCE_MS = 60;
 const ERRCODES = new Set([

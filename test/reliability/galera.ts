@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import {
   accessSync,
   chmodSync,
@@ -9,13 +8,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
-import { serverProgram } from '../proxy/processes.js';
+import { freePort, serverProgram } from '../proxy/processes.js';
 import { KeptProcess } from './kept-process.js';
 
 const LIBRARIES = [
@@ -24,7 +22,12 @@ const LIBRARIES = [
   '/usr/lib64/galera/libgalera_smm.so',
 ];
 /** Far more than a node takes to come up, its copy of the data included. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
+/**
+ * Seconds of silence after which the others take a node for dead. One that gets no time on a busy machine is only
+ * slow, and tests have nodes stand still.
+ */
+const SUSPECT_AFTER_S = 120;
 /** Where root runs the tests, the servers are somebody else's: rsync, which root starts, writes as nobody. */
 const asSomebody = process.getuid?.() === 0 ? ['--user=mysql'] : [];
 const run = promisify(execFile);
@@ -93,6 +96,18 @@ export class GaleraCluster {
     ]);
     await first!.start(['--wsrep-new-cluster', `--init-file=${this.users()}`]);
     for (const node of others) await node.start();
+    // one that has given away a copy of the data is in step again a moment later
+    for (const node of this.nodes) await node.synced();
+  }
+
+  /** From now on the nodes take one that says nothing for so many seconds for dead. */
+  async suspectAfter(seconds: number): Promise<void> {
+    for (const node of this.nodes) await node.suspectAfter(seconds);
+  }
+
+  /** As at the start. */
+  suspectLate(): Promise<void> {
+    return this.suspectAfter(SUSPECT_AFTER_S);
   }
 
   async stop(): Promise<void> {
@@ -116,8 +131,9 @@ export class GaleraCluster {
 /** A server of the cluster, at one port through however many processes. */
 export class GaleraNode {
   readonly data: string;
-  private ports: number[] = [];
+  private readonly ports: number[] = [];
   private starts = 0;
+  private suspectAfterS = SUSPECT_AFTER_S;
   private process: KeptProcess | undefined;
 
   constructor(
@@ -142,7 +158,7 @@ export class GaleraNode {
   }
 
   async choosePorts(): Promise<void> {
-    this.ports = await freePorts(4);
+    for (let n = 0; n < 4; n += 1) this.ports.push(await freePort());
   }
 
   /** Resolves when it takes statements, with all that the others have. */
@@ -157,13 +173,29 @@ export class GaleraNode {
       ...position,
       ...how,
     ]);
+    await this.synced();
+  }
+
+  /** Resolves when it takes statements, and is in step with the others. */
+  async synced(): Promise<void> {
     const deadline = Date.now() + PATIENCE_MS;
     while (!(await this.isSynced())) {
-      if (this.process.hasEnded || Date.now() > deadline) {
-        throw new Error(`${this.name} does not start: ${this.process.log}`);
+      if (!this.process || this.process.hasEnded || Date.now() > deadline) {
+        throw new Error(`${this.name} is not in step: ${this.process?.log}`);
       }
       await sleep(50);
     }
+  }
+
+  async suspectAfter(seconds: number): Promise<void> {
+    // the second must not be less than the first at any time
+    const isLess = seconds < this.suspectAfterS;
+    this.suspectAfterS = seconds;
+    const options = isLess ? this.suspicion() : this.suspicion().reverse();
+    await this.connected(async (connection) => {
+      for (const option of options)
+        await connection.query('SET GLOBAL wsrep_provider_options = ?', [option]);
+    });
   }
 
   /** `kill -9`; resolves when it is gone. */
@@ -214,6 +246,8 @@ export class GaleraNode {
       `gmcast.listen_addr=tcp://127.0.0.1:${group}`,
       `ist.recv_addr=127.0.0.1:${increments}`,
       'gcache.size=64M',
+      ...this.suspicion(),
+      `pc.wait_prim_timeout=PT${PATIENCE_MS / 1000}S`,
     ];
     return [
       '--no-defaults', // has to come first
@@ -239,6 +273,11 @@ export class GaleraNode {
     ];
   }
 
+  private suspicion(): string[] {
+    const seconds = this.suspectAfterS;
+    return [`evs.suspect_timeout=PT${seconds}S`, `evs.inactive_timeout=PT${2 * seconds}S`];
+  }
+
   /** Where a node that was killed had come to, as Debian's service asks too: others then send only what came after. */
   private async position(): Promise<string[]> {
     const { stderr } = await run(this.programs.server, [
@@ -259,13 +298,4 @@ function isThere(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Ports that were free a moment ago, all of them others. */
-async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(probes.map((probe) => once(probe, 'listening')));
-  const ports = probes.map((probe) => (probe.address() as AddressInfo).port);
-  await Promise.all(probes.map((probe) => once(probe.close(), 'close')));
-  return ports;
 }

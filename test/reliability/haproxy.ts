@@ -7,7 +7,7 @@ import { freePort } from '../proxy/processes.js';
 import type { GaleraCluster } from './galera.js';
 import { KeptProcess } from './kept-process.js';
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 240_000;
 
 /** HAProxy as docs/proxies/haproxy-galera.cfg has it, but for the addresses, in front of a cluster. */
 export async function startHaproxy(
@@ -17,6 +17,8 @@ export async function startHaproxy(
   const at = `127.0.0.1:${await freePort()}`;
   const configuration = await adapted('haproxy-galera.cfg', [
     ['bind 127.0.0.1:3307', `bind ${at}`],
+    // a node that is slow to answer a check is there; one that was killed refuses it at once
+    ['    timeout connect 2s', '    timeout connect 2s\n    timeout check 2m'],
     ...nodes.map((node, index): [string, string] => [`10.0.0.${index + 1}:3306`, node.at]),
   ]);
   const file = join(folder, 'haproxy.cfg');

@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DataSource, QueryRunner } from 'typeorm';
+import type { PoolConnection } from 'mysql2';
 import type mysql from 'mysql2/promise';
+import type { DataSource } from 'typeorm';
 import type { GaleraNode } from './galera.js';
 
 /** Work that is held up at a statement until it is told to go on. */
@@ -17,27 +18,40 @@ export function holdAt(dataSource: DataSource, statement: RegExp): Hold {
   const arrived = once(gate, 'arrived');
   const opened = once(gate, 'open');
   const create = dataSource.createQueryRunner.bind(dataSource);
+  const held = new Set<PoolConnection>();
+  // the module sends its statements on the connection itself
+  const hold = (connection: PoolConnection) => {
+    if (held.has(connection)) return;
+    held.add(connection);
+    const send = connection.query.bind(connection) as (...parameters: unknown[]) => void;
+    connection.query = ((...parameters: [string | { sql: string }, ...unknown[]]) => {
+      const [first] = parameters;
+      if (!statement.test(typeof first === 'string' ? first : first.sql)) {
+        send(...parameters);
+        return;
+      }
+      gate.emit('arrived');
+      void opened.then(() => {
+        send(...parameters);
+      });
+    }) as PoolConnection['query'];
+  };
   dataSource.createQueryRunner = (mode) => {
     const runner = create(mode);
-    let run = runner.query.bind(runner);
-    const query: QueryRunner['query'] = async (sql: string, ...rest: [unknown[]?, true?]) => {
-      if (statement.test(sql)) {
-        gate.emit('arrived');
-        await opened;
-      }
-      return run(sql, ...(rest as []));
+    const connect = runner.connect.bind(runner);
+    runner.connect = async () => {
+      const connection = (await connect()) as PoolConnection;
+      hold(connection);
+      return connection;
     };
-    // the module may put a function of its own there
-    Object.defineProperty(runner, 'query', {
-      get: () => query,
-      set: (own: QueryRunner['query']) => (run = own),
-    });
     return runner;
   };
   return {
     arrived,
     goOn: () => {
       dataSource.createQueryRunner = create;
+      // what it has of its own goes, that of its class is back
+      for (const connection of held) delete (connection as Partial<PoolConnection>).query;
       gate.emit('open');
     },
   };
@@ -60,7 +74,7 @@ export async function commitAtOnce(
   participants: readonly Participant[],
   another: GaleraNode,
 ): Promise<PromiseSettledResult<unknown>[]> {
-  const holds = participants.map(({ dataSource }) => holdAt(dataSource, /^COMMIT$/));
+  const holds = participants.map(({ dataSource }) => holdAt(dataSource, /^COMMIT\b/));
   const operations = participants.map(({ operation }) => operation());
   const running = Promise.allSettled(operations);
   const first = await Promise.race([
@@ -83,15 +97,16 @@ export async function commitAtOnce(
   return running;
 }
 
-/** Resolves when a COMMIT has been sent to the other nodes, or after longer than that takes. */
+/** Resolves when a COMMIT has been sent to the other nodes. */
 async function isCommitting(connection: mysql.Connection): Promise<void> {
   // a node that stands still for longer is taken for dead
-  const deadline = Date.now() + 3000;
+  const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {
     const [rows] = await connection.query<mysql.RowDataPacket[]>(
-      "SELECT state FROM information_schema.processlist WHERE info = 'COMMIT'",
+      "SELECT state FROM information_schema.processlist WHERE info LIKE 'COMMIT%'",
     );
     if (rows.length > 0) return;
     await sleep(5);
   }
+  throw new Error('No COMMIT is on its way');
 }

@@ -14,7 +14,7 @@ import {
 } from '../support/servers.mjs';
 
 /** Recovery after a crash included. */
-const STARTS_MS = 120_000;
+const STARTS_MS = 300_000;
 const KEEPER = fileURLToPath(new URL('../support/keep-server.mjs', import.meta.url));
 
 /** A database server that nobody else uses, and that keeps its promises: each commit is on the disk. */

@@ -1,3 +1,4 @@
+import { freePort } from '../proxy/processes.js';
 import { ServerProcess } from '../operating/server-process.js';
 
 /** Who may ask: the token `alice` is that of `@alice:hs1`. */
@@ -9,6 +10,7 @@ export class RestartableServer {
   /** Such as `http://127.0.0.1:40123`. */
   url = '';
   private metricsUrl = '';
+  private port: number | undefined;
   private process: ServerProcess | undefined;
 
   /** @param variables settings of the server; nothing else reaches it */
@@ -16,8 +18,10 @@ export class RestartableServer {
 
   /** Resolves when it serves. */
   async start(): Promise<this> {
+    this.port ??= await freePort();
     this.process = new ServerProcess({
-      PORT: this.url ? new URL(this.url).port : '0',
+      // the same after a kill: one that the system gives out could be taken meanwhile
+      PORT: String(this.port),
       // these devices ask for more than any limit that is meant for real ones
       RATE_LIMIT: 'off',
       LOG_LEVEL: 'warn',

@@ -64,7 +64,14 @@ async function inspect(runner: QueryRunner): Promise<Findings> {
       { retired: row.retired_at !== null },
     ]),
   );
-  const rooms = await rows('SELECT key_set_id, room_no FROM room_keys_rooms');
+  const rooms = await rows(
+    'SELECT key_set_id, room_no, key_count, byte_count FROM room_keys_rooms',
+  );
+  const deletedRooms = new Set(
+    (await rows('SELECT key_set_id, room_no FROM room_keys_retired_rooms')).map(
+      (row) => `${Number(row.key_set_id)} ${Number(row.room_no)}`,
+    ),
+  );
   const roomNames = new Set(rooms.map((row) => `${Number(row.key_set_id)} ${Number(row.room_no)}`));
   if (roomNames.size < rooms.length) faults.push('two rooms of a set have one number');
   const keys = (
@@ -79,7 +86,22 @@ async function inspect(runner: QueryRunner): Promise<Findings> {
   }));
 
   const ofSet = new Map<number, typeof keys>();
-  for (const key of keys) ofSet.set(key.set, [...(ofSet.get(key.set) ?? []), key]);
+  for (const key of keys) {
+    const own = ofSet.get(key.set) ?? [];
+    // what waits to be removed counts no more
+    ofSet.set(key.set, deletedRooms.has(`${key.set} ${key.room}`) ? own : [...own, key]);
+  }
+  for (const room of rooms) {
+    const [set, no] = [Number(room.key_set_id), Number(room.room_no)];
+    const own = (ofSet.get(set) ?? []).filter(({ room: its }) => its === no);
+    const size = own.reduce((sum, key) => sum + key.bytes, 0);
+    const name = `room ${no} of set ${set}`;
+    if (deletedRooms.has(`${set} ${no}`)) faults.push(`${name}: its number waits to be removed`);
+    if (own.length !== Number(room.key_count))
+      faults.push(`${name}: ${own.length} rows, not ${Number(room.key_count)}`);
+    if (size !== Number(room.byte_count))
+      faults.push(`${name}: ${size} bytes, not ${Number(room.byte_count)}`);
+  }
   const owned = new Set(backups.map(({ set }) => set));
   if (owned.size < backups.length) faults.push('two backups have one key set');
 
@@ -109,10 +131,14 @@ async function inspect(runner: QueryRunner): Promise<Findings> {
   for (const [set, { retired }] of sets) {
     if (!retired && !owned.has(set)) faults.push(`set ${set} is nobody's, and not retired`);
   }
-  for (const set of new Set([...ofSet.keys(), ...rooms.map((row) => Number(row.key_set_id))])) {
+  const named = [
+    ...rooms.map((row) => Number(row.key_set_id)),
+    ...[...deletedRooms].map(parseFloat),
+  ];
+  for (const set of new Set([...ofSet.keys(), ...named])) {
     if (!sets.has(set)) faults.push(`set ${set} was swept, and rows of it are there`);
   }
-  const retired = [...sets.values()].filter((set) => set.retired).length;
+  const retired = [...sets.values()].filter((set) => set.retired).length + deletedRooms.size;
   const names = backups.map(({ user, version }) => `version ${version} of ${user}`).sort();
   return { faults, retired, backups: names, keys: keys.length };
 }

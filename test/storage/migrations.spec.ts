@@ -1,6 +1,7 @@
 /** Proves that the migrations make the tables that the entities describe, on each database, also when several servers start at once. */
 import { DataSource } from 'typeorm';
-import { roomKeysEntities, roomKeysMigrations } from '../../src/index.js';
+import { RoomKeysMaintenance, roomKeysEntities, roomKeysMigrations } from '../../src/index.js';
+import { idHash } from '../../src/room-keys/storage/id-hash.js';
 import { runMigrations } from '../../src/server/database.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 
@@ -48,7 +49,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(await drift(dataSource)).not.toEqual([]);
     await dataSource.runMigrations();
     expect(await drift(dataSource)).toEqual([]);
-    expect(await tables(dataSource)).toHaveLength(5);
+    expect(await tables(dataSource)).toHaveLength(6);
   });
 
   it('keep to the entity prefix of the DataSource', async () => {
@@ -68,6 +69,49 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(await tables(dataSource)).toEqual([]);
     await dataSource.runMigrations();
     expect(await drift(dataSource)).toEqual([]);
+  });
+
+  it('carry the keys of an earlier version on', async () => {
+    const before = await open({ migrations: roomKeysMigrations.slice(0, 4) });
+    await before.runMigrations();
+    const bytes = (text: string) => Buffer.from(text);
+    await before.query(
+      'INSERT INTO room_keys_users (user_id, last_version, current_version) VALUES (?, 1, 1)',
+      [bytes('@alice:hs1')],
+    );
+    await before.query('INSERT INTO room_keys_key_sets (key_set_id) VALUES (7)');
+    await before.query(
+      `INSERT INTO room_keys_backups (user_id, version, key_set_id, algorithm, auth_data, etag, key_count, byte_count,
+         largest_key, next_seq, created_at, changed_at) VALUES (?, 1, 7, ?, '{}', 3, 3, 21, 7, 4, 1, 1)`,
+      [bytes('@alice:hs1'), bytes('m.megolm_backup.v1.curve25519-aes-sha2')],
+    );
+    const rooms = [
+      ['!a:hs1', 0, ['s0', 's1']],
+      ['!b:hs1', 2, ['s2']],
+      ['!empty:hs1', 3, []],
+    ] as const;
+    let seq = 0;
+    for (const [roomId, roomNo, sessions] of rooms) {
+      await before.query('INSERT INTO room_keys_rooms VALUES (7, ?, ?)', [bytes(roomId), roomNo]);
+      for (const sessionId of sessions) {
+        await before.query(
+          `INSERT INTO room_keys_keys (key_set_id, room_no, seq, id_hash, session_id, first_message_index,
+             forwarded_count, is_verified, session_data) VALUES (7, ?, ?, ?, ?, 0, 0, 0, '{"x":1}')`,
+          [roomNo, seq++, Buffer.from(idHash({ roomId, sessionId }), 'hex'), bytes(sessionId)],
+        );
+      }
+    }
+    const dataSource = await open();
+    await dataSource.runMigrations();
+    expect(await drift(dataSource)).toEqual([]);
+    const findings: unknown[] = [];
+    for await (const finding of new RoomKeysMaintenance(dataSource).verify())
+      findings.push(finding);
+    expect(findings).toEqual([]);
+    expect(await new RoomKeysMaintenance(dataSource).summary('@alice:hs1')).toMatchObject({
+      count: 3,
+      bytes: 21,
+    });
   });
 
   it('are run once when four servers start at once', async () => {
@@ -92,7 +136,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
   it('make the same tables as a host that synchronizes its schema', async () => {
     const dataSource = await open({ migrations: [] });
     await dataSource.synchronize();
-    expect(await tables(dataSource)).toHaveLength(5);
+    expect(await tables(dataSource)).toHaveLength(6);
     // A column that compares without regard to case would show here.
     for (const id of ['Order-1', 'order-1', 'order-1 ']) {
       await dataSource.query(

@@ -151,7 +151,7 @@ describe('a restore on SQLite without a write-ahead log', () => {
           name === 'logQuery'
             ? (sql: string) => {
                 if (outcomes.length === 2) return;
-                if (!/SELECT room_no, (room_id|seq).* FROM .room_keys/s.test(sql)) return;
+                if (!/SELECT room_no, (room_id|key_count|seq).* FROM .room_keys/s.test(sql)) return;
                 // what another server does when it empties a room, and stores its keys anew
                 try {
                   other.exec(`UPDATE room_keys_rooms SET room_no = room_no + 10000;
@@ -197,13 +197,14 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
       const { byRunner, stop } = recordStatements(application.dataSource);
       await leaveAtFirstBytes(application.url);
       const statements = () => [...byRunner.values()].flat();
-      while (!statements().includes('ROLLBACK')) await new Promise(setImmediate);
+      const isOver = () => statements().some((sql) => sql.startsWith('ROLLBACK'));
+      while (!isOver()) await new Promise(setImmediate);
       stop();
 
       const read = statements().filter((sql) => sql.includes('session_data'));
       expect(read.length).toBeGreaterThan(0);
       expect(read.length).toBeLessThan(pages / 2);
-      expect(statements().at(-1)).toBe('ROLLBACK');
+      expect(statements().at(-1)).toMatch(/^ROLLBACK/);
       await application.close();
       await database.drop();
     });

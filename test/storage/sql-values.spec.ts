@@ -1,7 +1,7 @@
 /** Proves that a value is read back from a statement as it was put there, whatever it holds, and however the connection reads text. */
 import fc from 'fast-check';
 import { DataSource } from 'typeorm';
-import { SqlValues } from '../../src/room-keys/storage/sql-values.js';
+import { dialectOf } from '../../src/room-keys/storage/database/dialects.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 
 const strings = fc.oneof(
@@ -17,8 +17,8 @@ const strings = fc.oneof(
 );
 
 describe.each(databases)('a value in a statement on $name', ({ name, create }) => {
-  const family = name === 'SQLite' ? 'sqlite' : 'mysql';
-  const charsets = family === 'sqlite' ? [undefined] : ['utf8mb4', 'latin1', 'gbk', 'sjis'];
+  const dialect = dialectOf(name === 'SQLite' ? 'better-sqlite3' : 'mysql');
+  const charsets = dialect.id === 'sqlite' ? [undefined] : ['utf8mb4', 'latin1', 'gbk', 'sjis'];
   let database: TestDatabase;
 
   beforeAll(async () => {
@@ -32,7 +32,7 @@ describe.each(databases)('a value in a statement on $name', ({ name, create }) =
       ...(charset === undefined ? {} : { charset }),
     }).initialize();
     const utf8 = (text: string) =>
-      family === 'sqlite'
+      dialect.id === 'sqlite'
         ? `CAST(${text} AS BLOB)`
         : `CAST(CONVERT(${text} USING utf8mb4) AS BINARY)`;
     try {
@@ -42,8 +42,8 @@ describe.each(databases)('a value in a statement on $name', ({ name, create }) =
           fc.maxSafeInteger(),
           fc.uint8Array(),
           async (text, integer, bytes) => {
-            const values = new SqlValues(family);
-            const sql = `SELECT ${utf8(values.text(text))} AS t, ${values.bytesOf(text)} AS u,
+            const values = dialect.values();
+            const sql = `SELECT ${utf8(values.ascii(text))} AS t, ${values.bytesOf(text)} AS u,
             ${values.integer(integer)} AS i, ${values.hex(Buffer.from(bytes).toString('hex'))} AS b, 'last' AS l`;
             const [row] = await dataSource.query<Record<string, unknown>[]>(sql, values.parameters);
             expect({ ...row, i: Number(row?.i) }).toEqual({
@@ -65,7 +65,7 @@ describe.each(databases)('a value in a statement on $name', ({ name, create }) =
 
 describe('a number in a statement', () => {
   it('is a whole one', () => {
-    const values = new SqlValues('mysql');
+    const values = dialectOf('mysql').values();
     for (const wrong of [NaN, 0.5, 2 ** 53, Infinity, '1; DROP TABLE keys' as unknown as number]) {
       expect(() => values.integer(wrong)).toThrow(TypeError);
     }

@@ -220,7 +220,7 @@ describe.each(databases)('verify on $name', ({ create }) => {
     ],
     [
       'an orphan room',
-      `INSERT INTO room_keys_rooms SELECT 999, room_id, room_no FROM room_keys_rooms ${inBackup} AND room_no = 0`,
+      `INSERT INTO room_keys_rooms SELECT 999, room_id, room_no, 0, 0 FROM room_keys_rooms ${inBackup} AND room_no = 0`,
       ['rooms-without-key-set'],
     ],
     [
@@ -240,7 +240,7 @@ describe.each(databases)('verify on $name', ({ create }) => {
     [
       'a room with a number that will be given',
       `UPDATE room_keys_rooms SET room_no = 6 ${inBackup} AND room_no = 3`,
-      ['next-seq', ...Array<string>(3).fill('key-without-room')],
+      ['next-seq', ...Array<string>(3).fill('key-without-room'), 'room-count'],
     ],
     [
       'a room id that is no UTF-8',
@@ -291,7 +291,7 @@ describe.each(databases)('verify on $name', ({ create }) => {
     [
       'session_data that is no JSON',
       `UPDATE room_keys_keys SET session_data = '{"ephemeral":"e","ciphertext":"c","mac":"m",}' ${firstKey}`,
-      ['byte-count', 'largest-key', 'session-data'],
+      ['byte-count', 'largest-key', 'session-data', 'room-count'],
     ],
     [
       'session_data of the same length that is no object',

@@ -38,6 +38,7 @@ export const verifyAccessToken: AccessTokenVerifier = (token) => {
 export async function startApplication(
   database: TestDatabase,
   options: Partial<RoomKeysOptions> = {},
+  migrationsRun = true,
 ): Promise<TestApplication> {
   @Module({
     imports: [
@@ -45,7 +46,7 @@ export async function startApplication(
         ...database.dataSourceOptions,
         entities: roomKeysEntities(database.dataSourceOptions.type),
         migrations: roomKeysMigrations,
-        migrationsRun: true,
+        migrationsRun,
         retryAttempts: 0,
       }),
       RoomKeysModule.forRoot({ verifyAccessToken, sweepIntervalMs: 0, ...options }),

@@ -4,6 +4,7 @@
 //      configuration, gone with the test run; else
 //   3. none: the reason is told, and the tests run on the rest.
 import { execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -50,7 +51,12 @@ export const kinds = [
 // Both servers refuse to run as root unless told that it is meant.
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
 
+/** Far more than the installation of the system tables and a start take. */
+const START_LIMIT_MS = 240_000;
+
 const keepers = [];
+
+const chosenPorts = new Set();
 
 /**
  * The URL of a running server of that kind, or undefined and one line on stderr.
@@ -167,7 +173,7 @@ async function startServer(kind, program, run) {
   for (const handle of [keeper, keeper.stdin, keeper.stdout, keeper.stderr]) handle.unref();
 
   const url = `mysql://test@127.0.0.1:${port}/`;
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await delay(50)) {
+  for (const deadline = Date.now() + START_LIMIT_MS; Date.now() < deadline; await delay(50)) {
     if (keeper.exitCode !== null) break;
     const answers = await kindOf(url).catch(() => undefined);
     if (answers) return url;
@@ -224,12 +230,23 @@ function onThisMachine(programs) {
     });
 }
 
-/** A port on which nobody listens at the moment. */
+/**
+ * A port on which nothing listens at the moment. It is below those that systems give to connections and to
+ * servers that listen on port 0: one of these would be taken while its server starts, or is away.
+ */
 export async function freePort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    if (chosenPorts.has(port)) continue;
+    const probe = createServer().listen(port, '127.0.0.1');
+    try {
+      await once(probe, 'listening');
+    } catch {
+      continue;
+    }
+    chosenPorts.add(port);
+    probe.close();
+    await once(probe, 'close');
+    return port;
+  }
 }

@@ -819,10 +819,10 @@ describe.each(databases)('an import into $name', ({ create }) => {
   it('that was killed leaves what the sweeper removes after its time, and not before', async () => {
     await query('INSERT INTO room_keys_key_sets (retired_at) VALUES (?)', [Date.now() + 3_000_000]);
     const maintenance = new RoomKeysMaintenance(application.dataSource);
-    expect(await maintenance.sweep()).toEqual({ keySets: 0, rows: 0 });
+    expect(await maintenance.sweep()).toEqual({ keySets: 0, rooms: 0, rows: 0 });
     expect((await maintenance.statistics()).waiting.keySets).toBe(0);
     await query('UPDATE room_keys_key_sets SET retired_at = ?', [Date.now() - 1]);
-    expect(await maintenance.sweep()).toEqual({ keySets: 1, rows: 0 });
+    expect(await maintenance.sweep()).toEqual({ keySets: 1, rooms: 0, rows: 0 });
   });
 
   it.each([

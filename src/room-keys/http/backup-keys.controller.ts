@@ -70,7 +70,7 @@ export class BackupKeysController {
   @Operation({
     id: 'getRoomKeys',
     summary: 'Retrieve the keys from the backup.',
-    description: 'Retrieves all keys of the backup, as of one moment.',
+    description: 'Retrieves all keys of the backup.',
     answer: RoomKeysDto,
     answerDescription: 'The key data. Without keys it is `{"rooms": {}}`.',
     badRequest,

@@ -24,7 +24,7 @@ export class BackupOwnerEntity {
    * one row: of a lock, the other nodes hear nothing, only of rows that have become others. Creating a
    * backup steps `last_version`, which does the same.
    */
-  @Column({ name: 'revision', type: 'int', unsigned: true, default: 0 })
+  @Column({ name: 'revision', type: 'bigint', default: 0 })
   revision!: number;
 
   /**

@@ -1,4 +1,5 @@
 import {
+  type ColumnType,
   type DataSourceOptions,
   EntitySchema,
   type EntitySchemaColumnOptions,
@@ -8,26 +9,18 @@ import { BackupOwnerEntity } from './backup-owner.entity.js';
 import { BackupEntity } from './backup.entity.js';
 import { KeyRoomEntity } from './key-room.entity.js';
 import { KeySetEntity } from './key-set.entity.js';
+import { RetiredRoomEntity } from './retired-room.entity.js';
 import { RoomKeyEntity } from './room-key.entity.js';
-import { familyOf } from './database-family.js';
+import { dialectOf } from './database/dialects.js';
 
 const entityClasses = [
   BackupOwnerEntity,
   BackupEntity,
   KeySetEntity,
   KeyRoomEntity,
+  RetiredRoomEntity,
   RoomKeyEntity,
 ] as const;
-
-/** SQLite's names for the column types that the entity classes state for MySQL and MariaDB. */
-const sqliteTypes: Record<string, 'blob' | 'text' | 'integer'> = {
-  varbinary: 'blob',
-  binary: 'blob',
-  longtext: 'text',
-  bigint: 'integer',
-  int: 'integer',
-  tinyint: 'integer',
-};
 
 /**
  * The entities of this module, for `entities` in the options of the host's DataSource:
@@ -43,15 +36,21 @@ const sqliteTypes: Record<string, 'blob' | 'text' | 'integer'> = {
 export function roomKeysEntities(
   type: DataSourceOptions['type'],
 ): (EntitySchema | (typeof entityClasses)[number])[] {
-  return familyOf(type) === 'sqlite' ? entityClasses.map(asSqliteSchema) : [...entityClasses];
+  const { columnTypes } = dialectOf(type);
+  return columnTypes
+    ? entityClasses.map((target) => asSchema(target, columnTypes))
+    : [...entityClasses];
 }
 
-function asSqliteSchema(target: (typeof entityClasses)[number]): EntitySchema {
+function asSchema(
+  target: (typeof entityClasses)[number],
+  columnTypes: Readonly<Record<string, ColumnType>>,
+): EntitySchema {
   const storage = getMetadataArgsStorage();
   const columns: Record<string, EntitySchemaColumnOptions> = {};
   for (const { propertyName, options } of storage.filterColumns(target)) {
-    const type = sqliteTypes[options.type as string];
-    if (!type) throw new Error(`No SQLite type for ${String(options.type)} of ${propertyName}`);
+    const type = columnTypes[options.type as string];
+    if (!type) throw new Error(`No column type for ${String(options.type)} of ${propertyName}`);
     columns[propertyName] = {
       type,
       ...(options.name ? { name: options.name } : {}),

@@ -8,7 +8,7 @@ import type {
   StrayKeys,
 } from '../transfer/transfer.js';
 import { openSourceDatabase, type SourceDatabase, SourceError } from './source-database.js';
-import type { Row } from './rows.js';
+import type { Row } from './database/connection.js';
 
 const USERS_PER_PAGE = 200;
 const ROWS_PER_PAGE = 1000;

@@ -1,30 +1,23 @@
 /** The SQL of imports and exports: key sets that nobody reads yet, and what they are weighed against. */
-import type { DataSource, QueryRunner } from 'typeorm';
-import type { KeyRank, RoomKey } from '../room-key.js';
-import { type DatabaseFamily, familyOf } from './database-family.js';
+import type { DataSource } from 'typeorm';
+import type { KeyId, KeyRank, RoomKey } from '../room-key.js';
+import type { Row, SqlValue } from './database/connection.js';
+import { Database, THE_SERVER } from './database/database.js';
 import { idHash } from './id-hash.js';
-import type { KeyPosition } from './key-pages.js';
-import { SqlValues } from './sql-values.js';
-import { openSnapshot, type Snapshot } from './snapshot.js';
-import { Transactions } from './transactions.js';
-import { insertKeys, insertKeySet, insertRooms, supersede } from './key-rows.js';
+import { insertImportedBackup, supersede } from './backup-rows.js';
+import { KeySetPages, positionOf, type Query, readRooms, roomOf, START } from './key-set-pages.js';
 import {
   asKey,
   asRank,
   bytes,
   chunks,
   hex,
-  inOrder,
-  laterThan,
   numberOrUndefined,
   placeholders,
-  roomOf,
-  type Row,
-  rows,
-  rowsPerStatement,
   text,
 } from './rows.js';
-import { tableNames, type Tables } from './tables.js';
+import { type KeyOfDevice, StagedKeySet } from './staged-key-set.js';
+import { FoundKeys } from './stored-ranks.js';
 import {
   newestBackup,
   newestWithheld,
@@ -32,19 +25,8 @@ import {
   withheldVersions,
 } from './withheld-versions.js';
 
-/** How long the keys of an import that was killed stay; one that goes on puts it off. */
-const LEASE_MS = 60 * 60 * 1000;
-const RENEW_BELOW_MS = 50 * 60 * 1000;
-/** What must be left of a lease: more than the clocks of two machines differ. */
-const LEFT_AT_LEAST_MS = 30 * 60 * 1000;
 const BYTES_PER_PAGE = 2 * 1024 * 1024;
 const ROWS_PER_PAGE = 1000;
-
-/** A source may give a key twice, pages apart: then the checksum of that backup is not right, and the others are taken. */
-const STAYS_AS_IT_IS: Readonly<Record<DatabaseFamily, string>> = {
-  mysql: 'ON DUPLICATE KEY UPDATE key_set_id = key_set_id',
-  sqlite: 'ON CONFLICT DO NOTHING',
-};
 
 /** A backup that is stored, as far as an import needs to know. */
 export interface TargetBackup {
@@ -81,9 +63,6 @@ export interface StagedBackup {
   changedAt?: number | undefined;
 }
 
-/** A key with the device that wrote it. */
-export type KeyOfDevice = RoomKey & { deviceId?: string | undefined };
-
 /** Somebody has changed the user meanwhile: what was decided has to be decided again. */
 export class ChangedMeanwhile extends Error {
   override message = 'The user was changed here meanwhile.';
@@ -110,25 +89,23 @@ function groundsOf({ backups, ...user }: TargetUser, staged: readonly StagedBack
 
 /** Reads and writes on behalf of imports and exports. */
 export class ImportRepository {
-  private readonly family: DatabaseFamily;
-  private readonly tables: Tables;
-  private readonly transactions: Transactions;
+  private readonly database: Database;
 
-  constructor(private readonly dataSource: DataSource) {
-    this.family = familyOf(dataSource.options.type);
-    this.tables = tableNames(dataSource.options.entityPrefix ?? '');
-    this.transactions = Transactions.of(dataSource);
+  constructor(dataSource: DataSource) {
+    this.database = Database.of(dataSource);
   }
 
   /** 2 statements, no lock: those of the users who ever had a backup here. */
   users(userIds: readonly string[]): Promise<Map<string, TargetUser>> {
-    return this.transactions.single((runner) => this.readUsers(runner, userIds.map(bytes)));
+    return this.database.read(THE_SERVER, (connection) =>
+      this.usersOf((sql, parameters) => connection.rows(sql, parameters), userIds.map(bytes)),
+    );
   }
 
   /** 1 statement, no lock: ids of users after one, in order. */
   async userIds(after: string | undefined, limit: number): Promise<string[]> {
     const found = await this.read(
-      `SELECT user_id FROM ${this.tables.users} ${after === undefined ? '' : 'WHERE user_id > ?'}
+      `SELECT user_id FROM ${this.database.tables.users} ${after === undefined ? '' : 'WHERE user_id > ?'}
        ORDER BY user_id LIMIT ${limit}`,
       after === undefined ? [] : [bytes(after)],
     );
@@ -137,26 +114,23 @@ export class ImportRepository {
 
   /** 2 statements, no lock: of all users, or of one. */
   async totals(userId: string | undefined): Promise<{ users: number; keys: number }> {
-    const [where, parameters] =
-      userId === undefined ? ['', []] : [' WHERE user_id = ?', [bytes(userId)]];
+    const { tables } = this.database;
+    const where = userId === undefined ? '' : ' WHERE user_id = ?';
+    const parameters = userId === undefined ? [] : [bytes(userId)];
     const [users] = await this.read(
-      `SELECT COUNT(*) AS count FROM ${this.tables.users}${where}`,
+      `SELECT COUNT(*) AS count FROM ${tables.users}${where}`,
       parameters,
     );
     const [keys] = await this.read(
-      `SELECT SUM(key_count) AS count FROM ${this.tables.backups}${where}`,
+      `SELECT SUM(key_count) AS count FROM ${tables.backups}${where}`,
       parameters,
     );
     return { users: Number(users?.count), keys: Number(keys?.count ?? 0) };
   }
 
-  /** 1 statement: a key set that belongs to no backup yet, and that nobody reads. */
-  async stage(): Promise<StagedKeySet> {
-    const lease = Date.now() + LEASE_MS;
-    const keySetId = await this.transactions.single((runner) =>
-      insertKeySet(runner, this.tables, lease),
-    );
-    return new StagedKeySet(this.transactions, this.family, this.tables, keySetId, lease);
+  /** 3 statements: a key set that belongs to no backup yet, so that no request reads it. */
+  stage(): Promise<StagedKeySet> {
+    return StagedKeySet.create(this.database);
   }
 
   /**
@@ -176,18 +150,19 @@ export class ImportRepository {
     staged: readonly StagedBackup[],
     withheld: readonly number[] = expected?.withheld ?? [],
   ): Promise<void> {
-    const { users, backups, keySets } = this.tables;
+    const { dialect, tables } = this.database;
+    const { users, backups, keySets } = tables;
     const user = bytes(userId);
-    return this.transactions.run(async (runner) => {
-      const exists =
-        this.family === 'mysql' ? 'ON DUPLICATE KEY UPDATE' : 'ON CONFLICT (user_id) DO UPDATE SET';
+    return this.database.change(userId, async (connection) => {
       // comes first, as in every change: it takes the lock
-      await runner.query(
+      await connection.execute(
         `INSERT INTO ${users} (user_id, last_version, current_version) VALUES (?, 0, NULL)
-         ${exists} last_version = last_version`,
+         ${dialect.onConflict('user_id')} last_version = ${users}.last_version`,
         [user],
       );
-      const now = (await this.readUsers(runner, [user], true)).get(userId);
+      const query: Query = (sql, parameters) =>
+        connection.rows(sql + dialect.forUpdate, parameters);
+      const now = (await this.usersOf(query, [user])).get(userId);
       const known = expected ?? {
         lastVersion: 0,
         currentVersion: undefined,
@@ -196,50 +171,31 @@ export class ImportRepository {
       };
       if (!now || groundsOf(now, staged) !== groundsOf(known, staged)) throw new ChangedMeanwhile();
       for (const one of staged) {
-        await one.keys.release(runner);
+        await one.keys.release(connection);
         const old = known.backups.find(({ version }) => version === one.version);
         if (old) {
-          await runner.query(`UPDATE ${keySets} SET retired_at = ? WHERE key_set_id = ?`, [
-            Date.now(),
-            old.keySetId,
-          ]);
-          await runner.query(`DELETE FROM ${backups} WHERE user_id = ? AND version = ?`, [
+          await connection.execute(
+            `UPDATE ${keySets} SET retired_at = ${dialect.now} WHERE key_set_id = ?`,
+            [old.keySetId],
+          );
+          await connection.execute(`DELETE FROM ${backups} WHERE user_id = ? AND version = ?`, [
             user,
             one.version,
           ]);
         }
-        const { keySetId, keyCount, byteCount, largestKey, nextSeq } = one.keys;
-        const createdAt = one.createdAt ?? old?.createdAt ?? Date.now();
-        await runner.query(
-          `INSERT INTO ${backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
-             byte_count, largest_key, next_seq, created_at, changed_at, mirrored_etag)
-           VALUES (${placeholders(13)})`,
-          [
-            user,
-            one.version,
-            keySetId,
-            bytes(one.algorithm),
-            one.authData,
-            one.etag,
-            keyCount,
-            byteCount,
-            largestKey,
-            nextSeq,
-            createdAt,
-            // the clocks of those who wrote the one and the other may differ
-            Math.max(one.changedAt ?? Date.now(), createdAt),
-            one.etag,
-          ],
-        );
+        await insertImportedBackup(connection, this.database, user, {
+          ...one,
+          createdAt: one.createdAt ?? old?.createdAt,
+        });
       }
       const current = known.currentVersion ?? Infinity;
       const newest = newestWithheld(withheld);
       if (newest > current || staged.some(({ version }) => version > current)) {
-        await supersede(runner, this.family, this.tables, user, known.currentVersion);
+        await supersede(connection, this.database, user, known.currentVersion);
       }
-      await runner.query(
+      await connection.execute(
         `UPDATE ${users} SET revision = revision + 1, last_version = ?, withheld_versions = ?, current_version =
-           ${newestBackup(this.tables)} WHERE user_id = ?`,
+           ${newestBackup(tables)} WHERE user_id = ?`,
         [Math.max(known.lastVersion, lastVersion), withheldText(withheld), user, newest, user],
       );
     });
@@ -250,47 +206,56 @@ export class ImportRepository {
     keySetId: number,
     keys: readonly RoomKey[],
   ): Promise<((KeyRank & { sessionData: string }) | undefined)[]> {
-    const hashes = keys.map(idHash);
-    const found = new Map<string, KeyRank & { sessionData: string }>();
-    for (const some of chunks(hashes, rowsPerStatement(this.family))) {
-      const values = new SqlValues(this.family);
+    const { dialect, tables } = this.database;
+    const hashes = new Map<KeyId, string>(keys.map((key) => [key, idHash(key)]));
+    const found = new FoundKeys<KeyRank & { sessionData: string }>();
+    for (const some of chunks([...hashes], dialect.rowsPerStatement)) {
+      const roomIds = [...new Set(some.map(([{ roomId }]) => roomId))];
+      const values = dialect.values();
       const page = await this.read(
-        `SELECT id_hash, first_message_index, forwarded_count, is_verified, session_data
-         FROM ${this.tables.keys} WHERE key_set_id = ${values.integer(keySetId)}
-           AND id_hash IN (${some.map((hash) => values.hex(hash)).join()})`,
+        `SELECT id_hash AS id, room_no, first_message_index, forwarded_count, is_verified, session_data
+         FROM ${tables.keys} WHERE key_set_id = ${values.integer(keySetId)}
+           AND id_hash IN (${some.map(([, hash]) => values.hex(hash)).join()})
+         UNION ALL SELECT room_id, room_no, NULL, NULL, NULL, NULL
+         FROM ${tables.rooms} WHERE key_set_id = ${values.integer(keySetId)}
+           AND room_id IN (${roomIds.map((roomId) => values.bytesOf(roomId)).join()})`,
         values.parameters,
       );
       for (const row of page) {
-        found.set(hex(row.id_hash), { ...asRank(row), sessionData: row.session_data as string });
+        const roomNo = Number(row.room_no);
+        if (row.session_data === null) found.roomNumbers.set(text(row.id), roomNo);
+        else {
+          const sessionData = row.session_data as string;
+          found.add(hex(row.id), roomNo, { ...asRank(row), sessionData });
+        }
       }
     }
-    return hashes.map((hash) => found.get(hash));
+    return Array.from(hashes, ([key, hash]) => found.get(hash, key));
   }
 
-  /** 3 statements and one per page, no lock: all keys of a set, as of one moment. */
+  /** 3 statements and 1 per page, no lock: all keys of a set, in one consistent snapshot. */
   async *keysOf(keySetId: number, largestKey: number): AsyncGenerator<KeyOfDevice[]> {
-    const snapshot = await openSnapshot(this.dataSource, this.transactions, 'the import');
+    const snapshot = await this.database.snapshot();
     try {
-      yield* this.pages(snapshot, keySetId, largestKey);
+      yield* this.pages((sql, parameters) => snapshot.rows(sql, parameters), keySetId, largestKey);
     } finally {
       await snapshot.close();
     }
   }
 
-  /** 4 statements and one per page, no lock: a user with all keys of each backup, as of one moment. */
+  /** 4 statements and 1 per page, no lock: a user with all keys of each backup, in one consistent snapshot. */
   async *userWithKeys(
     userId: string,
   ): AsyncGenerator<{ user: TargetUser } | { backup: TargetBackup } | { keys: KeyOfDevice[] }> {
-    const snapshot = await openSnapshot(this.dataSource, this.transactions, userId);
+    const snapshot = await this.database.snapshot();
+    const query: Query = (sql, parameters) => snapshot.rows(sql, parameters);
     try {
-      const user = (
-        await this.usersOf((sql, parameters) => snapshot.query(sql, parameters), [bytes(userId)])
-      ).get(userId);
+      const user = (await this.usersOf(query, [bytes(userId)])).get(userId);
       if (!user) return;
       yield { user };
       for (const backup of user.backups) {
         yield { backup };
-        for await (const keys of this.pages(snapshot, backup.keySetId, backup.largestKey)) {
+        for await (const keys of this.pages(query, backup.keySetId, backup.largestKey)) {
           yield { keys };
         }
       }
@@ -300,57 +265,35 @@ export class ImportRepository {
   }
 
   private async *pages(
-    snapshot: Snapshot,
+    query: Query,
     keySetId: number,
     largestKey: number,
   ): AsyncGenerator<KeyOfDevice[]> {
-    const { rooms, keys } = this.tables;
-    const roomRows = await snapshot.query(
-      `SELECT room_no, room_id FROM ${rooms} WHERE key_set_id = ?`,
-      [keySetId],
-    );
-    const roomIds = new Map(roomRows.map((row) => [Number(row.room_no), text(row.room_id)]));
+    const rooms = await readRooms(query, this.database, keySetId);
+    const pages = new KeySetPages(this.database, keySetId, rooms, KEY_COLUMNS);
     const limit = Math.max(
       1,
       Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largestKey))),
     );
-    for (let after: KeyPosition | undefined = { roomNo: -1, seq: -1 }; after;) {
-      const [where, position] = laterThan(this.family, after);
-      const page = await snapshot.query(
-        `SELECT room_no, seq, session_id, first_message_index, forwarded_count, is_verified,
-           device_id, session_data
-         FROM ${keys}${inOrder(this.family)} WHERE key_set_id = ? AND ${where} ORDER BY room_no, seq LIMIT ${limit}`,
-        [keySetId, ...position],
-      );
+    for (let after = START; ;) {
+      const page = await pages.page(query, after, limit);
       const last = page.at(-1);
       if (!last) return;
       yield page.map((row) => ({
-        ...asKey(row, roomOf(row, roomIds)),
+        ...asKey(row, roomOf(row, rooms)),
         deviceId: row.device_id === null ? undefined : text(row.device_id),
       }));
-      after =
-        page.length === limit ? { roomNo: Number(last.room_no), seq: Number(last.seq) } : undefined;
+      if (page.length < limit) return;
+      after = positionOf(last);
     }
   }
 
-  private readUsers(
-    runner: QueryRunner,
-    users: Buffer[],
-    locked = false,
-  ): Promise<Map<string, TargetUser>> {
-    const lock = locked && this.family === 'mysql' ? ' FOR UPDATE' : '';
-    return this.usersOf((sql, parameters) => rows(runner, sql + lock, parameters), users);
-  }
-
-  private async usersOf(
-    query: (sql: string, parameters: unknown[]) => Promise<Row[]>,
-    users: Buffer[],
-  ): Promise<Map<string, TargetUser>> {
+  private async usersOf(query: Query, users: readonly Buffer[]): Promise<Map<string, TargetUser>> {
     const found = new Map<string, TargetUser>();
     if (users.length === 0) return found;
     const which = placeholders(users.length);
     for (const row of await query(
-      `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.tables.users}
+      `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.database.tables.users}
        WHERE user_id IN (${which})`,
       users,
     )) {
@@ -364,7 +307,7 @@ export class ImportRepository {
     for (const row of await query(
       `SELECT user_id, version, key_set_id, algorithm, auth_data, etag, mirrored_etag, key_count,
          largest_key, created_at, changed_at
-       FROM ${this.tables.backups} WHERE user_id IN (${which}) ORDER BY user_id, version`,
+       FROM ${this.database.tables.backups} WHERE user_id IN (${which}) ORDER BY user_id, version`,
       users,
     )) {
       found.get(text(row.user_id))?.backups.push({
@@ -383,99 +326,10 @@ export class ImportRepository {
     return found;
   }
 
-  private read(sql: string, parameters: unknown[]): Promise<Row[]> {
-    return this.transactions.single((runner) => rows(runner, sql, parameters));
+  private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
+    return this.database.read(THE_SERVER, (connection) => connection.rows(sql, parameters));
   }
 }
 
-/**
- * A key set that is being filled. No backup has it, so no reader sees it, and until one does it waits
- * to be swept: whatever becomes of an import, nothing of it stays behind.
- */
-export class StagedKeySet {
-  keyCount = 0;
-  byteCount = 0;
-  largestKey = 0;
-  nextSeq = 0;
-  private readonly roomNumbers = new Map<string, number>();
-
-  constructor(
-    private readonly transactions: Transactions,
-    private readonly family: DatabaseFamily,
-    private readonly tables: Tables,
-    readonly keySetId: number,
-    private lease: number,
-  ) {}
-
-  /** 4 statements, and more for more than 500 keys; locks nothing that anybody else reads. */
-  async add(keys: readonly KeyOfDevice[]): Promise<void> {
-    if (keys.length === 0) return;
-    const lease = Date.now() + LEASE_MS;
-    const renew = this.lease < Date.now() + RENEW_BELOW_MS;
-    const newRooms = new Map<string, number>();
-    const placed = keys.map((key, index) => {
-      const seq = this.nextSeq + index;
-      let roomNo = this.roomNumbers.get(key.roomId) ?? newRooms.get(key.roomId);
-      if (roomNo === undefined) newRooms.set(key.roomId, (roomNo = seq));
-      return { key, deviceId: key.deviceId, hash: idHash(key), roomNo, seq };
-    });
-    await this.transactions.run(async (runner) => {
-      if (renew) await this.renew(runner, lease);
-      await insertRooms(runner, this.family, this.tables, this.keySetId, [...newRooms]);
-      await insertKeys(
-        runner,
-        this.family,
-        this.tables,
-        this.keySetId,
-        placed,
-        STAYS_AS_IT_IS[this.family],
-      );
-    });
-    if (renew) this.lease = lease;
-    for (const [roomId, roomNo] of newRooms) this.roomNumbers.set(roomId, roomNo);
-    this.nextSeq += keys.length;
-    this.keyCount += keys.length;
-    for (const { sessionData } of keys) {
-      this.byteCount += sessionData.length;
-      this.largestKey = Math.max(this.largestKey, sessionData.length);
-    }
-  }
-
-  /** 2 statements: it belongs to a backup from now on. */
-  async release(runner: QueryRunner): Promise<void> {
-    await this.checkLease(runner);
-    await runner.query(`UPDATE ${this.tables.keySets} SET retired_at = NULL WHERE key_set_id = ?`, [
-      this.keySetId,
-    ]);
-  }
-
-  /** 1 statement: it is not needed, and may be swept at once. Does nothing to one that a backup has. */
-  async discard(): Promise<void> {
-    await this.transactions.single((runner) =>
-      runner.query(
-        `UPDATE ${this.tables.keySets} SET retired_at = ? WHERE key_set_id = ? AND retired_at IS NOT NULL`,
-        [Date.now(), this.keySetId],
-      ),
-    );
-  }
-
-  private async renew(runner: QueryRunner, lease: number): Promise<void> {
-    await this.checkLease(runner);
-    await runner.query(`UPDATE ${this.tables.keySets} SET retired_at = ? WHERE key_set_id = ?`, [
-      lease,
-      this.keySetId,
-    ]);
-  }
-
-  private async checkLease(runner: QueryRunner): Promise<void> {
-    const [row] = await rows(
-      runner,
-      `SELECT retired_at FROM ${this.tables.keySets} WHERE key_set_id = ?${this.family === 'mysql' ? ' FOR UPDATE' : ''}`,
-      [this.keySetId],
-    );
-    if (Number(row?.retired_at ?? 0) >= Date.now() + LEFT_AT_LEAST_MS) return;
-    throw new Error(
-      'The import stood still for so long that its keys may be swept: begin it again.',
-    );
-  }
-}
+const KEY_COLUMNS =
+  'session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';

@@ -28,7 +28,7 @@ export interface PageSource {
 }
 
 /**
- * The keys of a backup as of one moment, a page at a time, those of a room together. It may hold a
+ * The keys of a backup, a page at a time, those of a room together: see `RoomKeysService.keys`. It may hold a
  * connection of the host's pool until it is closed.
  */
 export class KeyPages {

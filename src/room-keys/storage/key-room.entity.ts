@@ -12,7 +12,15 @@ export class KeyRoomEntity {
   @PrimaryColumn({ name: 'room_id', type: 'varbinary', length: 255 })
   roomId!: Buffer;
 
-  /** The `seq` of the room's first key, hence unique in the set. */
-  @Column({ name: 'room_no', type: 'int', unsigned: true })
+  /** The `seq` of the room's first key, hence unique in the set, and never used twice. */
+  @Column({ name: 'room_no', type: 'bigint' })
   roomNo!: number;
+
+  /** Exact, as those of the backup: a room is deleted without counting its rows. */
+  @Column({ name: 'key_count', type: 'bigint', default: 0 })
+  keyCount!: number;
+
+  /** Bytes of all `session_data` in the room. */
+  @Column({ name: 'byte_count', type: 'bigint', default: 0 })
+  byteCount!: number;
 }

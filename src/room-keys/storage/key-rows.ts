@@ -1,16 +1,20 @@
 /** Writes the rows of keys, of their rooms and of key sets. */
-import type { QueryRunner } from 'typeorm';
 import type { RoomKey } from '../room-key.js';
-import type { DatabaseFamily } from './database-family.js';
-import { SqlValues } from './sql-values.js';
-import { maxAllowedPacket, SMALL_VALUE, STATEMENT_MARGIN } from './packet-size.js';
-import { chunks, rowsPerStatement } from './rows.js';
+import type { Connection, SqlValue } from './database/connection.js';
+import type { Dialect } from './database/dialect.js';
+import { chunks } from './rows.js';
 import type { Tables } from './tables.js';
 
-/** Characters per statement at most, where `max_allowed_packet` does not ask for fewer: see {@link mostCharacters}. */
-const CHARACTERS_PER_STATEMENT = 2 * 1024 * 1024;
+/** Characters per statement at most, where a connection does not ask for fewer. */
+const CHARACTERS_PER_STATEMENT = 1024 * 1024;
 /** Half of the bytes of a row's numbers, its hash and what stands between its values. */
 const CHARACTERS_OF_A_ROW = 80;
+
+/** What a statement needs to know of the database. */
+export interface Storage {
+  dialect: Dialect;
+  tables: Tables;
+}
 
 /** A key, its hash, the device that wrote it, and where its row goes. */
 export interface PlacedKey {
@@ -21,100 +25,130 @@ export interface PlacedKey {
   seq: number;
 }
 
-/** 1 statement: makes an empty key set, and returns its number. */
-export async function insertKeySet(
-  runner: QueryRunner,
-  { keySets }: Tables,
-  retiredAt: number | null,
-): Promise<number> {
-  const result: unknown = await runner.query(`INSERT INTO ${keySets} (retired_at) VALUES (?)`, [
-    retiredAt,
-  ]);
-  // the driver's own: SQLite answers with the row id, MySQL with a packet that holds it
-  return Number(
-    typeof result === 'object' && result !== null && 'insertId' in result
-      ? result.insertId
-      : result,
-  );
+/** What changes in the row of a room. */
+export interface RoomChange {
+  roomNo: number;
+  isNew: boolean;
+  /** Keys and bytes of `session_data` that are added; below 0 where some are removed. */
+  keys: number;
+  bytes: number;
 }
 
 /**
- * 1 statement where there is such a backup, none on SQLite: takes a step in the backup whose place as
- * the current one another takes. An upload to it that is under way on another node of a cluster, where
- * the user's lock is not heard of, writes the same row, and so is begun again, and refused.
+ * 1 statement: makes an empty key set, and returns its number.
  *
- * @param version of the backup that was the current one
+ * @param retiredAt SQL: when it is to be removed
  */
-export async function supersede(
-  runner: QueryRunner,
-  family: DatabaseFamily,
-  { backups }: Tables,
-  user: Buffer,
-  version: number | undefined,
-): Promise<void> {
-  if (family === 'sqlite' || version === undefined) return;
-  // no key takes the number that is left out
-  await runner.query(
-    `UPDATE ${backups} SET next_seq = next_seq + 1 WHERE user_id = ? AND version = ?`,
-    [user, version],
+export async function insertKeySet(
+  connection: Connection,
+  { keySets }: Tables,
+  retiredAt: string | null,
+): Promise<number> {
+  const { insertId } = await connection.execute(
+    `INSERT INTO ${keySets} (retired_at) VALUES (${retiredAt ?? 'NULL'})`,
   );
+  return insertId;
 }
 
-/** 1 statement per 500 rooms. */
-export async function insertRooms(
-  runner: QueryRunner,
-  family: DatabaseFamily,
-  { rooms }: Tables,
+/**
+ * 1 statement per 500 new rooms, and 1 per 500 others whose count or bytes change. New ones come in by a plain
+ * INSERT, which fails where the room has got another number meanwhile.
+ */
+export async function writeRooms(
+  connection: Connection,
+  { dialect, tables }: Storage,
   keySetId: number,
-  numbered: readonly [roomId: string, roomNo: number][],
+  changes: ReadonlyMap<string, RoomChange>,
 ): Promise<void> {
-  for (const some of chunks(numbered, rowsPerStatement(family))) {
-    const values = new SqlValues(family);
-    const row = ([roomId, roomNo]: [string, number]) =>
-      `(${values.integer(keySetId)}, ${values.bytesOf(roomId)}, ${values.integer(roomNo)})`;
-    await runner.query(
-      `INSERT INTO ${rooms} (key_set_id, room_id, room_no) VALUES ${some.map(row).join()}`,
-      values.parameters,
-    );
+  const all = [...changes];
+  const added = all.filter(([, { isNew }]) => isNew);
+  const changed = all.filter(([, { isNew, keys, bytes }]) => !isNew && (keys !== 0 || bytes !== 0));
+  const addUp = ['key_count', 'byte_count']
+    .map((column) => `${column} = ${tables.rooms}.${column} + ${dialect.inserted(column)}`)
+    .join(', ');
+  for (const [rows, end] of [
+    [added, ''],
+    [changed, `${dialect.onConflict('key_set_id, room_id')} ${addUp}`],
+  ] as const) {
+    for (const some of chunks(rows, dialect.rowsPerStatement)) {
+      const values = dialect.values();
+      const row = ([roomId, { roomNo, keys, bytes }]: [string, RoomChange]) =>
+        `(${values.integer(keySetId)}, ${values.bytesOf(roomId)}, ${values.integer(roomNo)}, ` +
+        `${values.integer(keys)}, ${values.integer(bytes)})`;
+      await connection.execute(
+        `INSERT INTO ${tables.rooms} (key_set_id, room_id, room_no, key_count, byte_count)
+         VALUES ${some.map(row).join()} ${end}`,
+        values.parameters,
+      );
+    }
   }
 }
 
-/** 1 statement per 500 keys, more where they are large, which the first time take 1 that asks how large it may be. */
+/**
+ * 1 statement per 500 keys, more where they are large.
+ *
+ * @param onDuplicate ends the INSERT; without it, no key is ever overwritten
+ */
 export async function insertKeys(
-  runner: QueryRunner,
-  family: DatabaseFamily,
-  tables: Tables,
+  connection: Connection,
+  { dialect, tables }: Storage,
   keySetId: number,
   keys: readonly PlacedKey[],
   onDuplicate = '',
 ): Promise<void> {
-  const most = await mostCharacters(runner, keys);
-  for (const some of inStatements(keys, rowsPerStatement(family), most)) {
-    const values = new SqlValues(family);
+  const { perStatement } = connection.textLimits;
+  for (const some of inStatements(keys, dialect.rowsPerStatement, perStatement)) {
+    const values = dialect.values();
     const row = ({ key, deviceId, hash, roomNo, seq }: PlacedKey) =>
       `(${values.integer(keySetId)}, ${values.integer(roomNo)}, ${values.integer(seq)}, ` +
       `${values.hex(hash)}, ${values.bytesOf(key.sessionId)}, ` +
       `${values.integer(key.firstMessageIndex)}, ${values.integer(key.forwardedCount)}, ` +
       `${values.integer(key.isVerified ? 1 : 0)}, ${deviceId === undefined ? 'NULL' : values.bytesOf(deviceId)}, ` +
-      `${values.text(key.sessionData)})`;
-    await runner.query(
+      `${values.ascii(key.sessionData.slice(0, perStatement))})`;
+    await connection.execute(
       `INSERT INTO ${tables.keys} (key_set_id, room_no, seq, id_hash, session_id,
          first_message_index, forwarded_count, is_verified, device_id, session_data)
        VALUES ${some.map(row).join()} ${onDuplicate}`,
       values.parameters,
     );
+    for (const { key, roomNo, seq } of some) {
+      await appendRest(connection, key.sessionData, {
+        table: tables.keys,
+        column: 'session_data',
+        where: 'key_set_id = ? AND room_no = ? AND seq = ?',
+        parameters: [keySetId, roomNo, seq],
+      });
+    }
   }
 }
 
-/** Characters per statement, such that it fits into `max_allowed_packet` with each of them as two bytes. */
-async function mostCharacters(runner: QueryRunner, keys: readonly PlacedKey[]): Promise<number> {
-  const all = keys.reduce((sum, placed) => sum + charactersOf(placed), 0);
-  if (all <= SMALL_VALUE) return SMALL_VALUE;
-  const mostBytes = await maxAllowedPacket(runner);
-  return Math.min(CHARACTERS_PER_STATEMENT, (mostBytes - STATEMENT_MARGIN) / 2);
+/** Ends an INSERT of keys that take the place of stored ones. */
+export const replaceKeys = (dialect: Dialect): string =>
+  `${dialect.onConflict('key_set_id, room_no, seq')} ` +
+  ['first_message_index', 'forwarded_count', 'is_verified', 'device_id', 'session_data']
+    .map((column) => `${column} = ${dialect.inserted(column)}`)
+    .join(', ');
+
+/**
+ * None for a text that fits into one statement, else 1 for each further piece of it: appends to a row what of a
+ * text in ASCII did not fit into the statement that wrote the row. A literal takes up to twice the length of its
+ * text, and its making time, for which nothing else is served.
+ */
+export async function appendRest(
+  connection: Connection,
+  text: string,
+  cell: { table: string; column: string; where: string; parameters: readonly SqlValue[] },
+): Promise<void> {
+  const { perStatement } = connection.textLimits;
+  for (let start = perStatement; start < text.length; start += perStatement) {
+    await connection.execute(
+      `UPDATE ${cell.table} SET ${cell.column} = CONCAT(${cell.column}, ?) WHERE ${cell.where}`,
+      [text.slice(start, start + perStatement), ...cell.parameters],
+    );
+  }
 }
 
-/** As two bytes each: a character that is escaped. One of an id is at most three bytes, in hexadecimal digits six. */
+/** As two bytes each, as their literals may be. One of an id is at most three bytes, in hexadecimal digits six. */
 const charactersOf = ({ key: { sessionData, sessionId }, deviceId = '' }: PlacedKey) =>
   CHARACTERS_OF_A_ROW + sessionData.length + 3 * (sessionId.length + deviceId.length);
 
@@ -124,13 +158,14 @@ function inStatements(
   mostRows: number,
   mostCharacters: number,
 ): PlacedKey[][] {
+  const most = Math.min(CHARACTERS_PER_STATEMENT, mostCharacters);
   const statements: PlacedKey[][] = [];
   let characters = Infinity;
   for (const placed of keys) {
     const length = charactersOf(placed);
     characters += length;
     const last = statements.at(-1);
-    if (last && last.length < mostRows && characters <= mostCharacters) {
+    if (last && last.length < mostRows && characters <= most) {
       last.push(placed);
     } else {
       statements.push([placed]);
@@ -138,17 +173,4 @@ function inStatements(
     }
   }
   return statements;
-}
-
-/** Ends an INSERT into the table of keys that puts them in the place of stored ones. */
-export const replaceRow: Record<DatabaseFamily, string> = {
-  // MySQL 8.0.20 and newer call VALUES() deprecated, MariaDB knows nothing else
-  mysql: `ON DUPLICATE KEY UPDATE ${replacedColumns((column) => `VALUES(${column})`)}`,
-  sqlite: `ON CONFLICT (key_set_id, room_no, seq) DO UPDATE SET ${replacedColumns((column) => `excluded.${column}`)}`,
-};
-
-function replacedColumns(value: (column: string) => string): string {
-  return ['first_message_index', 'forwarded_count', 'is_verified', 'device_id', 'session_data']
-    .map((column) => `${column} = ${value(column)}`)
-    .join(', ');
 }

@@ -10,8 +10,9 @@ export class KeySetEntity {
   keySetId!: number;
 
   /**
-   * When its backup let go of it, null while a backup has it: it is to be swept. In the future while an
-   * import fills it, which puts that off for as long as it goes on: one that was killed is swept too.
+   * When its backup let go of it, by the clock of the database, null while a backup has it: it is to be removed.
+   * In the future while an import fills it, which puts that off for as long as it goes on: one that was killed is
+   * removed too.
    */
   @Index('room_keys_key_sets_retired')
   @Column({ name: 'retired_at', type: 'bigint', nullable: true })

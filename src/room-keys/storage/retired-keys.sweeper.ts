@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { loggable } from '../loggable.js';
 import type { RoomKeysSweepEvent } from '../room-keys.events.js';
-import type { RoomKeysRepository } from './room-keys.repository.js';
+import type { RetiredKeysRepository } from './retired-keys.repository.js';
 
 /** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
 const ROWS_PER_STEP = 500;
-const SETS_PER_LOOK = 10;
+const ENTRIES_PER_LOOK = 10;
 const STOP_MS = 2000;
 
 /**
- * Removes the rows of retired key sets, in small steps, one set after the other. It looks for work
+ * Removes the rows of retired key sets and rooms, in small steps, one after the other. It looks for work
  * when it starts, so that nothing stays behind after a crash, when something was retired in this
  * process, and every `intervalMs` for what other processes left.
  */
@@ -23,10 +23,10 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
 
   /**
    * @param intervalMs milliseconds between two looks for work; 0 to sweep only when something is retired
-   * @param observe is told of each sweep; it must not throw
+   * @param observe called with each sweep; it must not throw
    */
   constructor(
-    private readonly repository: RoomKeysRepository,
+    private readonly repository: RetiredKeysRepository,
     private readonly intervalMs: number,
     private readonly observe?: (event: RoomKeysSweepEvent) => void,
   ) {}
@@ -69,7 +69,7 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
 
   /** Sweeps all that is retired now. */
   private async sweep(): Promise<void> {
-    const done = { rows: 0, sets: 0 };
+    const done = { rows: 0, sets: 0, rooms: 0 };
     if (!this.observe) return this.sweepAll(done);
     const begun = performance.now();
     let failure: string | undefined;
@@ -84,29 +84,30 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
     }
   }
 
-  private async sweepAll(done: { rows: number; sets: number }): Promise<void> {
+  private async sweepAll(done: { rows: number; sets: number; rooms: number }): Promise<void> {
     const { signal } = this.stopping;
     for (;;) {
-      const sets = await this.repository.retiredKeySets(SETS_PER_LOOK);
-      if (sets.length === 0) return;
-      for (const set of sets) {
+      const retired = await this.repository.retired(ENTRIES_PER_LOOK);
+      if (retired.length === 0) return;
+      for (const entry of retired) {
         for (;;) {
           if (signal.aborted) return;
-          const removed = await this.repository.sweepKeySet(set, ROWS_PER_STEP);
+          const removed = await this.repository.remove(entry, ROWS_PER_STEP);
           done.rows += removed;
           if (removed < ROWS_PER_STEP) break;
           // leaves the connection and the disk to others between two steps
           await sleep(1, undefined, { signal }).catch(() => undefined);
         }
-        done.sets += 1;
+        if (entry.roomNo === undefined) done.sets += 1;
+        else done.rooms += 1;
       }
     }
   }
 
   private async left(): Promise<Pick<RoomKeysSweepEvent, 'backlog' | 'oldestMs'>> {
     try {
-      const { sets, oldest } = await this.repository.backlog();
-      return { backlog: sets, oldestMs: oldest === undefined ? 0 : Date.now() - oldest };
+      const { keySets, rooms, oldestMs } = await this.repository.backlog();
+      return { backlog: keySets + rooms, oldestMs };
     } catch {
       return { backlog: undefined, oldestMs: undefined };
     }

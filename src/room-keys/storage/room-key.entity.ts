@@ -10,16 +10,17 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
  * arrival with an index on the whole session id 1.6 times, this way 1.0 times.
  */
 @Entity('room_keys_keys')
-@Index('room_keys_keys_id', ['keySetId', 'idHash'], { unique: true })
+@Index('room_keys_keys_id', ['keySetId', 'idHash', 'roomNo'], { unique: true })
 export class RoomKeyEntity {
   @PrimaryColumn({ name: 'key_set_id', type: 'bigint' })
   keySetId!: number;
 
-  @PrimaryColumn({ name: 'room_no', type: 'int', unsigned: true })
+  /** A number that no room has any more is that of a deleted one: the row waits to be removed. */
+  @PrimaryColumn({ name: 'room_no', type: 'bigint' })
   roomNo!: number;
 
-  /** Counts what was ever added to the set: 2^32 keys, then `DELETE keys` or a new backup starts anew. */
-  @PrimaryColumn({ name: 'seq', type: 'int', unsigned: true })
+  /** Counts what was ever added to the set. */
+  @PrimaryColumn({ name: 'seq', type: 'bigint' })
   seq!: number;
 
   /** 128 bits of SHA-256 over both ids: see `idHash`. */

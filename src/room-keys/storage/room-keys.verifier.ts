@@ -1,21 +1,28 @@
 /** The SQL of a verification: reads every row, and holds it against what the others say. */
-import { isUtf8 } from 'node:buffer';
 import { setImmediate } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import type {
-  RoomKeysFinding,
-  RoomKeysFindingCode,
-  RoomKeysVerificationProgress,
-} from '../verification.js';
-import { patience } from './borrowed-connection.js';
-import { type DatabaseFamily, familyOf } from './database-family.js';
-import { idHash } from './id-hash.js';
-import type { KeyPosition } from './key-pages.js';
-import { openSnapshot, type Snapshot } from './snapshot.js';
-import { Transactions } from './transactions.js';
-import { inOrder, laterThan, type Row } from './rows.js';
-import { tableNames, type Tables } from './tables.js';
-import { newestWithheld, withheldText, withheldVersions } from './withheld-versions.js';
+import type { RoomKeysFinding, RoomKeysVerificationProgress } from '../verification.js';
+import type { Row, Snapshot } from './database/connection.js';
+import { Database, THE_SERVER } from './database/database.js';
+import { timeouts } from './database/timeouts.js';
+import { KeySetPages, positionOf, type Query, START } from './key-set-pages.js';
+import type { Tables } from './tables.js';
+import {
+  asText,
+  badId,
+  countsOf,
+  fieldsOf,
+  finding,
+  isBadId,
+  type KeyFacts,
+  type Place,
+  plural,
+  sameNumber,
+  shown,
+  wrongInKey,
+  wrongInWithheld,
+} from './verification-rules.js';
+import { newestWithheld, withheldVersions } from './withheld-versions.js';
 
 const USERS_PER_SNAPSHOT = 100;
 /** A snapshot that is kept for long keeps the database from clearing old rows away. */
@@ -23,27 +30,14 @@ const KEYS_PER_SNAPSHOT = 50_000;
 const ROWS_PER_PAGE = 1000;
 /** Memory that one page of keys may take. */
 const BYTES_PER_PAGE = 4 * 1024 * 1024;
-const MAX_ID_BYTES = 255;
-
-/** What a finding is about. */
-type Place = Omit<RoomKeysFinding, 'code' | 'message'>;
-
-/** What the keys of a set say of themselves. */
-interface KeyFacts {
-  count: number;
-  bytes: number;
-  largest: number;
-  highestSeq: number;
-}
 
 /**
  * Reads all users, backups and keys, and writes nothing. What belongs to one user is read as of one
  * moment, so that uploads that go on meanwhile are no findings.
  */
 export class RoomKeysVerifier {
-  private readonly family: DatabaseFamily;
+  private readonly database: Database;
   private readonly tables: Tables;
-  private readonly transactions: Transactions;
   private readonly progress: RoomKeysVerificationProgress = {
     users: 0,
     backups: 0,
@@ -52,12 +46,11 @@ export class RoomKeysVerifier {
   };
 
   constructor(
-    private readonly dataSource: DataSource,
+    dataSource: DataSource,
     private readonly onProgress: (progress: RoomKeysVerificationProgress) => void,
   ) {
-    this.family = familyOf(dataSource.options.type);
-    this.tables = tableNames(dataSource.options.entityPrefix ?? '');
-    this.transactions = Transactions.of(dataSource);
+    this.database = Database.of(dataSource);
+    this.tables = this.database.tables;
   }
 
   /** Everything, or what is stored of one user. */
@@ -77,9 +70,7 @@ export class RoomKeysVerifier {
   private async *inSnapshot<R>(
     work: (snapshot: Snapshot) => AsyncGenerator<RoomKeysFinding, R>,
   ): AsyncGenerator<RoomKeysFinding, R> {
-    const snapshot = await openSnapshot(this.dataSource, this.transactions, 'the verifier', {
-      patienceMs: patience.operatorMs,
-    });
+    const snapshot = await this.database.snapshot(timeouts.operatorMs);
     try {
       return yield* work(snapshot);
     } finally {
@@ -88,25 +79,26 @@ export class RoomKeysVerifier {
   }
 
   private async countKeys(only: Buffer | undefined): Promise<void> {
-    const [row] = await this.transactions.single(
-      async (runner) =>
-        (await runner.query(
+    const [row] = await this.database.read(
+      THE_SERVER,
+      (connection) =>
+        connection.rows(
           `SELECT SUM(key_count) AS count FROM ${this.tables.backups}${only ? ' WHERE user_id = ?' : ''}`,
           only ? [only] : [],
-        )) as Row[],
-      patience.operatorMs,
+        ),
+      timeouts.operatorMs,
     );
     this.progress.keysInAll = Number(row?.count ?? 0);
     this.tellProgress();
   }
 
   /**
-   * 5 statements, each of which goes once through the index of a table: rows that nobody would get
-   * to from a user. NOT IN, since each of the databases makes a table in memory of it once.
+   * 6 statements, each of which goes once through the index of a table: rows that are not reached from any
+   * user. NOT IN, since each of the databases makes a table in memory of it once.
    */
   private async *strays(snapshot: Snapshot): AsyncGenerator<RoomKeysFinding> {
-    const { users, backups, keySets, rooms, keys } = this.tables;
-    const ownerless = await snapshot.query(
+    const { users, backups, keySets, rooms, retiredRooms, keys } = this.tables;
+    const ownerless = await snapshot.rows(
       `SELECT b.user_id, b.version FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
        WHERE u.user_id IS NULL`,
       [],
@@ -117,7 +109,7 @@ export class RoomKeysVerifier {
         version: String(Number(row.version)),
       });
     }
-    const shared = await snapshot.query(
+    const shared = await snapshot.rows(
       `SELECT key_set_id, COUNT(*) AS count FROM ${backups} GROUP BY key_set_id HAVING COUNT(*) > 1`,
       [],
     );
@@ -126,7 +118,7 @@ export class RoomKeysVerifier {
         keySetId: Number(row.key_set_id),
       });
     }
-    const forgotten = await snapshot.query(
+    const forgotten = await snapshot.rows(
       `SELECT key_set_id FROM ${keySets}
        WHERE retired_at IS NULL AND key_set_id NOT IN (SELECT key_set_id FROM ${backups})`,
       [],
@@ -143,8 +135,9 @@ export class RoomKeysVerifier {
     for (const [code, table, what] of [
       ['keys-without-key-set', keys, 'key'],
       ['rooms-without-key-set', rooms, 'room'],
+      ['rooms-without-key-set', retiredRooms, 'deleted room'],
     ] as const) {
-      const unknown = await snapshot.query(
+      const unknown = await snapshot.rows(
         `SELECT DISTINCT key_set_id FROM ${table}
          WHERE key_set_id NOT IN (SELECT key_set_id FROM ${keySets})`,
         [],
@@ -160,7 +153,7 @@ export class RoomKeysVerifier {
   }
 
   private async countRows(snapshot: Snapshot, table: string, keySetId: number): Promise<number> {
-    const [row] = await snapshot.query(
+    const [row] = await snapshot.rows(
       `SELECT COUNT(*) AS count FROM ${table} WHERE key_set_id = ?`,
       [keySetId],
     );
@@ -172,7 +165,7 @@ export class RoomKeysVerifier {
     snapshot: Snapshot,
     after: Buffer | undefined,
   ): AsyncGenerator<RoomKeysFinding, Buffer | undefined> {
-    const found = await snapshot.query(
+    const found = await snapshot.rows(
       `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.tables.users}
        ${after ? 'WHERE user_id > ?' : ''} ORDER BY user_id LIMIT ${USERS_PER_SNAPSHOT}`,
       after ? [after] : [],
@@ -186,7 +179,7 @@ export class RoomKeysVerifier {
   }
 
   private async *oneUser(snapshot: Snapshot, userId: Buffer): AsyncGenerator<RoomKeysFinding> {
-    const [user] = await snapshot.query(
+    const [user] = await snapshot.rows(
       `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.tables.users} WHERE user_id = ?`,
       [userId],
     );
@@ -204,7 +197,7 @@ export class RoomKeysVerifier {
   }
 
   private backupsOf(snapshot: Snapshot, userId: Buffer): Promise<Row[]> {
-    return snapshot.query(
+    return snapshot.rows(
       `SELECT b.*, s.key_set_id AS known_set, s.retired_at
        FROM ${this.tables.backups} b LEFT JOIN ${this.tables.keySets} s ON s.key_set_id = b.key_set_id
        WHERE b.user_id = ? ORDER BY b.version`,
@@ -254,9 +247,9 @@ export class RoomKeysVerifier {
     yield* fieldsOf(row, { ...place, keySetId });
     const facts = await this.factsOf(snapshot, keySetId);
     yield* countsOf(row, facts, place);
-    const rooms = new Map<number, Buffer>();
-    for (const room of await snapshot.query(
-      `SELECT room_no, room_id FROM ${this.tables.rooms} WHERE key_set_id = ?`,
+    const rooms = new Map<number, Row>();
+    for (const room of await snapshot.rows(
+      `SELECT room_no, room_id, key_count, byte_count FROM ${this.tables.rooms} WHERE key_set_id = ?`,
       [keySetId],
     )) {
       const roomNo = Number(room.room_no);
@@ -276,18 +269,43 @@ export class RoomKeysVerifier {
           where,
         );
       }
-      rooms.set(roomNo, room.room_id as Buffer);
+      rooms.set(roomNo, room);
     }
-    yield* this.keys(snapshot, keySetId, facts, rooms, place);
+    const retired: number[] = [];
+    for (const { room_no: number } of await snapshot.rows(
+      `SELECT room_no FROM ${this.tables.retiredRooms} WHERE key_set_id = ? ORDER BY room_no`,
+      [keySetId],
+    )) {
+      const room = rooms.get(Number(number));
+      retired.push(Number(number));
+      if (!room) continue;
+      yield finding(
+        'room-retired',
+        'The number of the room waits to be removed: its keys are going to be removed.',
+        { ...place, keySetId, roomId: shown(room.room_id) },
+      );
+    }
+    const sums = new Map<number, RoomSum>();
+    yield* this.keys(snapshot, keySetId, facts, { ids: rooms, retired }, sums, place);
+    for (const [roomNo, room] of rooms) {
+      const { count, bytes } = sums.get(roomNo) ?? { count: 0, bytes: 0 };
+      if (Number(room.key_count) === count && Number(room.byte_count) === bytes) continue;
+      yield finding(
+        'room-count',
+        `The room counts ${asText(room.key_count)} keys of ${asText(room.byte_count)} bytes, and ${plural(count, 'key')} stored, of ${bytes} bytes.`,
+        { ...place, keySetId, roomId: shown(room.room_id) },
+      );
+    }
     this.progress.backups += 1;
   }
 
   private async factsOf(snapshot: Snapshot, keySetId: number): Promise<KeyFacts> {
-    const [row] = await snapshot.query(
+    const [row] = await snapshot.rows(
       `SELECT COUNT(*) AS count, SUM(OCTET_LENGTH(session_data)) AS bytes,
          MAX(OCTET_LENGTH(session_data)) AS largest, MAX(seq) AS seq
-       FROM ${this.tables.keys} WHERE key_set_id = ?`,
-      [keySetId],
+       FROM ${this.tables.keys} WHERE key_set_id = ?
+         AND room_no NOT IN (SELECT room_no FROM ${this.tables.retiredRooms} WHERE key_set_id = ?)`,
+      [keySetId, keySetId],
     );
     return {
       count: Number(row?.count),
@@ -301,23 +319,25 @@ export class RoomKeysVerifier {
     snapshot: Snapshot,
     keySetId: number,
     { largest }: KeyFacts,
-    rooms: ReadonlyMap<number, Buffer>,
+    rooms: { ids: ReadonlyMap<number, Row>; retired: readonly number[] },
+    sums: Map<number, RoomSum>,
     place: Place,
   ): AsyncGenerator<RoomKeysFinding> {
     const limit = Math.max(
       1,
       Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largest))),
     );
-    for (let after: KeyPosition | undefined = { roomNo: -1, seq: -1 }; after;) {
-      const [where, position] = laterThan(this.family, after);
-      const page = await snapshot.query(
-        `SELECT room_no, seq, id_hash, session_id, first_message_index, forwarded_count,
-           is_verified, device_id, session_data
-         FROM ${this.tables.keys}${inOrder(this.family)} WHERE key_set_id = ? AND ${where} ORDER BY room_no, seq LIMIT ${limit}`,
-        [keySetId, ...position],
-      );
+    const query: Query = (sql, parameters) => snapshot.rows(sql, parameters);
+    const pages = new KeySetPages(this.database, keySetId, rooms, KEY_COLUMNS, true);
+    for (let after = START, ended = false; !ended;) {
+      const page = await pages.page(query, after, limit);
       for (const row of page) {
-        const room = rooms.get(Number(row.room_no));
+        const roomNo = Number(row.room_no);
+        const room = rooms.ids.get(roomNo)?.room_id as Buffer | undefined;
+        const sum = sums.get(roomNo) ?? { count: 0, bytes: 0 };
+        sum.count += 1;
+        sum.bytes += Buffer.byteLength(row.session_data as string);
+        sums.set(roomNo, sum);
         yield* wrongInKey(row, room, {
           ...place,
           roomId: room && shown(room),
@@ -325,10 +345,8 @@ export class RoomKeysVerifier {
         });
       }
       const last = page.at(-1);
-      after =
-        last && page.length === limit
-          ? { roomNo: Number(last.room_no), seq: Number(last.seq) }
-          : undefined;
+      if (last) after = positionOf(last);
+      ended = page.length < limit;
       this.progress.keys += page.length;
       this.tellProgress();
       // SQLite answers at once: without a turn of theirs, signals and timers would wait for the end
@@ -341,176 +359,11 @@ export class RoomKeysVerifier {
   }
 }
 
-// --- what must hold of a row ----------------------------------------------------------------
+const KEY_COLUMNS =
+  'id_hash, session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';
 
-function* wrongInWithheld(
-  { withheld_versions: stored, last_version: last }: Row,
-  withheld: readonly number[],
-  backups: readonly Row[],
-  place: Place,
-): Generator<RoomKeysFinding> {
-  const there = new Set(backups.map(({ version }) => Number(version)));
-  const isSound =
-    withheldText(withheld) === stored &&
-    new Set(withheld).size === withheld.length &&
-    withheld.every((version) => version >= 1 && version <= Number(last) && !there.has(version));
-  if (isSound) return;
-  yield finding(
-    'withheld-versions',
-    `The versions that were not taken are ${asText(stored)}: they must be ascending, given to the user, and without a backup.`,
-    place,
-  );
-}
-
-function* fieldsOf(row: Row, place: Place): Generator<RoomKeysFinding> {
-  if (row.known_set === null) {
-    yield finding(
-      'backup-without-key-set',
-      'The backup names a key set that does not exist.',
-      place,
-    );
-  } else if (row.retired_at !== null) {
-    yield finding(
-      'key-set-retired',
-      "The backup's key set waits to be swept: its keys are going to be removed.",
-      place,
-    );
-  }
-  if (isBadId(row.algorithm)) {
-    yield finding('algorithm', 'The algorithm is not 1 to 255 bytes of UTF-8.', place);
-  }
-  const fault = faultOfJson(row.auth_data);
-  if (fault) yield finding('auth-data', `auth_data ${fault}.`, place);
-  if (!isWhole(row.etag)) {
-    yield finding(
-      'etag',
-      `The etag is ${asText(row.etag)}, which is no whole number from 0.`,
-      place,
-    );
-  }
-  if (!(Number(row.created_at) >= 0 && Number(row.changed_at) >= Number(row.created_at))) {
-    yield finding('time', 'The backup changed before it was created.', place);
-  }
-}
-
-function* countsOf(row: Row, facts: KeyFacts, place: Place): Generator<RoomKeysFinding> {
-  if (Number(row.key_count) !== facts.count) {
-    yield finding(
-      'key-count',
-      `The count is ${asText(row.key_count)}, and ${plural(facts.count, 'key')} stored.`,
-      place,
-    );
-  }
-  if (Number(row.byte_count) !== facts.bytes) {
-    yield finding(
-      'byte-count',
-      `The bytes are ${asText(row.byte_count)}, and those of session_data are ${facts.bytes}.`,
-      place,
-    );
-  }
-  if (!(Number(row.largest_key) >= facts.largest)) {
-    yield finding(
-      'largest-key',
-      `The largest key is said to have ${asText(row.largest_key)} bytes, and one has ${facts.largest}.`,
-      place,
-    );
-  }
-  if (!(isWhole(row.next_seq) && Number(row.next_seq) > facts.highestSeq)) {
-    yield finding(
-      'next-seq',
-      `The next number is ${asText(row.next_seq)}, and a key has the number ${facts.highestSeq}.`,
-      place,
-    );
-  }
-}
-
-function* wrongInKey(row: Row, room: Buffer | undefined, place: Place): Generator<RoomKeysFinding> {
-  if (!room) {
-    yield finding(
-      'key-without-room',
-      `No room has the key's number ${asText(row.room_no)}.`,
-      place,
-    );
-  }
-  if (isBadId(row.session_id)) yield badId('session id', row.session_id, place);
-  else if (room && !isBadId(room)) {
-    const ids = { roomId: room.toString(), sessionId: (row.session_id as Buffer).toString() };
-    if (!Buffer.isBuffer(row.id_hash) || row.id_hash.toString('hex') !== idHash(ids)) {
-      yield finding('id-hash', 'The hash is not that of the ids: no request finds the key.', place);
-    }
-  }
-  if (row.device_id !== null && isBadId(row.device_id))
-    yield badId('device id', row.device_id, place);
-  for (const name of ['first_message_index', 'forwarded_count'] as const) {
-    if (!isWhole(row[name])) {
-      yield finding(
-        'rank',
-        `${name} is ${asText(row[name])}, which is no whole number from 0 to 2^53−1.`,
-        place,
-      );
-    }
-  }
-  if (![0, 1].includes(Number(row.is_verified))) {
-    yield finding(
-      'rank',
-      `is_verified is ${asText(row.is_verified)}, which is neither 0 nor 1.`,
-      place,
-    );
-  }
-  const fault = faultOfJson(row.session_data);
-  if (fault) yield finding('session-data', `session_data ${fault}.`, place);
-}
-
-function faultOfJson(value: unknown): string | undefined {
-  if (typeof value !== 'string' || !value.startsWith('{')) return 'is no JSON object';
-  try {
-    JSON.parse(value);
-  } catch {
-    return 'is no JSON';
-  }
-  return isAscii(value) ? undefined : 'holds characters beyond ASCII';
-}
-
-const isAscii = (text: string) => Buffer.byteLength(text) === text.length;
-
-const isWhole = (value: unknown) =>
-  value !== null && Number.isSafeInteger(Number(value)) && Number(value) >= 0;
-
-function isBadId(value: unknown): boolean {
-  return (
-    !Buffer.isBuffer(value) || value.length === 0 || value.length > MAX_ID_BYTES || !isUtf8(value)
-  );
-}
-
-const badId = (what: string, value: unknown, place: Place) =>
-  finding(
-    'id',
-    Buffer.isBuffer(value) && (value.length === 0 || value.length > MAX_ID_BYTES)
-      ? `The ${what} has ${value.length} bytes: it must have 1 to ${MAX_ID_BYTES}.`
-      : `The ${what} is not UTF-8.`,
-    place,
-  );
-
-const sameNumber = (one: unknown, other: unknown) =>
-  one === null || other === null ? one === other : Number(one) === Number(other);
-
-const asText = (value: unknown) =>
-  typeof value === 'number' || typeof value === 'string'
-    ? String(value)
-    : value === null
-      ? 'none'
-      : 'no number';
-
-const plural = (count: number, what: string) =>
-  count === 1 ? `1 ${what} is` : `${count} ${what}s are`;
-
-/** An id as text; as hexadecimal digits where it is none. */
-function shown(value: unknown): string {
-  // SQLite takes values of any type
-  if (!Buffer.isBuffer(value)) return asText(value);
-  return isUtf8(value) ? value.toString() : `0x${value.toString('hex')}`;
-}
-
-function finding(code: RoomKeysFindingCode, message: string, place: Place): RoomKeysFinding {
-  return { code, message, ...place };
+/** Of the keys that are stored in a room. */
+interface RoomSum {
+  count: number;
+  bytes: number;
 }

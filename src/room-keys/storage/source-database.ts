@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { Row } from './rows.js';
+import type { Row } from './database/connection.js';
 
 /** The database of a homeserver cannot be read; the message is one sentence for the operator, without a password. */
 export class SourceError extends Error {}

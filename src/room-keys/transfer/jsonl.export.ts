@@ -1,4 +1,5 @@
-import type { ImportRepository, KeyOfDevice } from '../storage/import.repository.js';
+import type { ImportRepository } from '../storage/import.repository.js';
+import type { KeyOfDevice } from '../storage/staged-key-set.js';
 import { KeysChecksum } from './checksum.js';
 import { FORMAT_VERSION, type Line } from './jsonl.format.js';
 import type { RoomKeysTransferProgress } from './transfer.js';

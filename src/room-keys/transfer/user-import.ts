@@ -5,7 +5,6 @@ import {
   type ImportRepository,
   isMirror,
   type StagedBackup,
-  type StagedKeySet,
   type TargetBackup,
   type TargetUser,
 } from '../storage/import.repository.js';
@@ -29,7 +28,8 @@ import type {
 } from './transfer.js';
 import type { UserLedger } from './user-ledger.js';
 import type { LockedBackup } from '../storage/locked-backup.js';
-import { type StoredRank } from '../storage/locked-backup.js';
+import type { StoredRank } from '../storage/stored-ranks.js';
+import type { StagedKeySet } from '../storage/staged-key-set.js';
 import type { RoomKeysRepository } from '../storage/room-keys.repository.js';
 
 /** Up to so many changes are written one by one; more, and the keys are written anew beside the old ones. */
@@ -148,7 +148,7 @@ export class UserImport {
 
   private async readable(source: SourceBackup): Promise<CheckedBackup | undefined> {
     let backup = checkedBackup(source);
-    if (!(backup instanceof Fault) && !(await this.repository.fits(backup.authData))) {
+    if (!(backup instanceof Fault) && !(await this.repository.fits(this.userId, backup.authData))) {
       backup = new Fault('auth_data is larger than the database takes.');
     }
     if (!(backup instanceof Fault)) return backup;
@@ -439,7 +439,8 @@ export class UserImport {
 
   private async takable(source: SourceKey): Promise<TransferKey | Fault> {
     const key = checkedKey(source);
-    if (key instanceof Fault || (await this.repository.fits(key.sessionData))) return key;
+    if (key instanceof Fault || (await this.repository.fits(this.userId, key.sessionData)))
+      return key;
     return new Fault('session_data is larger than the database takes.');
   }
 

@@ -12,7 +12,7 @@ interface MysqlPool {
 /**
  * The connections of a DataSource, as they are when it is called.
  *
- * @param waiting how many wait for SQLite's only connection, which has no pool of its own
+ * @param waiting how many short reads wait for their turn in this process
  */
 export function connectionsOf(dataSource: DataSource, waiting: () => number): ConnectionCounts {
   if (dataSource.options.type === 'better-sqlite3')
@@ -22,7 +22,7 @@ export function connectionsOf(dataSource: DataSource, waiting: () => number): Co
   return {
     used: pool._allConnections.length - free,
     free,
-    waiting: pool._connectionQueue.length,
+    waiting: waiting() + pool._connectionQueue.length,
     max: pool.config.connectionLimit,
   };
 }

@@ -27,7 +27,7 @@ export class MetricsServer implements OnApplicationShutdown {
     const activity = () => roomKeys.activity();
     metrics.lookUp({
       activity,
-      connections: () => connectionsOf(dataSource, () => activity().transactionsWaiting),
+      connections: () => connectionsOf(dataSource, () => activity().readsWaiting),
       clientConnections: () => connectionLimit.counts,
       dependencies: () => dependencies.up(),
     });

@@ -71,7 +71,14 @@ describe('the metrics', () => {
   });
 
   it('have the age of what waits to be swept grow until it is gone', async () => {
-    const sweep = { type: 'sweep', rows: 0, sets: 0, durationMs: 5, failure: 'X' } as const;
+    const sweep = {
+      type: 'sweep',
+      rows: 0,
+      sets: 0,
+      rooms: 0,
+      durationMs: 5,
+      failure: 'X',
+    } as const;
     const age = async () =>
       Number(/^room_keys_sweep_oldest_seconds (\S+)$/m.exec(await text())?.[1]);
     expect(await age()).toBe(0);

@@ -198,7 +198,7 @@ export class Metrics {
     });
     new Gauge({
       name: 'room_keys_database_waiting',
-      help: 'Transactions and queries that wait for a connection; with SQLite, for the only one.',
+      help: 'Reads that wait for a connection or for their turn.',
       registers: [registry],
       collect() {
         const now = counts();
@@ -211,7 +211,7 @@ export class Metrics {
     const activity = () => this.lookedUp?.activity();
     new Gauge({
       name: 'room_keys_restores',
-      help: 'Restores: under_way, each with a connection to the database, or waiting because too many are.',
+      help: 'Restores: under_way, or waiting for their turn to begin.',
       labelNames: ['state'],
       registers: [this.registry],
       collect() {
@@ -219,6 +219,15 @@ export class Metrics {
         if (!now) return;
         this.set({ state: 'under_way' }, now.restores);
         this.set({ state: 'waiting' }, now.restoresWaiting);
+      },
+    });
+    new Gauge({
+      name: 'room_keys_changes_waiting',
+      help: 'Changes that wait for their turn: those of one user are made one after the other.',
+      registers: [this.registry],
+      collect() {
+        const now = activity();
+        if (now) this.set(now.transactionsWaiting);
       },
     });
   }

@@ -1,12 +1,12 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DatabaseFamily, familyOf } from '../database-family.js';
+import { type DialectId, dialectOf } from '../database/dialects.js';
 
 /** Creates the five tables. What the columns mean is said in the entities. */
 export class CreateRoomKeys1764000000000 implements MigrationInterface {
   name = 'CreateRoomKeys1764000000000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
-    for (const statement of create[familyOf(queryRunner.dataSource.options.type)](
+    for (const statement of create[dialectOf(queryRunner.dataSource.options.type).id](
       prefix(queryRunner),
     )) {
       await queryRunner.query(statement);
@@ -27,7 +27,7 @@ const prefix = (queryRunner: QueryRunner) => queryRunner.dataSource.options.enti
 // in the middle be run again.
 const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
 
-const create: Record<DatabaseFamily, (p: string) => string[]> = {
+const create: Record<DialectId, (p: string) => string[]> = {
   mysql: (p) => [
     `CREATE TABLE IF NOT EXISTS \`${p}room_keys_users\` (
       user_id varbinary(255) NOT NULL,

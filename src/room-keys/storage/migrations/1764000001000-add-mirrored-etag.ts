@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { familyOf } from '../database-family.js';
+import { type DialectId, dialectOf } from '../database/dialects.js';
 
 /** Adds what an import notes of a backup: see `BackupEntity`. */
 export class AddMirroredEtag1764000001000 implements MigrationInterface {
@@ -8,7 +8,7 @@ export class AddMirroredEtag1764000001000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type = familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'bigint' : 'integer';
+    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN mirrored_etag ${type} NULL`,
     );
@@ -19,6 +19,8 @@ export class AddMirroredEtag1764000001000 implements MigrationInterface {
     await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN mirrored_etag`);
   }
 }
+
+const TYPES: Record<DialectId, string> = { mysql: 'bigint', sqlite: 'integer' };
 
 const name = ({ dataSource }: QueryRunner) =>
   `${dataSource.options.entityPrefix ?? ''}room_keys_backups`;

@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { familyOf } from '../database-family.js';
+import { type DialectId, dialectOf } from '../database/dialects.js';
 
 /** Adds the row's step that changes on two nodes of a cluster meet in: see `BackupOwnerEntity`. */
 export class AddRevision1764000002000 implements MigrationInterface {
@@ -8,8 +8,7 @@ export class AddRevision1764000002000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type =
-      familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'int unsigned' : 'integer';
+    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
     // the default is for servers of the version before this one, which go on meanwhile
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN revision ${type} NOT NULL DEFAULT 0`,
@@ -21,6 +20,8 @@ export class AddRevision1764000002000 implements MigrationInterface {
     await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN revision`);
   }
 }
+
+const TYPES: Record<DialectId, string> = { mysql: 'int unsigned', sqlite: 'integer' };
 
 const name = ({ dataSource }: QueryRunner) =>
   `${dataSource.options.entityPrefix ?? ''}room_keys_users`;

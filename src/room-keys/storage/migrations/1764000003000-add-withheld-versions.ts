@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { familyOf } from '../database-family.js';
+import { type DialectId, dialectOf } from '../database/dialects.js';
 
 /** Adds the versions that an import could not take, which must not look deleted: see `BackupOwnerEntity`. */
 export class AddWithheldVersions1764000003000 implements MigrationInterface {
@@ -8,7 +8,7 @@ export class AddWithheldVersions1764000003000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type = familyOf(queryRunner.dataSource.options.type) === 'mysql' ? 'longtext' : 'text';
+    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN withheld_versions ${type} NULL`,
     );
@@ -19,6 +19,8 @@ export class AddWithheldVersions1764000003000 implements MigrationInterface {
     await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN withheld_versions`);
   }
 }
+
+const TYPES: Record<DialectId, string> = { mysql: 'longtext', sqlite: 'text' };
 
 const name = ({ dataSource }: QueryRunner) =>
   `${dataSource.options.entityPrefix ?? ''}room_keys_users`;

@@ -2,6 +2,7 @@ import { CreateRoomKeys1764000000000 } from './1764000000000-create-room-keys.js
 import { AddMirroredEtag1764000001000 } from './1764000001000-add-mirrored-etag.js';
 import { AddRevision1764000002000 } from './1764000002000-add-revision.js';
 import { AddWithheldVersions1764000003000 } from './1764000003000-add-withheld-versions.js';
+import { RetireRooms1764000004000 } from './1764000004000-retire-rooms.js';
 
 /**
  * The migrations of this module, oldest first, for `migrations` in the options of the host's
@@ -15,4 +16,5 @@ export const roomKeysMigrations = [
   AddMirroredEtag1764000001000,
   AddRevision1764000002000,
   AddWithheldVersions1764000003000,
+  RetireRooms1764000004000,
 ];

@@ -1,13 +1,11 @@
-import type { Socket } from 'node:net';
-import type { Pool, PoolConnection } from 'mysql2';
 import type { DataSource } from 'typeorm';
-import { familyOf } from './database-family.js';
+import { onEachConnection } from './mysql-pool.js';
 
 /** The bit of `wsrep_sync_wait` for SELECT and for BEGIN: all that this module does begins with one of them. */
 const READS = 1;
 
-/** The pools whose connections all wait. */
-const waiting = new WeakSet<Pool>();
+/** Those whose connections all wait. */
+const waiting = new WeakSet<DataSource>();
 
 /**
  * For a DataSource whose database is a Galera cluster: has each connection wait, before it reads or
@@ -25,23 +23,10 @@ const waiting = new WeakSet<Pool>();
 export async function causalReads(dataSource: DataSource): Promise<boolean> {
   const session = await galeraSession(dataSource);
   if (!session) return false;
-  const { pool } = dataSource.driver as unknown as { pool?: Pool };
-  const { extra } = dataSource.options as { extra?: { resetOnRelease?: boolean } };
-  // what mysql2 resets it also hands on without a word
-  if (!pool || extra?.resetOnRelease || waiting.has(pool)) return true;
-  waiting.add(pool);
-  const prepared = new WeakSet<PoolConnection>();
+  if (waiting.has(dataSource)) return true;
+  waiting.add(dataSource);
   // a plain number: what stands between us and the database may want to understand it
-  const wait = `SET SESSION wsrep_sync_wait = ${session.syncWait | READS}`;
-  // said before the pool hands the connection out, so that it is the first statement of whoever gets it
-  pool.on('acquire', (connection) => {
-    if (prepared.has(connection)) return;
-    prepared.add(connection);
-    connection.query(wait, (error) => {
-      // what was to be done after it fails as if the database had gone away
-      if (error) (connection as unknown as { stream: Socket }).stream.destroy();
-    });
-  });
+  onEachConnection(dataSource, `SET SESSION wsrep_sync_wait = ${session.syncWait | READS}`);
   return true;
 }
 
@@ -49,7 +34,7 @@ export async function causalReads(dataSource: DataSource): Promise<boolean> {
 export async function galeraSession(
   dataSource: DataSource,
 ): Promise<{ syncWait: number; readsCausally: boolean } | undefined> {
-  if (familyOf(dataSource.options.type) !== 'mysql') return undefined;
+  if (!isMysql(dataSource)) return undefined;
   const rows = await dataSource.query<{ Variable_name: string; Value: string }[]>(
     "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')",
   );
@@ -58,3 +43,5 @@ export async function galeraSession(
   const syncWait = Number(values.get('wsrep_sync_wait'));
   return { syncWait, readsCausally: (syncWait & READS) !== 0 };
 }
+
+const isMysql = ({ options }: DataSource): boolean => ['mysql', 'mariadb'].includes(options.type);

@@ -1,0 +1,34 @@
+/** How the storage tells its callers that it cannot serve them now. Nothing of the request was stored. */
+
+/**
+ * The database cannot be reached, is too busy or gave up: the same request can succeed later. `code` is the
+ * driver's own, or one of this module's.
+ */
+export class StorageUnavailableError extends Error {
+  override readonly name = 'StorageUnavailableError';
+  readonly code: string;
+
+  /**
+   * @param isKnownCode whether the code alone says why; else the message does
+   * @param advice what the operator can do, for a cause that lasts until somebody does something
+   */
+  constructor(
+    cause: Error & { code?: string },
+    readonly isKnownCode: boolean,
+    readonly advice?: string,
+  ) {
+    super(cause.message, { cause });
+    this.code = cause.code ?? 'UNKNOWN';
+  }
+}
+
+/** One user has too many requests waiting for the database; others are served as usual. */
+export class TooManyWaitingError extends Error {
+  override readonly name = 'TooManyWaitingError';
+  readonly code = 'ROOM_KEYS_TOO_MANY_WAITING';
+
+  /** @param retryAfterMs milliseconds after which the user can try again */
+  constructor(readonly retryAfterMs: number) {
+    super('Too many requests of this user are waiting.');
+  }
+}

@@ -1,0 +1,61 @@
+/** A row as the driver returns it. */
+export type Row = Record<string, unknown>;
+
+/** What can stand for a `?` in a statement. A string is text in ASCII; other bytes are a Buffer. */
+export type SqlValue = number | string | Buffer | null;
+
+/** One connection to the database; its statements are carried out in the order in which they are sent. */
+export interface Connection {
+  /** Rows of a statement that reads. */
+  rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]>;
+
+  /** A statement that writes. */
+  execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written>;
+
+  /** The longest text in characters that one statement can hold, and the longest that a column can take. */
+  readonly textLimits: TextLimits;
+}
+
+export interface Written {
+  /** Rows that were inserted, updated or deleted. */
+  affected: number;
+  /** The number that the database gave to an inserted row; 0 where it gave none. */
+  insertId: number;
+}
+
+export interface TextLimits {
+  /** Characters of ASCII text that fit into one statement, however they have to be written there. */
+  perStatement: number;
+  /** Characters of ASCII text that a value can have. */
+  perValue: number;
+}
+
+/** A consistent snapshot: every query sees the same state of the database, whatever is written meanwhile. */
+export interface Snapshot {
+  rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]>;
+  /** Safe to call again. */
+  close(): Promise<void>;
+  /** Whether it keeps the only connection from everybody else: read what is needed at once, and close it. */
+  readonly blocksOthers: boolean;
+}
+
+/** Runs statements on the connections of one DataSource. One implementation for each driver. */
+export interface Executor {
+  /**
+   * Runs single statements, each its own transaction.
+   *
+   * @param timeoutMs how long a connection, and the answer to each statement, may take
+   */
+  single<T>(work: (connection: Connection) => Promise<T>, timeoutMs: number): Promise<T>;
+
+  /** Runs one transaction that can write: rolled back where `work` throws. */
+  transaction<T>(work: (connection: Connection) => Promise<T>, timeoutMs: number): Promise<T>;
+
+  /**
+   * Opens a consistent snapshot.
+   *
+   * @param readsAtOnce that one which {@link Snapshot.blocksOthers} is read and closed without waiting for
+   *   anything else; without it, such a snapshot is consistent only while no other process writes
+   */
+  snapshot(timeoutMs: number, readsAtOnce: boolean): Promise<Snapshot>;
+}

@@ -1,0 +1,69 @@
+import type { ColumnType, DataSource, DataSourceOptions } from 'typeorm';
+import type { Tables } from '../tables.js';
+import type { Connection, Executor } from './connection.js';
+import type { SqlValues } from './sql-values.js';
+
+/** Where a row stands in its key set; a page begins after one. */
+export interface KeyPosition {
+  roomNo: number;
+  seq: number;
+}
+
+export type DialectId = 'mysql' | 'sqlite';
+
+/**
+ * All in which the databases differ. Nothing outside this folder asks which one it is; what a new database
+ * lacks, the compiler lists.
+ */
+export interface Dialect {
+  readonly id: DialectId;
+
+  /** How the statements are run. */
+  executor(dataSource: DataSource): Executor;
+
+  // --- limits ---------------------------------------------------------------------------------
+
+  /** Rows per statement: bounds the size of a statement, and the ranges that its optimizer has to plan. */
+  readonly rowsPerStatement: number;
+  /** Whether the database works while this process does other things: a server does. */
+  readonly worksElsewhere: boolean;
+  /** How many connections a DataSource has, if nothing else is said. */
+  connectionsOf(options: DataSourceOptions): number;
+
+  /** Column types in place of those that the entity classes state, which are MySQL's. */
+  readonly columnTypes: Readonly<Record<string, ColumnType>> | undefined;
+
+  // --- checks -----------------------------------------------------------------------------------
+
+  /** None or few statements, no lock: fails where the database takes no writes just now. */
+  checkWritable(connection: Connection, tables: Tables): Promise<void>;
+  /** Stops a start whose promises would not hold on this database, with one sentence that says what to set. */
+  checkSettings(dataSource: DataSource): Promise<void>;
+
+  // --- fragments of SQL ------------------------------------------------------------------------
+
+  /** The values of a statement with many rows. */
+  values(): SqlValues;
+  /** A name, quoted. */
+  quote(name: string): string;
+  /** Milliseconds since 1970 by the clock of the database, which all servers share. */
+  readonly now: string;
+  /** Ends a SELECT that locks what it reads; empty where a transaction that writes excludes all others anyway. */
+  readonly forUpdate: string;
+  /** The larger of two numbers. */
+  greatest(one: string, other: string): string;
+  /** Between an INSERT and the assignments that take its place where a row with the same primary key exists. */
+  onConflict(primaryKey: string): string;
+  /** In those assignments: the value that the INSERT had for a column. */
+  inserted(column: string): string;
+  /** Ends an INSERT whose rows are left out where they exist. */
+  readonly skipExisting: string;
+  /** What comes after a position, in the form that the optimizer reads as one range of the primary key. */
+  after(position: KeyPosition): [where: string, parameters: number[]];
+  /** Comes after the name of a table whose rows are read in the order of its primary key. */
+  readonly inPrimaryKeyOrder: string;
+  /** Deletes some rows of many. */
+  deleteSome(table: string, where: string, orderBy: string, limit: number): string;
+  /** Whether a change of one node of a cluster can come in past a lock that another node holds. */
+  readonly locksAreLocal: boolean;
+}

@@ -1,0 +1,19 @@
+import type { DataSourceOptions } from 'typeorm';
+import type { Dialect } from './dialect.js';
+import { mysqlDialect } from './mysql.dialect.js';
+import { sqliteDialect } from './sqlite.dialect.js';
+
+export type { DialectId } from './dialect.js';
+
+/**
+ * The dialect for the `type` of a DataSource.
+ *
+ * @throws Error with a sentence for the developer where the type is not supported
+ */
+export function dialectOf(type: DataSourceOptions['type']): Dialect {
+  if (type === 'mysql' || type === 'mariadb') return mysqlDialect;
+  if (type === 'better-sqlite3') return sqliteDialect;
+  throw new Error(
+    `RoomKeysModule cannot use a DataSource of type '${type}': give it one of type 'mysql', 'mariadb' or 'better-sqlite3'.`,
+  );
+}

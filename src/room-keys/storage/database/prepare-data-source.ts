@@ -1,0 +1,39 @@
+import type { DataSource } from 'typeorm';
+import { causalReads } from './causal-reads.js';
+import { dialectOf } from './dialects.js';
+import { onEachConnection } from './mysql-pool.js';
+
+/** Long enough for any change of the user on another server; what waits longer is begun again. */
+const LOCK_WAIT_SECONDS = 3;
+
+/**
+ * Checks the settings of the database on which promises of this module depend, and has reads be causal where it
+ * is a Galera cluster: see {@link causalReads}. Call it once the DataSource is initialized and before anything
+ * uses it, migrations included, for example in the `dataSourceFactory` of `TypeOrmModule`.
+ *
+ * @returns whether the database is a cluster whose nodes all take writes
+ * @throws Error with one sentence that says what to set
+ * @publicApi
+ */
+export async function prepareDataSource(dataSource: DataSource): Promise<{ isCluster: boolean }> {
+  const dialect = dialectOf(dataSource.options.type);
+  const isCluster = await causalReads(dataSource);
+  await dialect.checkSettings(dataSource);
+  return { isCluster };
+}
+
+/**
+ * On MySQL and MariaDB, from now on a statement of the DataSource waits for locks of other sessions for 3 seconds,
+ * in place of 50 for rows and of a day or a year for tables; the module begins again what had to wait longer. It
+ * holds for the host's statements too. On SQLite, and with `resetOnRelease` in `extra` or `replication`, it does
+ * nothing.
+ *
+ * @publicApi
+ */
+export function limitLockWaits(dataSource: DataSource): void {
+  if (!dialectOf(dataSource.options.type).worksElsewhere) return;
+  onEachConnection(
+    dataSource,
+    `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+  );
+}

@@ -1,0 +1,45 @@
+import type { Dialect } from './dialect.js';
+import { SqlValues, type ValueSyntax } from './sql-values.js';
+import { SqliteExecutor } from './sqlite.executor.js';
+
+const unused = () => {
+  throw new Error('SQLite takes placeholders only.');
+};
+const syntax: ValueSyntax = { placeholders: true, hex: unused, ascii: unused, plainBytes: unused };
+
+/** SQLite through better-sqlite3. */
+export const sqliteDialect: Dialect = {
+  id: 'sqlite',
+  executor: (dataSource) => new SqliteExecutor(dataSource),
+
+  // there are no round trips to save, and prepared statements are kept by their text
+  rowsPerStatement: 100,
+  worksElsewhere: false,
+  connectionsOf: () => 1,
+
+  columnTypes: {
+    varbinary: 'blob',
+    binary: 'blob',
+    longtext: 'text',
+    bigint: 'integer',
+    tinyint: 'integer',
+  },
+
+  // a file that cannot be written to is found at the start
+  checkWritable: () => Promise.resolve(),
+  checkSettings: () => Promise.resolve(),
+
+  values: () => new SqlValues(syntax),
+  quote: (name) => `\`${name}\``,
+  now: "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+  forUpdate: '',
+  greatest: (one, other) => `MAX(${one}, ${other})`,
+  onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,
+  inserted: (column) => `excluded.${column}`,
+  skipExisting: 'ON CONFLICT DO NOTHING',
+  after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],
+  inPrimaryKeyOrder: '',
+  deleteSome: (table, where, _orderBy, limit) =>
+    `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE ${where} LIMIT ${limit})`,
+  locksAreLocal: false,
+};

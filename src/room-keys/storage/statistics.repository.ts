@@ -1,0 +1,97 @@
+/** The SQL of what operators ask for. */
+import type { DataSource } from 'typeorm';
+import type { BackupSummary } from '../room-key.js';
+import type { RoomKeysStatistics } from '../statistics.js';
+import type { Row, SqlValue } from './database/connection.js';
+import { Database, THE_SERVER } from './database/database.js';
+import { timeouts } from './database/timeouts.js';
+import { RetiredKeysRepository } from './retired-keys.repository.js';
+import { bytes, numberOrUndefined, text } from './rows.js';
+
+/** Reads what is stored of one user, or of all. */
+export class StatisticsRepository {
+  private readonly database: Database;
+  private readonly retired: RetiredKeysRepository;
+
+  constructor(dataSource: DataSource) {
+    this.database = Database.of(dataSource);
+    this.retired = new RetiredKeysRepository(dataSource);
+  }
+
+  /** 1 statement and 1 per backup, which reads all of its keys; no lock. */
+  async summaries(userId: string): Promise<BackupSummary[]> {
+    const { users, backups, keys, retiredRooms } = this.database.tables;
+    const found = await this.read(
+      `SELECT b.version, b.algorithm, b.etag, b.key_count, b.byte_count, b.created_at, b.changed_at,
+         b.key_set_id, u.current_version
+       FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
+       WHERE b.user_id = ? ORDER BY b.version`,
+      [bytes(userId)],
+    );
+    const summaries: BackupSummary[] = [];
+    for (const row of found) {
+      const keySetId = Number(row.key_set_id);
+      const devices = await this.read(
+        `SELECT DISTINCT device_id FROM ${keys} WHERE key_set_id = ? AND device_id IS NOT NULL
+           AND room_no NOT IN (SELECT room_no FROM ${retiredRooms} WHERE key_set_id = ?)`,
+        [keySetId, keySetId],
+      );
+      summaries.push({
+        version: String(Number(row.version)),
+        isCurrent: numberOrUndefined(row.current_version) === Number(row.version),
+        algorithm: text(row.algorithm),
+        count: Number(row.key_count),
+        etag: String(Number(row.etag)),
+        bytes: Number(row.byte_count),
+        createdAt: new Date(Number(row.created_at)),
+        changedAt: new Date(Number(row.changed_at)),
+        devices: devices.map((device) => text(device.device_id)),
+      });
+    }
+    return summaries;
+  }
+
+  /** 4 statements, of which 3 read all rows of users and backups; no lock. */
+  async statistics(largest: number): Promise<RoomKeysStatistics> {
+    const { users, backups } = this.database.tables;
+    const [user] = await this.read(`SELECT COUNT(*) AS count FROM ${users}`, []);
+    const [sum] = await this.read(
+      `SELECT COUNT(*) AS backups, COUNT(DISTINCT user_id) AS users, SUM(key_count) AS count,
+         SUM(byte_count) AS bytes FROM ${backups}`,
+      [],
+    );
+    const top = await this.read(
+      `SELECT user_id, version, key_count, byte_count, changed_at FROM ${backups}
+       ORDER BY key_count DESC, user_id, version LIMIT ${Math.max(0, Math.trunc(largest))}`,
+      [],
+    );
+    const { keySets, rooms, oldestMs } = await this.retired.backlog();
+    return {
+      users: Number(user?.count),
+      usersWithBackup: Number(sum?.users),
+      backups: Number(sum?.backups),
+      keys: Number(sum?.count ?? 0),
+      bytes: Number(sum?.bytes ?? 0),
+      waiting: {
+        keySets,
+        rooms,
+        since: keySets + rooms === 0 ? undefined : new Date(Date.now() - oldestMs),
+      },
+      largest: top.map((row) => ({
+        userId: text(row.user_id),
+        version: String(Number(row.version)),
+        count: Number(row.key_count),
+        bytes: Number(row.byte_count),
+        changedAt: new Date(Number(row.changed_at)),
+      })),
+    };
+  }
+
+  private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
+    return this.database.read(
+      THE_SERVER,
+      (connection) => connection.rows(sql, parameters),
+      timeouts.operatorMs,
+    );
+  }
+}

@@ -1,0 +1,195 @@
+/** What must hold of each row, whatever the others say: see `RoomKeysFindingCode`. */
+import { isUtf8 } from 'node:buffer';
+import type { RoomKeysFinding, RoomKeysFindingCode } from '../verification.js';
+import type { Row } from './database/connection.js';
+import { idHash } from './id-hash.js';
+import { withheldText } from './withheld-versions.js';
+
+const MAX_ID_BYTES = 255;
+
+/** What a finding is about. */
+export type Place = Omit<RoomKeysFinding, 'code' | 'message'>;
+
+/** What the keys of a set say of themselves. */
+export interface KeyFacts {
+  count: number;
+  bytes: number;
+  largest: number;
+  highestSeq: number;
+}
+
+export function* wrongInWithheld(
+  { withheld_versions: stored, last_version: last }: Row,
+  withheld: readonly number[],
+  backups: readonly Row[],
+  place: Place,
+): Generator<RoomKeysFinding> {
+  const there = new Set(backups.map(({ version }) => Number(version)));
+  const isSound =
+    withheldText(withheld) === stored &&
+    new Set(withheld).size === withheld.length &&
+    withheld.every((version) => version >= 1 && version <= Number(last) && !there.has(version));
+  if (isSound) return;
+  yield finding(
+    'withheld-versions',
+    `The versions that were not taken are ${asText(stored)}: they must be ascending, given to the user, and without a backup.`,
+    place,
+  );
+}
+
+export function* fieldsOf(row: Row, place: Place): Generator<RoomKeysFinding> {
+  if (row.known_set === null) {
+    yield finding(
+      'backup-without-key-set',
+      'The backup names a key set that does not exist.',
+      place,
+    );
+  } else if (row.retired_at !== null) {
+    yield finding(
+      'key-set-retired',
+      "The backup's key set waits to be swept: its keys are going to be removed.",
+      place,
+    );
+  }
+  if (isBadId(row.algorithm)) {
+    yield finding('algorithm', 'The algorithm is not 1 to 255 bytes of UTF-8.', place);
+  }
+  const fault = faultOfJson(row.auth_data);
+  if (fault) yield finding('auth-data', `auth_data ${fault}.`, place);
+  if (!isWhole(row.etag)) {
+    yield finding(
+      'etag',
+      `The etag is ${asText(row.etag)}, which is no whole number from 0.`,
+      place,
+    );
+  }
+  if (!(Number(row.created_at) >= 0 && Number(row.changed_at) >= Number(row.created_at))) {
+    yield finding('time', 'The backup changed before it was created.', place);
+  }
+}
+
+export function* countsOf(row: Row, facts: KeyFacts, place: Place): Generator<RoomKeysFinding> {
+  if (Number(row.key_count) !== facts.count) {
+    yield finding(
+      'key-count',
+      `The count is ${asText(row.key_count)}, and ${plural(facts.count, 'key')} stored.`,
+      place,
+    );
+  }
+  if (Number(row.byte_count) !== facts.bytes) {
+    yield finding(
+      'byte-count',
+      `The bytes are ${asText(row.byte_count)}, and those of session_data are ${facts.bytes}.`,
+      place,
+    );
+  }
+  if (!(Number(row.largest_key) >= facts.largest)) {
+    yield finding(
+      'largest-key',
+      `The largest key is said to have ${asText(row.largest_key)} bytes, and one has ${facts.largest}.`,
+      place,
+    );
+  }
+  if (!(isWhole(row.next_seq) && Number(row.next_seq) > facts.highestSeq)) {
+    yield finding(
+      'next-seq',
+      `The next number is ${asText(row.next_seq)}, and a key has the number ${facts.highestSeq}.`,
+      place,
+    );
+  }
+}
+
+export function* wrongInKey(
+  row: Row,
+  room: Buffer | undefined,
+  place: Place,
+): Generator<RoomKeysFinding> {
+  if (!room) {
+    yield finding(
+      'key-without-room',
+      `No room has the key's number ${asText(row.room_no)}.`,
+      place,
+    );
+  }
+  if (isBadId(row.session_id)) yield badId('session id', row.session_id, place);
+  else if (room && !isBadId(room)) {
+    const ids = { roomId: room.toString(), sessionId: (row.session_id as Buffer).toString() };
+    if (!Buffer.isBuffer(row.id_hash) || row.id_hash.toString('hex') !== idHash(ids)) {
+      yield finding('id-hash', 'The hash is not that of the ids: no request finds the key.', place);
+    }
+  }
+  if (row.device_id !== null && isBadId(row.device_id))
+    yield badId('device id', row.device_id, place);
+  for (const name of ['first_message_index', 'forwarded_count'] as const) {
+    if (!isWhole(row[name])) {
+      yield finding(
+        'rank',
+        `${name} is ${asText(row[name])}, which is no whole number from 0 to 2^53−1.`,
+        place,
+      );
+    }
+  }
+  if (![0, 1].includes(Number(row.is_verified))) {
+    yield finding(
+      'rank',
+      `is_verified is ${asText(row.is_verified)}, which is neither 0 nor 1.`,
+      place,
+    );
+  }
+  const fault = faultOfJson(row.session_data);
+  if (fault) yield finding('session-data', `session_data ${fault}.`, place);
+}
+
+function faultOfJson(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !value.startsWith('{')) return 'is no JSON object';
+  try {
+    JSON.parse(value);
+  } catch {
+    return 'is no JSON';
+  }
+  return isAscii(value) ? undefined : 'holds characters beyond ASCII';
+}
+
+const isAscii = (text: string) => Buffer.byteLength(text) === text.length;
+
+const isWhole = (value: unknown) =>
+  value !== null && Number.isSafeInteger(Number(value)) && Number(value) >= 0;
+
+export function isBadId(value: unknown): boolean {
+  return (
+    !Buffer.isBuffer(value) || value.length === 0 || value.length > MAX_ID_BYTES || !isUtf8(value)
+  );
+}
+
+export const badId = (what: string, value: unknown, place: Place) =>
+  finding(
+    'id',
+    Buffer.isBuffer(value) && (value.length === 0 || value.length > MAX_ID_BYTES)
+      ? `The ${what} has ${value.length} bytes: it must have 1 to ${MAX_ID_BYTES}.`
+      : `The ${what} is not UTF-8.`,
+    place,
+  );
+
+export const sameNumber = (one: unknown, other: unknown) =>
+  one === null || other === null ? one === other : Number(one) === Number(other);
+
+export const asText = (value: unknown) =>
+  typeof value === 'number' || typeof value === 'string'
+    ? String(value)
+    : value === null
+      ? 'none'
+      : 'no number';
+
+export const plural = (count: number, what: string) =>
+  count === 1 ? `1 ${what} is` : `${count} ${what}s are`;
+
+/** An id as text; as hexadecimal digits where it is none. */
+export function shown(value: unknown): string {
+  // SQLite takes values of any type
+  if (!Buffer.isBuffer(value)) return asText(value);
+  return isUtf8(value) ? value.toString() : `0x${value.toString('hex')}`;
+}
+
+export function finding(code: RoomKeysFindingCode, message: string, place: Place): RoomKeysFinding {
+  return { code, message, ...place };
+}

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 60_000;
 
 /**
  * A user who keeps uploads of a single new key open, one on each connection: the next one is sent as soon
- * as the last one is answered. After a 429 a connection waits as long as it is told, as real clients do.
+ * as the last one is answered. After a 429 a connection waits for `retry_after_ms`, as real clients do.
  */
 export class BusyUploads {
   private readonly statuses: Statuses = {};

@@ -102,7 +102,7 @@ function busyTable({ limited, ours, peer }: NeighboursResults): string {
       row('answers to the 14 open uploads', ({ deletion }) => text(deletion.uploads)),
       ['readiness meanwhile', text(ours.deletion.ready ?? {}), ...(peer ? [''] : [])],
       row(
-        'deletion of a room, nobody else',
+        'deletion of a room, alone',
         ({ room }) =>
           `${keys(room.keys)}: ${room.large.status}, ${milliseconds(room.large.ms)} ms; one key: ${milliseconds(room.one)} ms`,
       ),

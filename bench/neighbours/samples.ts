@@ -30,7 +30,7 @@ export interface Observed {
   longest: number;
 }
 
-/** The same requests with nobody else on the server, before and after, and beside a busy user. */
+/** The same requests alone on the server, before and after, and beside a busy user. */
 export interface Effect {
   alone: Observed;
   busy: Observed;

@@ -47,7 +47,7 @@ export class LentConnection implements Connection {
     return { affected: affectedRows, insertId };
   }
 
-  /** Rows of a statement that belongs to no operation, and of which the host's log is not told. */
+  /** Rows of a statement that belongs to no operation, and that the host's log does not show. */
   async quietRows(sql: string): Promise<Row[]> {
     try {
       return (await this.answer(sql)) as Row[];

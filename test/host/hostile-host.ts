@@ -95,7 +95,12 @@ export class Note {
 
 export class CreateNotes1700000000000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
-    const prefix = queryRunner.dataSource.options.entityPrefix ?? '';
+    // TypeORM 0.3 has the second name only
+    const { dataSource, connection } = queryRunner as {
+      dataSource?: DataSource;
+      connection: DataSource;
+    };
+    const prefix = (dataSource ?? connection).options.entityPrefix ?? '';
     await queryRunner.query(
       `CREATE TABLE "${prefix}notes" ("id" integer PRIMARY KEY AUTOINCREMENT, "title" text NOT NULL)`,
     );

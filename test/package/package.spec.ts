@@ -21,22 +21,23 @@ interface HostUnderTest {
 
 const hosts: HostUnderTest[] = [
   {
-    name: 'Nest 12',
-    dependencies: { ...nest('^12.0.0'), 'class-validator': '^0.15.0' },
+    name: 'Nest 12 and TypeORM 1',
+    dependencies: { ...nest('^12.0.0'), typeorm: '^1.1.0', 'class-validator': '^0.15.0' },
     suites: ['e2e'],
     databases: 'all',
   },
   {
-    name: 'Nest 11',
+    name: 'Nest 11 and TypeORM 0.3',
     dependencies: {
       ...nest('^11.0.0'),
+      typeorm: '^0.3.31',
       'class-validator': '^0.14.0',
       // of the suites of hosts, which the repository runs with Nest 12 alone
       '@nestjs/testing': '^11.0.0',
       express: '^5.0.0',
     },
     suites: ['e2e', 'host'],
-    databases: 'SQLite',
+    databases: 'all',
   },
 ];
 
@@ -53,7 +54,6 @@ function nest(range: string): Record<string, string> {
     mysql2: '^3.15.3',
     'reflect-metadata': '^0.2.0',
     rxjs: '^7.8.0',
-    typeorm: '^1.1.0',
     typescript: versionOf('typescript'),
   };
 }

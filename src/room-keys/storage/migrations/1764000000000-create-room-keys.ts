@@ -1,27 +1,25 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { DialectId } from '../database/dialects.js';
+import { migrationTarget } from './migration-target.js';
 
 /** Creates the five tables. What the columns mean is said in the entities. */
 export class CreateRoomKeys1764000000000 implements MigrationInterface {
   name = 'CreateRoomKeys1764000000000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
-    for (const statement of create[dialectOf(queryRunner.dataSource.options.type).id](
-      prefix(queryRunner),
-    )) {
+    const { dialect, prefix } = migrationTarget(queryRunner);
+    for (const statement of create[dialect](prefix)) {
       await queryRunner.query(statement);
     }
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
-    const p = prefix(queryRunner);
+    const { prefix } = migrationTarget(queryRunner);
     for (const table of ['keys', 'rooms', 'key_sets', 'backups', 'users']) {
-      await queryRunner.query(`DROP TABLE IF EXISTS \`${p}room_keys_${table}\``);
+      await queryRunner.query(`DROP TABLE IF EXISTS \`${prefix}room_keys_${table}\``);
     }
   }
 }
-
-const prefix = (queryRunner: QueryRunner) => queryRunner.dataSource.options.entityPrefix ?? '';
 
 // MySQL commits each DDL statement by itself: IF NOT EXISTS lets a migration that was broken off
 // in the middle be run again.

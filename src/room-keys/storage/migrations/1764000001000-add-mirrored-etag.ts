@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { DialectId } from '../database/dialects.js';
+import { migrationTarget } from './migration-target.js';
 
 /** Adds what an import notes of a backup: see `BackupEntity`. */
 export class AddMirroredEtag1764000001000 implements MigrationInterface {
@@ -8,7 +9,7 @@ export class AddMirroredEtag1764000001000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
+    const type = TYPES[migrationTarget(queryRunner).dialect];
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN mirrored_etag ${type} NULL`,
     );
@@ -22,8 +23,8 @@ export class AddMirroredEtag1764000001000 implements MigrationInterface {
 
 const TYPES: Record<DialectId, string> = { mysql: 'bigint', sqlite: 'integer' };
 
-const name = ({ dataSource }: QueryRunner) =>
-  `${dataSource.options.entityPrefix ?? ''}room_keys_backups`;
+const name = (queryRunner: QueryRunner) =>
+  `${migrationTarget(queryRunner).prefix}room_keys_backups`;
 const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'mirrored_etag');

@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { DialectId } from '../database/dialects.js';
+import { migrationTarget } from './migration-target.js';
 
 /** Adds the row's step that changes on two nodes of a cluster meet in: see `BackupOwnerEntity`. */
 export class AddRevision1764000002000 implements MigrationInterface {
@@ -8,7 +9,7 @@ export class AddRevision1764000002000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
+    const type = TYPES[migrationTarget(queryRunner).dialect];
     // the default is for servers of the version before this one, which go on meanwhile
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN revision ${type} NOT NULL DEFAULT 0`,
@@ -23,8 +24,7 @@ export class AddRevision1764000002000 implements MigrationInterface {
 
 const TYPES: Record<DialectId, string> = { mysql: 'int unsigned', sqlite: 'integer' };
 
-const name = ({ dataSource }: QueryRunner) =>
-  `${dataSource.options.entityPrefix ?? ''}room_keys_users`;
+const name = (queryRunner: QueryRunner) => `${migrationTarget(queryRunner).prefix}room_keys_users`;
 const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'revision');

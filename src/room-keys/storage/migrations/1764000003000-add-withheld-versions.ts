@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { DialectId } from '../database/dialects.js';
+import { migrationTarget } from './migration-target.js';
 
 /** Adds the versions that an import could not take, which must not look deleted: see `BackupOwnerEntity`. */
 export class AddWithheldVersions1764000003000 implements MigrationInterface {
@@ -8,7 +9,7 @@ export class AddWithheldVersions1764000003000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     // MySQL commits each DDL statement by itself: one that was broken off may have added it already
     if (await hasColumn(queryRunner)) return;
-    const type = TYPES[dialectOf(queryRunner.dataSource.options.type).id];
+    const type = TYPES[migrationTarget(queryRunner).dialect];
     await queryRunner.query(
       `ALTER TABLE ${table(queryRunner)} ADD COLUMN withheld_versions ${type} NULL`,
     );
@@ -22,8 +23,7 @@ export class AddWithheldVersions1764000003000 implements MigrationInterface {
 
 const TYPES: Record<DialectId, string> = { mysql: 'longtext', sqlite: 'text' };
 
-const name = ({ dataSource }: QueryRunner) =>
-  `${dataSource.options.entityPrefix ?? ''}room_keys_users`;
+const name = (queryRunner: QueryRunner) => `${migrationTarget(queryRunner).prefix}room_keys_users`;
 const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'withheld_versions');

@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { DialectId } from '../database/dialects.js';
+import { migrationTarget } from './migration-target.js';
 
 /**
  * Lets a room be deleted without removing its rows: see `RetiredRoomEntity`. Rooms get exact counts, the index on
@@ -15,17 +16,14 @@ export class RetireRooms1764000004000 implements MigrationInterface {
     const name = nameOf(queryRunner);
     // MySQL commits each DDL statement by itself: each of these can be done again
     const hasCounts = await queryRunner.hasColumn(name('rooms'), 'key_count');
-    for (const statement of up[dialectOf(queryRunner.dataSource.options.type).id](
-      name,
-      hasCounts,
-    )) {
+    for (const statement of up[migrationTarget(queryRunner).dialect](name, hasCounts)) {
       await queryRunner.query(statement);
     }
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
     const name = nameOf(queryRunner);
-    for (const statement of down[dialectOf(queryRunner.dataSource.options.type).id](name)) {
+    for (const statement of down[migrationTarget(queryRunner).dialect](name)) {
       await queryRunner.query(statement);
     }
   }
@@ -34,9 +32,9 @@ export class RetireRooms1764000004000 implements MigrationInterface {
 type NameOf = (table: string) => string;
 
 const nameOf =
-  ({ dataSource }: QueryRunner): NameOf =>
+  (queryRunner: QueryRunner): NameOf =>
   (table) =>
-    `${dataSource.options.entityPrefix ?? ''}room_keys_${table}`;
+    `${migrationTarget(queryRunner).prefix}room_keys_${table}`;
 
 const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
 

@@ -65,11 +65,14 @@ const rooms = [
   room(['test/e2e/**/*.ts'], [INSIDES], { ignores: [] }),
 ];
 
-/** Which database it is, only storage/database/ asks: elsewhere a new one would get a branch that is not its own. */
-const NAMES_OF_DATABASES = '/^(?:mysql|mariadb|sqlite|better-sqlite3|postgres)$/';
+/**
+ * Which database it is, only storage/database/ asks, and the server where it reads DATABASE_URL: elsewhere a new one
+ * would get a branch that is not its own.
+ */
+const NAMES_OF_DATABASES = '/^(?:mysql|mariadb|sqlite|better-sqlite3|postgres|postgresql):?$/';
 const oneRoomForDatabases = {
-  files: ['src/room-keys/**/*.ts'],
-  ignores: ['src/room-keys/storage/database/**', ...SPECS],
+  files: ['src/**/*.ts'],
+  ignores: ['src/room-keys/storage/database/**', 'src/server/database-url.ts', ...SPECS],
   rules: {
     'no-restricted-syntax': [
       'error',

@@ -31,6 +31,7 @@ export { causalReads } from './room-keys/storage/database/causal-reads.js';
 export {
   limitLockWaits,
   prepareDataSource,
+  runMigrations,
 } from './room-keys/storage/database/prepare-data-source.js';
 export { roomKeysEntities } from './room-keys/storage/entities.js';
 export { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
@@ -42,6 +43,7 @@ export type {
   Backup,
   BackupInformation,
   BackupSummary,
+  ConnectionCounts,
   KeyId,
   KeyRank,
   KeySelection,

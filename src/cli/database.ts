@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
-import { type DatabaseSettings, dataSourceOptions, openDatabase } from '../server/database.js';
+import { openDatabase } from '../server/database.js';
+import { type DatabaseSettings, fileOf, isLocal } from '../server/database-url.js';
 import { readEnvironment, type Variables } from '../server/environment.js';
 import { settingMeant } from '../server/unknown-settings.js';
 import { Failure } from './exit.js';
@@ -37,8 +38,8 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
 /** Whether the password of the environment can be that of the URL: it would take the place of one in it. */
 function lacksPassword(database: string): boolean {
   if (!URL.canParse(database)) return true;
-  const { protocol, password } = new URL(database);
-  return protocol !== 'sqlite:' && password === '';
+  const url = new URL(database);
+  return !isLocal(url) && url.password === '';
 }
 
 /** The database that the command is about, as the server would find it. */
@@ -55,14 +56,13 @@ export async function withDatabase<T>(
   work: (dataSource: DataSource) => Promise<T>,
 ): Promise<T> {
   const settings = databaseSettings(options);
-  const { databaseUrl: url } = settings;
-  const file = decodeURIComponent(url.pathname);
-  if (url.protocol === 'sqlite:' && file !== ':memory:' && !existsSync(file)) {
+  const file = fileOf(settings.databaseUrl);
+  if (file !== undefined && !existsSync(file)) {
     throw new Failure(
       `There is no database ${file}: write another --database, or run 'nestjs-room-keys migrate' to create it.`,
     );
   }
-  const dataSource = await openDatabase(dataSourceOptions(settings), false);
+  const dataSource = await openDatabase(settings, false);
   try {
     await checkTables(dataSource);
     return await work(dataSource);
@@ -72,17 +72,11 @@ export async function withDatabase<T>(
 }
 
 async function checkTables(dataSource: DataSource): Promise<void> {
+  const { RoomKeysMaintenance } = await import('../index.js');
   try {
-    for (const { tablePath, columns } of dataSource.entityMetadatas) {
-      const names = columns.map(({ databaseName }) => `\`${databaseName}\``).join(', ');
-      await dataSource.query(`SELECT ${names} FROM \`${tablePath}\` LIMIT 0`);
-    }
+    await new RoomKeysMaintenance(dataSource).checkTables();
   } catch (error) {
-    const { code } = error as { code?: string };
-    const isMissing = ['ER_NO_SUCH_TABLE', 'ER_BAD_FIELD_ERROR', 'SQLITE_ERROR'].includes(
-      code ?? '',
-    );
-    if (!isMissing) throw error;
+    if ((error as { code?: string }).code !== 'ROOM_KEYS_NO_TABLES') throw error;
     throw new Failure(
       "The database lacks tables or columns: run 'nestjs-room-keys migrate', or write the --database that the server uses.",
     );

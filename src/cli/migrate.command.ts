@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { openDatabase } from '../server/database.js';
 import { databaseCommand, type DatabaseOptions, databaseSettings } from './database.js';
 import { print } from './output.js';
 
@@ -17,9 +18,8 @@ Examples:
   $ nestjs-room-keys migrate --database mysql://room_keys@127.0.0.1/room_keys`,
     )
     .action(async (options: DatabaseOptions & { json?: true }) => {
-      const { dataSourceOptions, openDatabase, runMigrations } =
-        await import('../server/database.js');
-      const dataSource = await openDatabase(dataSourceOptions(databaseSettings(options)), false);
+      const { runMigrations } = await import('../index.js');
+      const dataSource = await openDatabase(databaseSettings(options), false);
       try {
         const migrations = await runMigrations(dataSource);
         print(options.json, { migrations }, () =>

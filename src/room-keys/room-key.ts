@@ -95,4 +95,16 @@ export interface Activity {
   transactionsWaiting: number;
   /** Short reads that wait for their turn. */
   readsWaiting: number;
+  /** The connections of the DataSource; undefined where it has several pools, as with `replication`. */
+  connections: ConnectionCounts | undefined;
+}
+
+/** The connections of a pool. */
+export interface ConnectionCounts {
+  used: number;
+  free: number;
+  /** What wants a connection and waits for one. */
+  waiting: number;
+  /** The most that the pool opens. */
+  max: number;
 }

@@ -7,6 +7,7 @@ import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verificati
 import { RetiredKeysRepository } from './storage/retired-keys.repository.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StatisticsRepository } from './storage/statistics.repository.js';
+import { StorageCheck } from './storage/storage-check.js';
 
 /** Rows per transaction, as few as the sweeper of a server takes. */
 const ROWS_PER_SWEEP = 500;
@@ -51,6 +52,15 @@ export class RoomKeysMaintenance {
    */
   async ping(timeoutMs = 3000): Promise<void> {
     await this.repository.ping(timeoutMs);
+  }
+
+  /**
+   * Reads nothing of each table and column that the module needs.
+   *
+   * @throws Error with code `ROOM_KEYS_NO_TABLES` where one is missing: run the migrations
+   */
+  async checkTables(): Promise<void> {
+    await new StorageCheck(this.dataSource).checkTables();
   }
 
   /**

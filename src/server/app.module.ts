@@ -22,7 +22,6 @@ import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
 @Module({})
 export class AppModule {
   static with(environment: Environment, redis: RedisConnection): DynamicModule {
-    const options = dataSourceOptions(environment);
     const tokenService = tokenServiceOf(environment);
     const requestLog = new RequestLog(environment.logUserIds);
     const activityLog = new ActivityLog();
@@ -32,12 +31,12 @@ export class AppModule {
       imports: [
         TypeOrmModule.forRootAsync({
           useFactory: () => ({
-            ...options,
+            ...dataSourceOptions(environment),
             retryAttempts: 10,
             retryDelay: 3000,
             toRetry: isNotUpYet,
           }),
-          dataSourceFactory: () => openDatabase(options, environment.runMigrations),
+          dataSourceFactory: () => openDatabase(environment, environment.runMigrations),
         }),
         // its own log would tell of every question that finds a service away
         TerminusModule.forRoot({ logger: false }),

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileOf } from './database-url.js';
 import type { Environment } from './environment.js';
 
 /** The file that keeps the token that was made up, where there is a data folder to put it in. */
@@ -7,9 +8,8 @@ export function developmentTokenFile({
   databaseUrl,
   developmentTokenMadeUp,
 }: Environment): string | undefined {
-  const database = decodeURIComponent(databaseUrl.pathname);
-  const hasFolder = databaseUrl.protocol === 'sqlite:' && database !== ':memory:';
-  return developmentTokenMadeUp && hasFolder
+  const database = fileOf(databaseUrl);
+  return developmentTokenMadeUp && database !== undefined
     ? join(dirname(database), 'development-token')
     : undefined;
 }

@@ -8,6 +8,7 @@ import type {
   RateLimitsOptions,
   RoomKeysLimits,
 } from '../index.js';
+import { isLocal } from './database-url.js';
 import { hostOf, SettingError } from './setting-kinds.js';
 import {
   type Setting,
@@ -142,13 +143,13 @@ function camelCase(name: string): string {
 /** Settings each of which is fine, but not with the others. */
 function* contradictions(values: SettingValues): Generator<string, void, undefined> {
   const { databaseUrl, homeserverUrl, introspectionUrl } = values;
-  if (values.databasePassword !== undefined && databaseUrl.protocol === 'sqlite:') {
+  if (values.databasePassword !== undefined && isLocal(databaseUrl)) {
     yield `DATABASE_PASSWORD is there and DATABASE_URL names a SQLite file, which has none: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or leave the password out.`;
   }
   if (values.databaseTls === 'verify-full' && isIP(hostOf(databaseUrl))) {
     yield 'DATABASE_TLS=verify-full looks for the name of the host in the certificate, and DATABASE_URL has an address: write the name there, or DATABASE_TLS=verify-ca.';
   }
-  if (values.workers > 1 && databaseUrl.protocol === 'sqlite:') {
+  if (values.workers > 1 && isLocal(databaseUrl)) {
     yield `WORKERS makes ${values.workers} processes and DATABASE_URL names a SQLite file, which is for one: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or WORKERS=1.`;
   }
   if (homeserverUrl && introspectionUrl) {

@@ -1,3 +1,4 @@
+import { isLocal } from './database-url.js';
 import { type Environment, readEnvironment, sourceOf, type Variables } from './environment.js';
 import type { SettingName } from './settings.js';
 
@@ -16,19 +17,17 @@ const isAsked = ({ homeserver, introspection }: Environment) =>
 const IDLE: readonly Idleness[] = [
   {
     names: ['DATABASE_TLS'],
-    isSo: ({ databaseUrl, databaseTls }) =>
-      databaseUrl.protocol === 'sqlite:' && databaseTls !== 'off',
+    isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) && databaseTls !== 'off',
     words: 'with a SQLite file: write the DATABASE_URL of a MySQL or MariaDB',
   },
   {
     names: ['DATABASE_CONNECTIONS'],
-    isSo: ({ databaseUrl }) => databaseUrl.protocol === 'sqlite:',
+    isSo: ({ databaseUrl }) => isLocal(databaseUrl),
     words: 'with a SQLite file, which has one: write the DATABASE_URL of a MySQL or MariaDB',
   },
   {
     names: ['DATABASE_TLS_CA'],
-    isSo: ({ databaseUrl, databaseTls }) =>
-      databaseUrl.protocol === 'sqlite:' || databaseTls === 'off',
+    isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) || databaseTls === 'off',
     words: 'without TLS: write DATABASE_TLS=verify-full for a connection that is encrypted',
   },
   {

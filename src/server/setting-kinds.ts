@@ -113,37 +113,6 @@ export const serverName: Kind<string> = (text, name, example) => {
   );
 };
 
-/** `sqlite:FILE`, `mysql://…` or `mariadb://…`. */
-export const databaseUrl: Kind<URL> = (text, name) => {
-  const examples = "'sqlite:data/room-keys.db' or 'mysql://user:password@host:3306/database'";
-  if (!URL.canParse(text)) throw new SettingError(`${name} is not a URL: write ${examples}.`);
-  const url = new URL(text);
-  if (!isDecodable(url)) {
-    throw new SettingError(
-      `${name} holds a '%' that stands for nothing: write '%25' where one is meant.`,
-    );
-  }
-  switch (url.protocol) {
-    case 'sqlite:':
-      if (url.pathname === '' || url.hostname || url.search || url.hash)
-        throw new SettingError(`${name} names no file: write ${examples}.`);
-      return url;
-    case 'mysql:':
-    case 'mariadb:':
-      if (!url.hostname || url.pathname.length < 2) {
-        throw new SettingError(`${name} names no host or no database: write ${examples}.`);
-      }
-      if (url.search || url.hash) {
-        throw new SettingError(
-          `${name} holds a query or a fragment, which would do nothing: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.`,
-        );
-      }
-      return url;
-    default:
-      throw new SettingError(`${name} begins with '${url.protocol}': write ${examples}.`);
-  }
-};
-
 /** User ids after commas, in which `*` stands for any characters. */
 export const userIdPatterns: Kind<string[]> = (text, name, example) => {
   const patterns = list(text, name, example);
@@ -168,12 +137,3 @@ export const tokensOfUsers: Kind<{ token: string; userId: string }[]> = (text, n
 
 /** The host of a URL, an address of IPv6 without its brackets. */
 export const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
-
-function isDecodable({ pathname, username, password }: URL): boolean {
-  try {
-    for (const part of [pathname, username, password]) decodeURIComponent(part);
-    return true;
-  } catch {
-    return false;
-  }
-}

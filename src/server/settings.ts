@@ -1,9 +1,9 @@
 /** THE SETTINGS of the standalone server: a row is all that a new one needs, beside its use. */
 import { availableParallelism } from 'node:os';
+import { databaseUrl } from './database-url.js';
 import {
   anyText,
   certificates,
-  databaseUrl,
   flag,
   homeserverUrl,
   type Kind,

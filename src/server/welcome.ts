@@ -1,5 +1,6 @@
 import { developmentTokenFile } from './development-token.js';
 import type { Addresses } from './application.js';
+import { withoutCredentials } from './database-url.js';
 import { DOCS_PATH } from './docs-path.js';
 import type { Environment } from './environment.js';
 import { version } from './version.js';
@@ -58,10 +59,6 @@ export function welcomeFields(environment: Environment, { url, metricsUrl }: Add
     developmentToken: developmentTokenMadeUp && file === undefined ? first?.token : undefined,
     version,
   };
-}
-
-function withoutCredentials({ protocol, href, host, pathname }: URL): string {
-  return protocol === 'sqlite:' ? href : `${protocol}//${host}${pathname}`;
 }
 
 function checkedBy({ developmentTokens, homeserver, introspection }: Environment): string {

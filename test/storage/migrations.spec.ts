@@ -1,8 +1,12 @@
 /** Proves that the migrations make the tables that the entities describe, on each database, also when several servers start at once. */
 import { DataSource } from 'typeorm';
-import { RoomKeysMaintenance, roomKeysEntities, roomKeysMigrations } from '../../src/index.js';
+import {
+  RoomKeysMaintenance,
+  roomKeysEntities,
+  roomKeysMigrations,
+  runMigrations,
+} from '../../src/index.js';
 import { idHash } from '../../src/room-keys/storage/id-hash.js';
-import { runMigrations } from '../../src/server/database.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 
 describe.each(databases)('migrations on $name', ({ create }) => {

@@ -7,7 +7,6 @@ import { DataSource } from 'typeorm';
 import { RoomKeysMaintenance } from '../../src/index.js';
 import { Database } from '../../src/room-keys/storage/database/database.js';
 import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
-import { connectionsOf } from '../../src/server/metrics/connections.js';
 import { type Cable, layCable } from '../operating/cable.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
@@ -54,7 +53,7 @@ describe.each(servers)('a database that does not answer: $name', ({ create }) =>
     await database.drop();
   });
 
-  const connections = () => connectionsOf(application.dataSource, () => 0);
+  const connections = () => Database.of(application.dataSource).activity.connections!;
   const allGivenBack = async () => {
     while (connections().used > 0) await new Promise(setImmediate);
     expect(connections().waiting).toBe(0);
@@ -218,7 +217,8 @@ describe.each(servers)('a pool whose queue is full on $name', ({ create }) => {
     const holder = dataSource.createQueryRunner();
     await holder.query('SELECT 1');
     const waiting = dataSource.query('SELECT 1');
-    while (connectionsOf(dataSource, () => 0).waiting === 0) await new Promise(setImmediate);
+    while (Database.of(dataSource).activity.connections!.waiting === 0)
+      await new Promise(setImmediate);
     const refused = await alice.put(KEY, keyData());
     expect(refused.status).toBe(503);
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);

@@ -242,8 +242,7 @@ export class RoomKeysRepository {
 
   /** No statement: what is known in this process. */
   activity(): Activity {
-    const { restores, restoresWaiting, changesWaiting, readsWaiting } = this.database.activity;
-    return { restores, restoresWaiting, transactionsWaiting: changesWaiting, readsWaiting };
+    return this.database.activity;
   }
 
   private async writeWithheld(

@@ -26,8 +26,12 @@ export class StorageCheck implements OnApplicationBootstrap {
     await this.compareClocks();
   }
 
-  /** A migration that was not run would show as failing requests, some of them weeks later. */
-  private async checkTables(): Promise<void> {
+  /**
+   * A migration that was not run would show as failing requests, some of them weeks later.
+   *
+   * @throws Error with code `ROOM_KEYS_NO_TABLES` where tables or columns are missing
+   */
+  async checkTables(): Promise<void> {
     try {
       await this.query(`SELECT key_set_id FROM ${this.database.tables.keys} LIMIT 0`);
       await this.readColumns();

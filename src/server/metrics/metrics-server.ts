@@ -1,10 +1,7 @@
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource } from 'typeorm';
 import { RoomKeysService } from '../../index.js';
 import { ConnectionLimit } from '../connection-limit.js';
 import { Dependencies } from '../health/dependencies.js';
-import { connectionsOf } from './connections.js';
 import { MetricsEndpoint } from './metrics-endpoint.js';
 import { Metrics } from './metrics.js';
 
@@ -16,7 +13,6 @@ export class MetricsServer implements OnApplicationShutdown {
 
   constructor(
     metrics: Metrics,
-    @InjectDataSource() dataSource: DataSource,
     roomKeys: RoomKeysService,
     dependencies: Dependencies,
     connectionLimit: ConnectionLimit,
@@ -24,10 +20,8 @@ export class MetricsServer implements OnApplicationShutdown {
     this.endpoint = new MetricsEndpoint(metrics.registry, ({ message }) => {
       this.logger.error(`The metrics cannot be read: ${message}`);
     });
-    const activity = () => roomKeys.activity();
     metrics.lookUp({
-      activity,
-      connections: () => connectionsOf(dataSource, () => activity().readsWaiting),
+      activity: () => roomKeys.activity(),
       clientConnections: () => connectionLimit.counts,
       dependencies: () => dependencies.up(),
     });

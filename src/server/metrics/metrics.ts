@@ -8,19 +8,8 @@ import { version } from '../version.js';
 import { type ClientConnections, showClientConnections } from './client-connections.js';
 import { TokenMetrics } from './token-metrics.js';
 
-/** The connections to the database. */
-export interface ConnectionCounts {
-  used: number;
-  free: number;
-  /** Those that want one and wait. */
-  waiting: number;
-  /** The most that there can be. */
-  max: number;
-}
-
 /** What is not told as it happens, but looked up when somebody reads the metrics. */
 export interface LookedUp {
-  connections: () => ConnectionCounts;
   clientConnections: () => ClientConnections;
   activity: () => Activity;
   /** By their names, whether each service that this one needs can be used. */
@@ -174,14 +163,14 @@ export class Metrics {
 
   private showConnections(): void {
     const { registry } = this;
-    const counts = () => this.lookedUp?.connections();
+    const activity = () => this.lookedUp?.activity();
     new Gauge({
       name: 'room_keys_database_connections',
       help: "Connections of the server's pool to the database: used or free.",
       labelNames: ['state'],
       registers: [registry],
       collect() {
-        const now = counts();
+        const now = activity()?.connections;
         if (!now) return;
         this.set({ state: 'used' }, now.used);
         this.set({ state: 'free' }, now.free);
@@ -192,7 +181,7 @@ export class Metrics {
       help: 'The most connections that the pool opens.',
       registers: [registry],
       collect() {
-        const now = counts();
+        const now = activity()?.connections;
         if (now) this.set(now.max);
       },
     });
@@ -201,8 +190,8 @@ export class Metrics {
       help: 'Reads that wait for a connection or for their turn.',
       registers: [registry],
       collect() {
-        const now = counts();
-        if (now) this.set(now.waiting);
+        const now = activity();
+        if (now) this.set(now.readsWaiting + (now.connections?.waiting ?? 0));
       },
     });
   }

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { StorageUnavailableError } from '../../storage.errors.js';
+import type { Activity } from '../../room-key.js';
 import { tableNames, type Tables } from '../tables.js';
 import type { Connection, Executor, Snapshot } from './connection.js';
 import type { Dialect } from './dialect.js';
@@ -51,7 +52,7 @@ export class Database {
   private places: Places;
   private restores: Restores;
 
-  private constructor(dataSource: DataSource) {
+  private constructor(private readonly dataSource: DataSource) {
     const { options } = dataSource;
     this.dialect = dialectOf(options.type);
     this.tables = tableNames(options.entityPrefix ?? '', (name) => this.dialect.quote(name));
@@ -131,13 +132,14 @@ export class Database {
   }
 
   /** What is under way and what waits in this process. */
-  get activity() {
+  get activity(): Activity {
     const { changes, reads } = this.places;
     return {
       restores: this.restores.count,
       restoresWaiting: this.restores.waiting,
-      changesWaiting: changes.waiting,
+      transactionsWaiting: changes.waiting,
       readsWaiting: reads === changes ? 0 : reads.waiting,
+      connections: this.dialect.connectionCounts(this.dataSource),
     };
   }
 

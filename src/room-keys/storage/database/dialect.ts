@@ -1,4 +1,5 @@
-import type { ColumnType, DataSource, DataSourceOptions } from 'typeorm';
+import type { ColumnType, DataSource, DataSourceOptions, Migration } from 'typeorm';
+import type { ConnectionCounts } from '../../room-key.js';
 import type { Tables } from '../tables.js';
 import type { Connection, Executor } from './connection.js';
 import type { SqlValues } from './sql-values.js';
@@ -20,6 +21,21 @@ export interface Dialect {
 
   /** How the statements are run. */
   executor(dataSource: DataSource): Executor;
+
+  // --- set-up of a DataSource --------------------------------------------------------------------
+
+  /**
+   * Runs pending migrations of the DataSource, the host's among them; of several processes that start at once, one
+   * does, and the others wait for it.
+   *
+   * @returns those that this call ran
+   * @throws Error with one sentence where another process still runs them after a minute
+   */
+  runMigrations(dataSource: DataSource): Promise<Migration[]>;
+  /** Has statements of the DataSource give up waiting for locks of other sessions after some seconds. */
+  limitLockWaits(dataSource: DataSource): void;
+  /** The connections as they are now; undefined where the DataSource has several pools. */
+  connectionCounts(dataSource: DataSource): ConnectionCounts | undefined;
 
   // --- limits ---------------------------------------------------------------------------------
 

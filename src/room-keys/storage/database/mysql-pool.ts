@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { Pool, PoolConnection } from 'mysql2';
 import type { DataSource } from 'typeorm';
+import type { ConnectionCounts } from '../../room-key.js';
 
 /** The pool of a DataSource; undefined with `replication`, where TypeORM has a cluster of pools. */
 export function poolOf({ driver }: DataSource): Pool | undefined {
@@ -50,6 +51,27 @@ export function closeIdle(dataSource: DataSource): void {
   const connections = pool && idle.get(pool);
   for (const connection of connections ?? []) discard(connection);
   connections?.clear();
+}
+
+/** What mysql2 keeps of its pool. It has no public word for these, and no event for a connection that is lost. */
+interface PoolState {
+  _allConnections: { length: number };
+  _freeConnections: { length: number };
+  _connectionQueue: { length: number };
+  config: { connectionLimit: number };
+}
+
+/** The connections of a pool; undefined with `replication`. */
+export function mysqlConnectionCounts(dataSource: DataSource): ConnectionCounts | undefined {
+  const pool = poolOf(dataSource) as unknown as PoolState | undefined;
+  if (!pool) return undefined;
+  const free = pool._freeConnections.length;
+  return {
+    used: pool._allConnections.length - free,
+    free,
+    waiting: pool._connectionQueue.length,
+    max: pool.config.connectionLimit,
+  };
 }
 
 /** Takes a connection out of the pool, for good. */

@@ -2,6 +2,8 @@ import type { DataSourceOptions } from 'typeorm';
 import type { Dialect } from './dialect.js';
 import { MysqlExecutor } from './mysql.executor.js';
 import { mysqlSyntax } from './mysql-literals.js';
+import { runMysqlMigrations } from './mysql-migrations.js';
+import { mysqlConnectionCounts, onEachConnection } from './mysql-pool.js';
 import { checkMysqlSettings } from './mysql-settings.js';
 import { SqlValues } from './sql-values.js';
 
@@ -10,10 +12,22 @@ const DEFAULT_CONNECTIONS = 10;
 /** Of a pool without a limit, which mysql2 writes as 0. */
 const UNLIMITED = 100;
 
+/** Long enough for any change of the user on another server; what waits longer is begun again. */
+const LOCK_WAIT_SECONDS = 3;
+
 /** MySQL and MariaDB. */
 export const mysqlDialect: Dialect = {
   id: 'mysql',
   executor: (dataSource) => new MysqlExecutor(dataSource),
+
+  runMigrations: runMysqlMigrations,
+  limitLockWaits: (dataSource) => {
+    onEachConnection(
+      dataSource,
+      `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+    );
+  },
+  connectionCounts: mysqlConnectionCounts,
 
   rowsPerStatement: 500,
   worksElsewhere: true,

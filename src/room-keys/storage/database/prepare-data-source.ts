@@ -1,10 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { causalReads } from './causal-reads.js';
 import { dialectOf } from './dialects.js';
-import { onEachConnection } from './mysql-pool.js';
-
-/** Long enough for any change of the user on another server; what waits longer is begun again. */
-const LOCK_WAIT_SECONDS = 3;
 
 /**
  * Checks the settings of the database on which promises of this module depend, and has reads be causal where it
@@ -31,9 +27,18 @@ export async function prepareDataSource(dataSource: DataSource): Promise<{ isClu
  * @publicApi
  */
 export function limitLockWaits(dataSource: DataSource): void {
-  if (!dialectOf(dataSource.options.type).worksElsewhere) return;
-  onEachConnection(
-    dataSource,
-    `SET SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}, lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
-  );
+  dialectOf(dataSource.options.type).limitLockWaits(dataSource);
+}
+
+/**
+ * Runs pending migrations of the DataSource, the host's among them, as its own `runMigrations` does; but of several
+ * processes that start at once, one does, and the others wait for it, for at most a minute.
+ *
+ * @returns the names of those that this call ran
+ * @throws Error with one sentence where another process still runs them
+ * @publicApi
+ */
+export async function runMigrations(dataSource: DataSource): Promise<string[]> {
+  const ran = await dialectOf(dataSource.options.type).runMigrations(dataSource);
+  return ran.map(({ name }) => name);
 }

@@ -1,5 +1,6 @@
 import type { Dialect } from './dialect.js';
 import { SqlValues, type ValueSyntax } from './sql-values.js';
+import { runSqliteMigrations } from './sqlite-migrations.js';
 import { SqliteExecutor } from './sqlite.executor.js';
 
 const unused = () => {
@@ -11,6 +12,10 @@ const syntax: ValueSyntax = { placeholders: true, hex: unused, ascii: unused, pl
 export const sqliteDialect: Dialect = {
   id: 'sqlite',
   executor: (dataSource) => new SqliteExecutor(dataSource),
+
+  runMigrations: runSqliteMigrations,
+  limitLockWaits: () => undefined,
+  connectionCounts: () => ({ used: 1, free: 0, waiting: 0, max: 1 }),
 
   // there are no round trips to save, and prepared statements are kept by their text
   rowsPerStatement: 100,

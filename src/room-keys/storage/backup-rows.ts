@@ -61,7 +61,7 @@ export async function insertBackup(
     );
     check(Number(others?.count));
   }
-  const keySetId = await insertKeySet(connection, tables, null);
+  const keySetId = await insertKeySet(connection, storage, null);
   await connection.execute(
     `INSERT INTO ${backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
        byte_count, largest_key, next_seq, created_at, changed_at)

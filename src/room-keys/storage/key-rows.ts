@@ -41,11 +41,11 @@ export interface RoomChange {
  */
 export async function insertKeySet(
   connection: Connection,
-  { keySets }: Tables,
+  { dialect, tables }: Storage,
   retiredAt: string | null,
 ): Promise<number> {
   const { insertId } = await connection.execute(
-    `INSERT INTO ${keySets} (retired_at) VALUES (${retiredAt ?? 'NULL'})`,
+    `INSERT INTO ${tables.keySets} (retired_at) VALUES (${retiredAt ?? 'NULL'})${dialect.returning('key_set_id')}`,
   );
   return insertId;
 }

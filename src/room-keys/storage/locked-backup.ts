@@ -246,7 +246,7 @@ export class LockedBackup {
   private async removeAll(): Promise<boolean> {
     if (this.keyCount === 0) return false;
     await this.retireKeySet();
-    this.keySetId = await insertKeySet(this.connection, this.storage.tables, null);
+    this.keySetId = await insertKeySet(this.connection, this.storage, null);
     this.keyCount = 0;
     this.byteCount = 0;
     this.largestKey = 0;

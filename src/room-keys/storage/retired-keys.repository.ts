@@ -38,7 +38,7 @@ export class RetiredKeysRepository {
   async retired(limit: number): Promise<RetiredKeys[]> {
     const { dialect, tables } = this.database;
     const oldest = (table: string, roomNo: string, alias: string) =>
-      `SELECT * FROM (SELECT key_set_id, ${roomNo} AS room_no, retired_at FROM ${table}
+      `SELECT key_set_id, ${roomNo} AS room_no, retired_at FROM (SELECT * FROM ${table}
          WHERE retired_at <= ${dialect.now} ORDER BY retired_at, key_set_id LIMIT ${limit}) ${alias}`;
     const found = await this.database.read(THE_SERVER, (connection) =>
       connection.rows(

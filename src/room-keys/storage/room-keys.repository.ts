@@ -126,8 +126,8 @@ export class RoomKeysRepository {
   }
 
   /**
-   * 3 statements and those of `work`; locks the user and the backup. One statement finds and locks
-   * both, before anything else is read: what `work` reads after it, it reads as it is now, and
+   * 3 statements and those of `work`, 4 on PostgreSQL; locks the user and, but for PostgreSQL, the backup, which
+   * nobody changes without the user's lock. That comes first, before anything else is read: what `work` reads after it, it reads as it is now, and
    * nobody else changes it until `work` is through. `work` runs again from the start when the
    * database gave up its transaction in favour of another.
    */
@@ -140,12 +140,18 @@ export class RoomKeysRepository {
     const user = bytes(userId);
     const id = versionNumber(version);
     return this.change(userId, async (connection) => {
+      if (dialect.locksOneTable) {
+        await connection.rows(
+          `SELECT 1 FROM ${tables.users} WHERE user_id = ?${dialect.forUpdate}`,
+          [user],
+        );
+      }
       const [row] = await connection.rows(
         `SELECT u.last_version, u.current_version, u.withheld_versions, b.version, b.algorithm, b.key_set_id, b.etag,
            b.key_count, b.byte_count, b.largest_key, b.next_seq, b.mirrored_etag, b.changed_at
          FROM ${tables.users} u
          LEFT JOIN ${tables.backups} b ON b.user_id = u.user_id AND b.version = ?
-         WHERE u.user_id = ?${dialect.forUpdate}`,
+         WHERE u.user_id = ?${dialect.locksOneTable ? '' : dialect.forUpdate}`,
         [id ?? 0, user],
       );
       const exists = row?.version !== null && row?.version !== undefined;

@@ -24,9 +24,9 @@ export class StagedKeySet {
 
   /** 3 statements. */
   static async create(database: Database): Promise<StagedKeySet> {
-    const { dialect, tables } = database;
+    const { dialect } = database;
     const keySetId = await database.change(THE_SERVER, (connection) =>
-      insertKeySet(connection, tables, `${dialect.now} + ${LEASE_MS}`),
+      insertKeySet(connection, database, `${dialect.now} + ${LEASE_MS}`),
     );
     return new StagedKeySet(database, keySetId);
   }

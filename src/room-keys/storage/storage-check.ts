@@ -46,13 +46,13 @@ export class StorageCheck implements OnApplicationBootstrap {
 
   /** Reads nothing of each column of the module's entities, as far as the DataSource knows of them. */
   private async readColumns(): Promise<void> {
-    const quote = (name: string) => this.database.dialect.quote(name);
+    const { dialect } = this.database;
     for (const entity of roomKeysEntities(this.dataSource.options.type)) {
       // a host may leave them out: statements need none
       if (!this.dataSource.hasMetadata(entity)) continue;
-      const { tablePath, columns } = this.dataSource.getMetadata(entity);
-      const names = columns.map(({ databaseName }) => quote(databaseName)).join(', ');
-      await this.query(`SELECT ${names} FROM ${quote(tablePath)} LIMIT 0`);
+      const { tableName, columns } = this.dataSource.getMetadata(entity);
+      const names = columns.map(({ databaseName }) => dialect.quote(databaseName)).join(', ');
+      await this.query(`SELECT ${names} FROM ${dialect.table(tableName, this.dataSource)} LIMIT 0`);
     }
   }
 

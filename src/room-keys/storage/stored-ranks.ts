@@ -74,7 +74,8 @@ export async function readForUpload(
   // three kinds of rows in one statement, and so in one consistent read
   const rows = await connection.rows(
     `SELECT 'backup' AS kind, NULL AS id, b.key_set_id AS n1, b.etag AS n2, b.key_count AS n3,
-       b.changed_at AS n4, u.current_version = b.version AS n5, b.mirrored_etag = b.etag AS n6
+       b.changed_at AS n4, CASE WHEN u.current_version = b.version THEN 1 ELSE 0 END AS n5,
+       CASE WHEN b.mirrored_etag = b.etag THEN 1 ELSE 0 END AS n6
      FROM ${users} u JOIN ${backups} b ON b.user_id = u.user_id
      WHERE u.user_id = ${user()} AND b.version = ${values.integer(version)}
      UNION ALL SELECT 'key', k.id_hash, k.room_no, k.seq, k.first_message_index,

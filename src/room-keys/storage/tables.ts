@@ -10,10 +10,10 @@ export interface Tables {
 
 /**
  * @param prefix the DataSource's `entityPrefix`
- * @param quote quotes a name
+ * @param inSql a table's name as statements have it
  */
-export function tableNames(prefix: string, quote: (name: string) => string): Tables {
-  const table = (name: string) => quote(`${prefix}room_keys_${name}`);
+export function tableNames(prefix: string, inSql: (name: string) => string): Tables {
+  const table = (name: string) => inSql(`${prefix}room_keys_${name}`);
   return {
     users: table('users'),
     backups: table('backups'),

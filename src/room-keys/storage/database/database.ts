@@ -55,7 +55,9 @@ export class Database {
   private constructor(private readonly dataSource: DataSource) {
     const { options } = dataSource;
     this.dialect = dialectOf(options.type);
-    this.tables = tableNames(options.entityPrefix ?? '', (name) => this.dialect.quote(name));
+    this.tables = tableNames(options.entityPrefix ?? '', (name) =>
+      this.dialect.table(name, dataSource),
+    );
     this.executor = this.dialect.executor(dataSource);
     this.places = this.placesFor(Math.floor(this.dialect.connectionsOf(options) * SHARE));
     this.restores = new Restores(this.places.restores, this.places.restoresUnderWay);

@@ -10,7 +10,7 @@ export interface KeyPosition {
   seq: number;
 }
 
-export type DialectId = 'mysql' | 'sqlite';
+export type DialectId = 'mysql' | 'postgres' | 'sqlite';
 
 /**
  * All in which the databases differ. Nothing outside this folder asks which one it is; what a new database
@@ -62,10 +62,14 @@ export interface Dialect {
   values(): SqlValues;
   /** A name, quoted. */
   quote(name: string): string;
+  /** The name of a table, quoted, with all that a statement needs to find it. */
+  table(name: string, dataSource: DataSource): string;
   /** Milliseconds since 1970 by the clock of the database, which all servers share. */
   readonly now: string;
   /** Ends a SELECT that locks what it reads; empty where a transaction that writes excludes all others anyway. */
   readonly forUpdate: string;
+  /** Whether a SELECT that waited for a lock shows, of other tables than the locked one, what was there before. */
+  readonly locksOneTable: boolean;
   /** The larger of two numbers. */
   greatest(one: string, other: string): string;
   /** Between an INSERT and the assignments that take its place where a row with the same primary key exists. */
@@ -74,6 +78,8 @@ export interface Dialect {
   inserted(column: string): string;
   /** Ends an INSERT whose rows are left out where they exist. */
   readonly skipExisting: string;
+  /** Ends an INSERT whose answer is to have the number that the database gave to the row. */
+  returning(column: string): string;
   /** What comes after a position, in the form that the optimizer reads as one range of the primary key. */
   after(position: KeyPosition): [where: string, parameters: number[]];
   /** Comes after the name of a table whose rows are read in the order of its primary key. */

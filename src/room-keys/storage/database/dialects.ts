@@ -1,6 +1,7 @@
 import type { DataSourceOptions } from 'typeorm';
 import type { Dialect } from './dialect.js';
 import { mysqlDialect } from './mysql.dialect.js';
+import { postgresDialect } from './postgres.dialect.js';
 import { sqliteDialect } from './sqlite.dialect.js';
 
 export type { DialectId } from './dialect.js';
@@ -12,8 +13,9 @@ export type { DialectId } from './dialect.js';
  */
 export function dialectOf(type: DataSourceOptions['type']): Dialect {
   if (type === 'mysql' || type === 'mariadb') return mysqlDialect;
+  if (type === 'postgres') return postgresDialect;
   if (type === 'better-sqlite3') return sqliteDialect;
   throw new Error(
-    `RoomKeysModule cannot use a DataSource of type '${type}': give it one of type 'mysql', 'mariadb' or 'better-sqlite3'.`,
+    `RoomKeysModule cannot use a DataSource of type '${type}': give it one of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'.`,
   );
 }

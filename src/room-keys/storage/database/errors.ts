@@ -31,6 +31,10 @@ export const roomKeysConflictCodes: readonly string[] = [
   'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification conflict in Group Replication
   'ER_DUP_ENTRY', // the row came in unseen, as in a cluster; read again, it is there
   'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
+  '23505', // PostgreSQL: unique_violation
+  '40001', // PostgreSQL: serialization_failure
+  '40P01', // PostgreSQL: deadlock_detected
+  '55P03', // PostgreSQL: lock_not_available
   'SQLITE_BUSY',
   'SQLITE_BUSY_RECOVERY', // another process mends the file after a crash
   'SQLITE_BUSY_SNAPSHOT', // what was read has changed since
@@ -51,8 +55,24 @@ export function conflictCode(error: unknown): string | undefined {
   return isConflict ? code : undefined;
 }
 
-/** Codes of the network, of mysql2, of MySQL and of this module that say: not now. */
+/** Codes of the network, of drivers, of MySQL, of PostgreSQL and of this module that say: not now. */
 const UNAVAILABLE = new Set([
+  '25006', // read_only_sql_transaction, as after a failover
+  '25P03', // idle_in_transaction_session_timeout
+  '25P04', // transaction_timeout
+  '40001', // serialization_failure
+  '40P01', // deadlock_detected
+  '53100', // disk_full
+  '53200', // out_of_memory
+  '53300', // too_many_connections
+  '53400', // configuration_limit_exceeded
+  '55P03', // lock_not_available
+  '57014', // query_canceled, as by a statement_timeout
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  '57P05', // idle_session_timeout
+  '58030', // io_error
   'EAI_AGAIN',
   'ECONNABORTED',
   'ECONNREFUSED',
@@ -95,12 +115,14 @@ const UNAVAILABLE = new Set([
   'ER_USER_LIMIT_REACHED',
 ]);
 
+/** PostgreSQL's class of what goes wrong between client and server; poolers have it for what they say themselves. */
+const POSTGRES_CONNECTION = '08';
 /** SQLite's come with more detail, such as SQLITE_IOERR_FSYNC. */
 const SQLITE_UNAVAILABLE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM|READONLY)/;
 
 /** What the operator can do about causes that last until somebody does something. */
 const ADVICE: readonly [codes: RegExp, advice: string][] = [
-  [/^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL)$/, 'The disk is full: make room.'],
+  [/^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|53100)$/, 'The disk is full: make room.'],
   [
     /^SQLITE_READONLY_DBMOVED$/,
     'The file was moved or removed: put it back, or start the server again.',
@@ -120,16 +142,28 @@ export function asStorageError(error: unknown): unknown {
   const isKnownCode =
     code !== undefined &&
     // a system call fails with a code such as ENOENT for a socket in the file system
-    (syscall === 'connect' || UNAVAILABLE.has(code) || SQLITE_UNAVAILABLE.test(code));
+    (syscall === 'connect' ||
+      UNAVAILABLE.has(code) ||
+      code.startsWith(POSTGRES_CONNECTION) ||
+      SQLITE_UNAVAILABLE.test(code));
   if (!isKnownCode && !failedToConnect.has(error)) return error;
   const [, advice] = ADVICE.find(([codes]) => code !== undefined && codes.test(code)) ?? [];
   return new StorageUnavailableError(error, isKnownCode, advice);
 }
 
+const MISSING_TABLE = [
+  'ER_NO_SUCH_TABLE',
+  'ER_BAD_FIELD_ERROR',
+  'SQLITE_ERROR',
+  '42P01', // undefined_table
+  '42703', // undefined_column
+  '3F000', // invalid_schema_name
+];
+
 /** Whether an error says that a table or a column is not there. */
 export function isMissingTable(error: unknown): boolean {
   const { code = '' } = error as { code?: string };
-  return ['ER_NO_SUCH_TABLE', 'ER_BAD_FIELD_ERROR', 'SQLITE_ERROR'].includes(code);
+  return MISSING_TABLE.includes(code);
 }
 
 /** Whether an error says that the database takes no writes for a reason that does not pass by itself. */
@@ -159,3 +193,17 @@ export function mysqlCode(error: {
     (error.fatal ? 'PROTOCOL_CONNECTION_LOST' : undefined)
   );
 }
+
+/** Whether an error says that another server takes the writes. */
+export const takesNoWrites = (error: unknown): boolean =>
+  (error as { code?: string }).code === '25006';
+
+/** The code that pg should have given an error: it has none for what happened to the connection itself. */
+export function postgresCode(error: { code?: string; message: string }): string | undefined {
+  return error.code ?? (LOST_CONNECTION.test(error.message) ? CONNECTION_FAILURE : undefined);
+}
+
+/** PostgreSQL's code of it. */
+const CONNECTION_FAILURE = '08006';
+const LOST_CONNECTION =
+  /^(Connection terminated|Client was closed|Client has encountered a connection error|Query read timeout|timeout exceeded when trying to connect)/;

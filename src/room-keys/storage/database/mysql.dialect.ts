@@ -1,6 +1,6 @@
 import type { DataSourceOptions } from 'typeorm';
 import type { Dialect } from './dialect.js';
-import { MysqlExecutor } from './mysql.executor.js';
+import { mysqlExecutor } from './mysql.executor.js';
 import { mysqlSyntax } from './mysql-literals.js';
 import { runMysqlMigrations } from './mysql-migrations.js';
 import { mysqlConnectionCounts, onEachConnection } from './mysql-pool.js';
@@ -11,14 +11,13 @@ import { SqlValues } from './sql-values.js';
 const DEFAULT_CONNECTIONS = 10;
 /** Of a pool without a limit, which mysql2 writes as 0. */
 const UNLIMITED = 100;
-
 /** Long enough for any change of the user on another server; what waits longer is begun again. */
 const LOCK_WAIT_SECONDS = 3;
 
 /** MySQL and MariaDB. */
 export const mysqlDialect: Dialect = {
   id: 'mysql',
-  executor: (dataSource) => new MysqlExecutor(dataSource),
+  executor: mysqlExecutor,
 
   runMigrations: runMysqlMigrations,
   limitLockWaits: (dataSource) => {
@@ -53,14 +52,17 @@ export const mysqlDialect: Dialect = {
   values: () => new SqlValues(mysqlSyntax),
   // whatever the sql_mode is
   quote: (name) => `\`${name}\``,
+  table: (name) => `\`${name}\``,
   // in UTC: a local time is ambiguous for an hour in autumn
   now: "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)",
   forUpdate: ' FOR UPDATE',
+  locksOneTable: false,
   greatest: (one, other) => `GREATEST(${one}, ${other})`,
   onConflict: () => 'ON DUPLICATE KEY UPDATE',
   // MySQL 8.0.20 and newer call VALUES() deprecated, MariaDB knows nothing else
   inserted: (column) => `VALUES(${column})`,
   skipExisting: 'ON DUPLICATE KEY UPDATE key_set_id = key_set_id',
+  returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no = ? AND seq > ? OR room_no > ?)', [roomNo, seq, roomNo]],
   // For some seconds after many rows were added, MySQL counts few, and would rather sort all of them for each
   // page: 65 ms a page in place of 2, at 50,000 keys.

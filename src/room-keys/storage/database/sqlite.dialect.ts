@@ -36,12 +36,15 @@ export const sqliteDialect: Dialect = {
 
   values: () => new SqlValues(syntax),
   quote: (name) => `\`${name}\``,
+  table: (name) => `\`${name}\``,
   now: "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
   forUpdate: '',
+  locksOneTable: false,
   greatest: (one, other) => `MAX(${one}, ${other})`,
   onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,
   inserted: (column) => `excluded.${column}`,
   skipExisting: 'ON CONFLICT DO NOTHING',
+  returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],
   inPrimaryKeyOrder: '',
   deleteSome: (table, where, _orderBy, limit) =>

@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import type { DialectId } from '../database/dialects.js';
+import type { Tables } from '../tables.js';
 import { migrationTarget } from './migration-target.js';
 
 /** Creates the five tables. What the columns mean is said in the entities. */
@@ -7,16 +8,16 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
   name = 'CreateRoomKeys1764000000000';
 
   async up(queryRunner: QueryRunner): Promise<void> {
-    const { dialect, prefix } = migrationTarget(queryRunner);
-    for (const statement of create[dialect](prefix)) {
+    const { dialect, prefix, tables } = migrationTarget(queryRunner);
+    for (const statement of create[dialect](prefix, tables)) {
       await queryRunner.query(statement);
     }
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
-    const { prefix } = migrationTarget(queryRunner);
-    for (const table of ['keys', 'rooms', 'key_sets', 'backups', 'users']) {
-      await queryRunner.query(`DROP TABLE IF EXISTS \`${prefix}room_keys_${table}\``);
+    const { keys, rooms, keySets, backups, users } = migrationTarget(queryRunner).tables;
+    for (const table of [keys, rooms, keySets, backups, users]) {
+      await queryRunner.query(`DROP TABLE IF EXISTS ${table}`);
     }
   }
 }
@@ -25,7 +26,7 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
 // in the middle be run again.
 const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
 
-const create: Record<DialectId, (p: string) => string[]> = {
+const create: Record<DialectId, (p: string, tables: Tables) => string[]> = {
   mysql: (p) => [
     `CREATE TABLE IF NOT EXISTS \`${p}room_keys_users\` (
       user_id varbinary(255) NOT NULL,
@@ -74,6 +75,59 @@ const create: Record<DialectId, (p: string) => string[]> = {
       PRIMARY KEY (key_set_id, room_no, seq),
       UNIQUE INDEX room_keys_keys_id (key_set_id, id_hash)
     ) ${innodb}`,
+  ],
+
+  postgres: (_p, { users, backups, keySets, rooms, keys }) => [
+    // Rows of which every upload changes a number keep room in their page for the next state of it (HOT): the
+    // indexes need no entry then, and what is out of date goes with the next look at the page.
+    `CREATE TABLE ${users} (
+      user_id bytea NOT NULL PRIMARY KEY,
+      last_version bigint NOT NULL,
+      current_version bigint
+    ) WITH (fillfactor = 70)`,
+    `CREATE TABLE ${backups} (
+      user_id bytea NOT NULL,
+      version bigint NOT NULL,
+      key_set_id bigint NOT NULL,
+      algorithm bytea NOT NULL,
+      auth_data text NOT NULL,
+      etag bigint NOT NULL,
+      key_count bigint NOT NULL,
+      byte_count bigint NOT NULL,
+      largest_key bigint NOT NULL,
+      next_seq bigint NOT NULL,
+      created_at bigint NOT NULL,
+      changed_at bigint NOT NULL,
+      PRIMARY KEY (user_id, version)
+    ) WITH (fillfactor = 50)`,
+    `CREATE TABLE ${keySets} (
+      key_set_id bigserial PRIMARY KEY,
+      retired_at bigint
+    )`,
+    `CREATE INDEX room_keys_key_sets_retired ON ${keySets} (retired_at)`,
+    `CREATE TABLE ${rooms} (
+      key_set_id bigint NOT NULL,
+      room_id bytea NOT NULL,
+      room_no bigint NOT NULL,
+      PRIMARY KEY (key_set_id, room_id)
+    ) WITH (fillfactor = 70)`,
+    `CREATE TABLE ${keys} (
+      key_set_id bigint NOT NULL,
+      room_no bigint NOT NULL,
+      seq bigint NOT NULL,
+      id_hash bytea NOT NULL,
+      session_id bytea NOT NULL,
+      first_message_index bigint NOT NULL,
+      forwarded_count bigint NOT NULL,
+      is_verified smallint NOT NULL,
+      device_id bytea,
+      session_data text NOT NULL,
+      PRIMARY KEY (key_set_id, room_no, seq)
+    )`,
+    `CREATE UNIQUE INDEX room_keys_keys_id ON ${keys} (key_set_id, id_hash)`,
+    // ciphertext cannot be compressed: what is too large for a page goes beside the table as it is
+    `ALTER TABLE ${keys} ALTER COLUMN session_data SET STORAGE EXTERNAL`,
+    `ALTER TABLE ${backups} ALTER COLUMN auth_data SET STORAGE EXTERNAL`,
   ],
 
   sqlite: (p) => [

@@ -11,20 +11,21 @@ export class AddMirroredEtag1764000001000 implements MigrationInterface {
     if (await hasColumn(queryRunner)) return;
     const type = TYPES[migrationTarget(queryRunner).dialect];
     await queryRunner.query(
-      `ALTER TABLE ${table(queryRunner)} ADD COLUMN mirrored_etag ${type} NULL`,
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.backups} ADD COLUMN mirrored_etag ${type} NULL`,
     );
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
     if (!(await hasColumn(queryRunner))) return;
-    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN mirrored_etag`);
+    await queryRunner.query(
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.backups} DROP COLUMN mirrored_etag`,
+    );
   }
 }
 
-const TYPES: Record<DialectId, string> = { mysql: 'bigint', sqlite: 'integer' };
+const TYPES: Record<DialectId, string> = { mysql: 'bigint', postgres: 'bigint', sqlite: 'integer' };
 
 const name = (queryRunner: QueryRunner) =>
   `${migrationTarget(queryRunner).prefix}room_keys_backups`;
-const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'mirrored_etag');

@@ -12,19 +12,24 @@ export class AddRevision1764000002000 implements MigrationInterface {
     const type = TYPES[migrationTarget(queryRunner).dialect];
     // the default is for servers of the version before this one, which go on meanwhile
     await queryRunner.query(
-      `ALTER TABLE ${table(queryRunner)} ADD COLUMN revision ${type} NOT NULL DEFAULT 0`,
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.users} ADD COLUMN revision ${type} NOT NULL DEFAULT 0`,
     );
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
     if (!(await hasColumn(queryRunner))) return;
-    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN revision`);
+    await queryRunner.query(
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.users} DROP COLUMN revision`,
+    );
   }
 }
 
-const TYPES: Record<DialectId, string> = { mysql: 'int unsigned', sqlite: 'integer' };
+const TYPES: Record<DialectId, string> = {
+  mysql: 'int unsigned',
+  postgres: 'bigint',
+  sqlite: 'integer',
+};
 
 const name = (queryRunner: QueryRunner) => `${migrationTarget(queryRunner).prefix}room_keys_users`;
-const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'revision');

@@ -11,19 +11,20 @@ export class AddWithheldVersions1764000003000 implements MigrationInterface {
     if (await hasColumn(queryRunner)) return;
     const type = TYPES[migrationTarget(queryRunner).dialect];
     await queryRunner.query(
-      `ALTER TABLE ${table(queryRunner)} ADD COLUMN withheld_versions ${type} NULL`,
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.users} ADD COLUMN withheld_versions ${type} NULL`,
     );
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
     if (!(await hasColumn(queryRunner))) return;
-    await queryRunner.query(`ALTER TABLE ${table(queryRunner)} DROP COLUMN withheld_versions`);
+    await queryRunner.query(
+      `ALTER TABLE ${migrationTarget(queryRunner).tables.users} DROP COLUMN withheld_versions`,
+    );
   }
 }
 
-const TYPES: Record<DialectId, string> = { mysql: 'longtext', sqlite: 'text' };
+const TYPES: Record<DialectId, string> = { mysql: 'longtext', postgres: 'text', sqlite: 'text' };
 
 const name = (queryRunner: QueryRunner) => `${migrationTarget(queryRunner).prefix}room_keys_users`;
-const table = (queryRunner: QueryRunner) => `\`${name(queryRunner)}\``;
 const hasColumn = (queryRunner: QueryRunner) =>
   queryRunner.hasColumn(name(queryRunner), 'withheld_versions');

@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import type { DialectId } from '../database/dialects.js';
+import type { Tables } from '../tables.js';
 import { migrationTarget } from './migration-target.js';
 
 /**
@@ -16,14 +17,16 @@ export class RetireRooms1764000004000 implements MigrationInterface {
     const name = nameOf(queryRunner);
     // MySQL commits each DDL statement by itself: each of these can be done again
     const hasCounts = await queryRunner.hasColumn(name('rooms'), 'key_count');
-    for (const statement of up[migrationTarget(queryRunner).dialect](name, hasCounts)) {
+    const { dialect, tables } = migrationTarget(queryRunner);
+    for (const statement of up[dialect](name, hasCounts, tables)) {
       await queryRunner.query(statement);
     }
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
     const name = nameOf(queryRunner);
-    for (const statement of down[migrationTarget(queryRunner).dialect](name)) {
+    const { dialect, tables } = migrationTarget(queryRunner);
+    for (const statement of down[dialect](name, tables)) {
       await queryRunner.query(statement);
     }
   }
@@ -38,7 +41,7 @@ const nameOf =
 
 const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
 
-const up: Record<DialectId, (name: NameOf, hasCounts: boolean) => string[]> = {
+const up: Record<DialectId, (name: NameOf, hasCounts: boolean, tables: Tables) => string[]> = {
   mysql: (name, hasCounts) => [
     `CREATE TABLE IF NOT EXISTS \`${name('retired_rooms')}\` (
       key_set_id bigint NOT NULL,
@@ -62,6 +65,23 @@ const up: Record<DialectId, (name: NameOf, hasCounts: boolean) => string[]> = {
       SET r.key_count = k.key_count, r.byte_count = k.byte_count WHERE r.key_set_id >= 0`,
   ],
 
+  postgres: (_name, _hasCounts, { rooms, retiredRooms, keys }) => [
+    `CREATE TABLE ${retiredRooms} (
+      key_set_id bigint NOT NULL,
+      room_no bigint NOT NULL,
+      retired_at bigint NOT NULL,
+      PRIMARY KEY (key_set_id, room_no)
+    )`,
+    `CREATE INDEX room_keys_retired_rooms_retired ON ${retiredRooms} (retired_at)`,
+    `ALTER TABLE ${rooms} ADD COLUMN key_count bigint NOT NULL DEFAULT 0, ADD COLUMN byte_count bigint NOT NULL DEFAULT 0`,
+    `DROP INDEX ${indexOf(keys, 'room_keys_keys_id')}`,
+    `CREATE UNIQUE INDEX room_keys_keys_id ON ${keys} (key_set_id, id_hash, room_no)`,
+    `UPDATE ${rooms} r SET key_count = k.key_count, byte_count = k.byte_count FROM (
+        SELECT key_set_id, room_no, COUNT(*) AS key_count, SUM(OCTET_LENGTH(session_data)) AS byte_count
+        FROM ${keys} GROUP BY key_set_id, room_no
+      ) k WHERE k.key_set_id = r.key_set_id AND k.room_no = r.room_no`,
+  ],
+
   sqlite: (name) => [
     `CREATE TABLE "${name('retired_rooms')}" (
       "key_set_id" integer NOT NULL,
@@ -81,7 +101,7 @@ const up: Record<DialectId, (name: NameOf, hasCounts: boolean) => string[]> = {
   ],
 };
 
-const down: Record<DialectId, (name: NameOf) => string[]> = {
+const down: Record<DialectId, (name: NameOf, tables: Tables) => string[]> = {
   mysql: (name) => [
     // what waits to be removed would count again
     `DELETE k FROM \`${name('keys')}\` k JOIN \`${name('retired_rooms')}\` r
@@ -93,6 +113,14 @@ const down: Record<DialectId, (name: NameOf) => string[]> = {
     `DROP TABLE \`${name('retired_rooms')}\``,
   ],
 
+  postgres: (_name, { rooms, retiredRooms, keys }) => [
+    `DELETE FROM ${keys} k USING ${retiredRooms} r WHERE r.key_set_id = k.key_set_id AND r.room_no = k.room_no`,
+    `DROP INDEX ${indexOf(keys, 'room_keys_keys_id')}`,
+    `CREATE UNIQUE INDEX room_keys_keys_id ON ${keys} (key_set_id, id_hash)`,
+    `ALTER TABLE ${rooms} DROP COLUMN byte_count, DROP COLUMN key_count`,
+    `DROP TABLE ${retiredRooms}`,
+  ],
+
   sqlite: (name) => [
     `DELETE FROM "${name('keys')}" WHERE (key_set_id, room_no) IN (SELECT key_set_id, room_no FROM "${name('retired_rooms')}")`,
     'DROP INDEX "room_keys_keys_id"',
@@ -102,3 +130,6 @@ const down: Record<DialectId, (name: NameOf) => string[]> = {
     `DROP TABLE "${name('retired_rooms')}"`,
   ],
 };
+
+/** An index has the schema of its table. */
+const indexOf = (table: string, index: string) => table.replace(/"(?:[^"]|"")*"$/, `"${index}"`);

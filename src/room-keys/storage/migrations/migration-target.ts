@@ -1,19 +1,23 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { type DialectId, dialectOf } from '../database/dialects.js';
+import { tableNames, type Tables } from '../tables.js';
 
 /** What a migration has to know of the database that it runs on. */
 export interface MigrationTarget {
   dialect: DialectId;
   /** Comes before the name of each table. */
   prefix: string;
+  /** The tables, as statements name them. */
+  tables: Tables;
 }
 
 /** TypeORM 1 calls the DataSource of a QueryRunner `dataSource`, TypeORM 0.3 `connection`. */
-export function migrationTarget(queryRunner: QueryRunner): MigrationTarget {
-  const { dataSource, connection } = queryRunner as {
-    dataSource?: DataSource;
-    connection: DataSource;
-  };
-  const { type, entityPrefix } = (dataSource ?? connection).options;
-  return { dialect: dialectOf(type).id, prefix: entityPrefix ?? '' };
+export function migrationTarget(
+  queryRunner: QueryRunner | { connection: DataSource },
+): MigrationTarget {
+  const dataSource = 'dataSource' in queryRunner ? queryRunner.dataSource : queryRunner.connection;
+  const { type, entityPrefix: prefix = '' } = dataSource.options;
+  const dialect = dialectOf(type);
+  const tables = tableNames(prefix, (name) => dialect.table(name, dataSource));
+  return { dialect: dialect.id, prefix, tables };
 }

@@ -1,0 +1,29 @@
+import type { ValueSyntax } from './sql-values.js';
+
+/**
+ * Literals that mean the same whatever `standard_conforming_strings`, `backslash_quote` and `bytea_output` of a
+ * session are: those with a backslash are escape strings, and a quote is doubled. None has a byte beyond ASCII,
+ * so that none depends on `client_encoding`.
+ */
+export const postgresSyntax: ValueSyntax = {
+  placeholders: false,
+  hex: (digits) => `E'\\\\x${digits}'::bytea`,
+  ascii: (text) => {
+    if (Buffer.byteLength(text) !== text.length) {
+      return `convert_from(E'\\\\x${Buffer.from(text).toString('hex')}'::bytea, 'UTF8')`;
+    }
+    const quoted = text.includes("'") ? text.replaceAll("'", "''") : text;
+    return quoted.includes('\\') ? `E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
+  },
+  // without a backslash the input of bytea is the text itself
+  plainBytes: (text) => `'${text}'::bytea`,
+};
+
+/** The bytes of a value of type bytea, in either form of `bytea_output`. */
+export function parseBytea(text: string): Buffer {
+  if (text.startsWith('\\x')) return Buffer.from(text.slice(2), 'hex');
+  const plain = text.replace(/\\(\\|[0-7]{3})/g, (_all, escaped: string) =>
+    escaped === '\\' ? '\\' : String.fromCharCode(parseInt(escaped, 8)),
+  );
+  return Buffer.from(plain, 'latin1');
+}

@@ -1,0 +1,31 @@
+/** Settings of PostgreSQL that this module cannot make up for. */
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+
+const OLDEST = 15;
+
+/** @throws Error with one sentence that says what to do, for a database on which promises would not hold */
+export async function checkPostgresSettings(dataSource: DataSource): Promise<void> {
+  const [row] = await dataSource.query<Record<string, string>[]>(
+    `SELECT current_setting('server_version_num') AS version, current_setting('server_version') AS name,
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
+       current_setting('full_page_writes') AS full_page_writes`,
+  );
+  if (Number(row?.version) < OLDEST * 10_000) {
+    throw new Error(
+      `RoomKeysModule: the database is PostgreSQL ${row?.name}: it has to be ${OLDEST} or newer.`,
+    );
+  }
+  for (const [setting, loss] of LOSSES) {
+    if (row?.[setting] !== 'off') continue;
+    new Logger('RoomKeysModule').warn(
+      `${setting} of the database is off: ${loss}, although clients were told that they are stored. Set ${setting}=on.`,
+    );
+  }
+}
+
+const LOSSES = [
+  ['synchronous_commit', 'a crash of the server loses the keys of the last moments'],
+  ['fsync', 'a loss of power can destroy all keys'],
+  ['full_page_writes', 'a loss of power can destroy keys'],
+] as const;

@@ -1,0 +1,97 @@
+import type { Pool } from 'pg';
+import type { DataSource, DataSourceOptions } from 'typeorm';
+import type { Dialect } from './dialect.js';
+import { postgresExecutor } from './postgres.executor.js';
+import { postgresSyntax } from './postgres-literals.js';
+import { runPostgresMigrations } from './postgres-migrations.js';
+import { checkPostgresSettings } from './postgres-settings.js';
+import { SqlValues } from './sql-values.js';
+
+/** pg's own default. */
+const DEFAULT_CONNECTIONS = 10;
+
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`;
+
+function connectionsOf(options: DataSourceOptions): number {
+  const { poolSize, extra } = options as { poolSize?: number; extra?: { max?: number } };
+  return extra?.max ?? poolSize ?? DEFAULT_CONNECTIONS;
+}
+
+/** PostgreSQL. */
+export const postgresDialect: Dialect = {
+  id: 'postgres',
+  executor: postgresExecutor,
+
+  runMigrations: runPostgresMigrations,
+  // the module limits the waits of its own transactions
+  limitLockWaits: () => undefined,
+  connectionCounts: ({ driver, options }) => {
+    const { master } = driver as { master?: Pool };
+    return (
+      master && {
+        used: master.totalCount - master.idleCount,
+        free: master.idleCount,
+        waiting: master.waitingCount,
+        max: connectionsOf(options),
+      }
+    );
+  },
+
+  rowsPerStatement: 500,
+  worksElsewhere: true,
+  connectionsOf,
+
+  columnTypes: {
+    varbinary: 'bytea',
+    binary: 'bytea',
+    longtext: 'text',
+    bigint: 'bigint',
+    tinyint: 'smallint',
+  },
+
+  checkWritable: async (connection) => {
+    const [row] = await connection.rows('SELECT pg_is_in_recovery()::text AS is_replica');
+    if (row?.is_replica === 'true') throw new ReadOnlyServer();
+  },
+  checkSettings: checkPostgresSettings,
+
+  values: () => new SqlValues(postgresSyntax),
+  quote,
+  table: (name, dataSource) => {
+    const schema = schemaOf(dataSource);
+    return schema === undefined ? quote(name) : `${quote(schema)}.${quote(name)}`;
+  },
+  now: 'CAST(FLOOR(EXTRACT(EPOCH FROM statement_timestamp()) * 1000) AS bigint)',
+  forUpdate: ' FOR UPDATE',
+  // what is joined to a row that was waited for is as it was before the wait
+  locksOneTable: true,
+  greatest: (one, other) => `GREATEST(${one}, ${other})`,
+  onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,
+  inserted: (column) => `excluded.${column}`,
+  skipExisting: 'ON CONFLICT DO NOTHING',
+  returning: (column) => ` RETURNING ${column}`,
+  after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],
+  inPrimaryKeyOrder: '',
+  deleteSome: (table, where, orderBy, limit) =>
+    `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${where} ORDER BY ${orderBy} LIMIT ${limit}))`,
+  locksAreLocal: false,
+};
+
+/** The error that a statement would get from a server that only follows another. */
+class ReadOnlyServer extends Error {
+  readonly code = '25006';
+
+  constructor() {
+    super('The server is a replica, which takes no writes.');
+  }
+}
+
+/**
+ * The schema of the tables: that of the DataSource's options, else the first one of the `search_path` when it
+ * connected, so that no later change of a session's `search_path` leads to other tables.
+ */
+function schemaOf(dataSource: DataSource): string | undefined {
+  const { schema } = dataSource.options as { schema?: string };
+  const { searchSchema } = dataSource.driver as { searchSchema?: string };
+  return schema ?? searchSchema;
+}

@@ -89,9 +89,9 @@ export {
   applicationServiceTokens,
 } from './access-tokens/application-service-tokens.js';
 export { type DevelopmentToken, developmentTokens } from './access-tokens/development-tokens.js';
-export { type RememberedOptions, remembered } from './access-tokens/remembered.js';
+export { type CachedOptions, cached } from './access-tokens/cached.js';
 export type { ExpiringTokenOwner } from './access-tokens/verdict-cache.js';
-export { firstKnown } from './access-tokens/first-known.js';
+export { firstOf } from './access-tokens/first-of.js';
 
 // --- for limits of requests --------------------------------------------------------------------
 export {

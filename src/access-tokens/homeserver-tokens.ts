@@ -1,6 +1,6 @@
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
-import { ask, type ServiceAnswer, unusable } from './ask.js';
+import { fetchJson, type ServiceAnswer, unusable } from './fetch-json.js';
 import { masqueradeOf } from './masquerade.js';
 import { checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
 
@@ -29,7 +29,7 @@ const SERVICE = 'the homeserver';
  * What the homeserver says about the token reaches the client as it is: that it is unknown, soft
  * logged out, its user locked or suspended, a guest's, or no application service of that user.
  * Anything else, such as no answer, an error of the server's own, a redirect or no JSON, is no
- * answer to the question, and the client is told 503. Put {@link remembered} around it.
+ * answer to the question, and the client is told 503. Put {@link cached} around it.
  *
  * @throws Error at once, for an option that cannot be used
  * @publicApi
@@ -46,7 +46,7 @@ export function homeserverTokens({
     if (!/^[\x21-\x7e]+$/.test(token)) return null;
     const masquerade = masqueradeOf(request);
     const query = masquerade.size === 0 ? '' : `?${masquerade.toString()}`;
-    const answer = await ask({
+    const answer = await fetchJson({
       service: SERVICE,
       method: 'GET',
       url: `${base}/_matrix/client/v3/account/whoami${query}`,

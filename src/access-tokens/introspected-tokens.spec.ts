@@ -12,7 +12,7 @@ import {
   text,
 } from '../../test/homeserver/fake-service.js';
 import { introspectedTokens, type IntrospectedTokensOptions } from './introspected-tokens.js';
-import { remembered } from './remembered.js';
+import { cached } from './cached.js';
 import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 const STABLE = 'urn:matrix:client:';
@@ -188,18 +188,18 @@ describe('the owner of a token', () => {
     ['now', { expires_in: 0 }],
     ['before now', { expires_in: -1 }],
     ['long ago by our clock', { expires_in: undefined, exp: 1_700_000_000 }],
-  ])('is known, and not remembered, where an active token ended %s', async (_, end) => {
+  ])('is known, and not cached, where an active token ended %s', async (_, end) => {
     endpoint.answer = json(200, { ...SESSION, ...end });
     expect(await verify()).toMatchObject({ userId: '@alice:example.org', expiresInMs: 0 });
-    const ask = remembered(verifier());
+    const ask = cached(verifier());
     for (let n = 0; n < 2; n++)
       expect(await ask(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
     expect(endpoint.received).toHaveLength(3);
   });
 
-  it('is remembered no longer than the token lasts', async () => {
+  it('is cached no longer than the token lasts', async () => {
     let time = 0;
-    const ask = remembered(verifier(), { now: () => time, ttlMs: 1_000_000 });
+    const ask = cached(verifier(), { now: () => time, ttlMs: 1_000_000 });
     await ask(TOKEN, clientRequest());
     time = 298_999;
     await ask(TOKEN, clientRequest());

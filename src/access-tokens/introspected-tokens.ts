@@ -1,5 +1,5 @@
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
-import { ask, type ServiceAnswer, unusable } from './ask.js';
+import { fetchJson, type ServiceAnswer, unusable } from './fetch-json.js';
 import { checkText, checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
 import type { ExpiringTokenOwner } from './verdict-cache.js';
 
@@ -46,8 +46,8 @@ const SCOPE_PREFIXES = ['urn:matrix:client:', 'urn:matrix:org.matrix.msc2967.cli
  * unknown; the device is `device_id`, else the one that the scope names.
  *
  * Whatever keeps the question from being answered, our own credentials too, is told 503. Put
- * {@link remembered} around it. Tokens of application services are not known there: put
- * {@link applicationServiceTokens} before it, by {@link firstKnown}.
+ * {@link cached} around it. Tokens of application services are not known there: put
+ * {@link applicationServiceTokens} before it, by {@link firstOf}.
  *
  * @throws Error at once, for an option that cannot be used
  * @publicApi
@@ -70,7 +70,7 @@ export function introspectedTokens({
   checkWhole('timeoutMs', timeoutMs, 1, MAX_TIMER_MS);
 
   const introspect = (token: string, authorization: string) =>
-    ask({
+    fetchJson({
       service: SERVICE,
       method: 'POST',
       url,

@@ -30,7 +30,7 @@ export interface Environment extends SettingValues {
   homeserver: HomeserverTokensOptions | undefined;
   /** Who checks access tokens by introspection. */
   introspection: IntrospectedTokensOptions | undefined;
-  /** How long, and how many, checked tokens are remembered. */
+  /** How long verified tokens are cached, and how many. */
   tokenCache: { ttlMs: number; max: number };
   /** How many checks of tokens are made at the same time, and how long further ones wait. */
   tokenChecks: { checksAtOnce: number; maxWaitMs: number };

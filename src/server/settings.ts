@@ -145,7 +145,7 @@ export const SETTINGS = {
   },
   TOKEN_CACHE_TTL_MS: {
     kind: whole(0, DAY_MS),
-    doc: 'milliseconds that a checked token is remembered; `0` for never',
+    doc: 'how long a verified token is cached, in milliseconds; `0`: not at all',
     default: '30000',
     example: '60000',
   },

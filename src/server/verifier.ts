@@ -1,11 +1,11 @@
 import {
   type AccessTokenVerifier,
   developmentTokens,
-  firstKnown,
+  firstOf,
   homeserverTokens,
   introspectedTokens,
   MatrixError,
-  remembered,
+  cached,
 } from '../index.js';
 import type { Environment } from './environment.js';
 import type { Metrics } from './metrics/metrics.js';
@@ -30,17 +30,17 @@ export function verifierOf(
   metrics: Metrics | undefined,
 ): AccessTokenVerifier {
   const local = developmentTokens(tokens);
-  if (!service) return firstKnown([local, nobodyBeyondThisMachine]);
+  if (!service) return firstOf([local, nobodyBeyondThisMachine]);
   const limits = { ...tokenCache, ...tokenChecks };
-  if (!metrics) return firstKnown([local, remembered(service, limits)]);
+  if (!metrics) return firstOf([local, cached(service, limits)]);
   const { tokens: tokenMetrics } = metrics;
-  const cached = remembered(measured(service, tokenMetrics), {
+  const throughCache = cached(measured(service, tokenMetrics), {
     ...limits,
     onLookup: (hit) => tokenMetrics.lookedUp(hit),
     onQueueChange: (underWay, waiting) => tokenMetrics.queueChanged(underWay, waiting),
     onOverload: (limit) => tokenMetrics.checkRefused(limit),
   });
-  return firstKnown([local, cached]);
+  return firstOf([local, throughCache]);
 }
 
 /**
@@ -50,7 +50,7 @@ export function verifierOf(
  */
 const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
   if (PASSED_ON.some((name) => headers[name] !== undefined)) {
-    throw new Error('nobody is named who checks access tokens: write HOMESERVER_URL.');
+    throw new Error('no service is configured that verifies access tokens: set HOMESERVER_URL.');
   }
   return null;
 };

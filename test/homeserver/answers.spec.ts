@@ -6,10 +6,10 @@ import {
   type AccessTokenVerifier,
   applicationServiceTokens,
   developmentTokens,
-  firstKnown,
+  firstOf,
   homeserverTokens,
   introspectedTokens,
-  remembered,
+  cached,
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
@@ -41,7 +41,7 @@ afterAll(async () => {
 beforeEach(async () => {
   time = 0;
   service = await startService(alice);
-  verifier = remembered(homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS }), {
+  verifier = cached(homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS }), {
     now: () => time,
   });
 });
@@ -115,7 +115,7 @@ describe('behind a homeserver', () => {
     expect(await ask()).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } });
   });
 
-  it('a token that is remembered works while the homeserver is down, for its time', async () => {
+  it('a token that is cached works while the homeserver is down, for its time', async () => {
     expect((await ask()).status).toBe(404);
     service.answer = text(502, '');
     time = 29_999;
@@ -139,7 +139,7 @@ describe('behind a homeserver', () => {
     service.answer = (response, request) => {
       release = () => alice(response, request);
     };
-    const once = remembered(homeserverTokens({ homeserverUrl: service.url }));
+    const once = cached(homeserverTokens({ homeserverUrl: service.url }));
     let arrived = 0;
     verifier = (token, request) => {
       // the homeserver answers when all of them wait
@@ -174,12 +174,12 @@ describe('behind a homeserver', () => {
 
 describe('behind an authorization server', () => {
   beforeEach(() => {
-    verifier = firstKnown([
+    verifier = firstOf([
       applicationServiceTokens([
         { token: 'as_token', userId: '@irc:hs1', users: ['@_irc_.*:hs1'] },
       ]),
       developmentTokens([{ token: 'development', userId: '@dev:hs1' }]),
-      remembered(
+      cached(
         introspectedTokens({
           introspectionUrl: service.url,
           clientId: 'ROOMKEYS',

@@ -3,7 +3,7 @@
  * number of checks is under way, and good tokens are answered as usual meanwhile.
  */
 import { setTimeout } from 'node:timers/promises';
-import { type AccessTokenVerifier, homeserverTokens, remembered } from '../../src/index.js';
+import { type AccessTokenVerifier, homeserverTokens, cached } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { MatrixClient } from '../support/matrix-client.js';
@@ -64,7 +64,7 @@ beforeEach(async () => {
     (isGood ? alice : unknown)(response, request);
   });
   const ask = homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS });
-  verifier = remembered(ask, { now: () => time, maxWaitMs: TIMEOUT_MS });
+  verifier = cached(ask, { now: () => time, maxWaitMs: TIMEOUT_MS });
 });
 afterEach(async () => {
   gate.open();

@@ -1,9 +1,9 @@
 /**
  * Proves the whoami verifier against a real homeserver, a Synapse, where the environment names one:
- * who logs in there is known here, who logs out or is locked is so no longer than it is remembered,
+ * who logs in there is known here, who logs out or is locked is so no longer than it is cached,
  * and while the homeserver is away clients are told to try again.
  */
-import { type AccessTokenVerifier, homeserverTokens, remembered } from '../../src/index.js';
+import { type AccessTokenVerifier, homeserverTokens, cached } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -49,7 +49,7 @@ const homeserver = testHomeserver();
       whoamiCalls++;
       return ask(token, request);
     };
-    verifier = remembered(counted, { now: () => time });
+    verifier = cached(counted, { now: () => time });
     user = await register(real);
   });
 
@@ -92,7 +92,7 @@ const homeserver = testHomeserver();
     expect([answer.status, answer.text]).toEqual([own.status, own.text]);
   });
 
-  it('logging out there ends the token here, within the time that it is remembered', async () => {
+  it('logging out there ends the token here, within the time that it is cached', async () => {
     await client().createBackup();
     const { access_token: token } = user;
     expect(await call(real, token, 'POST', '/_matrix/client/v3/logout', {})).toMatchObject({

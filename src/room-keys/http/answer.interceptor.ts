@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Response } from 'express';
 import { lastValueFrom, type Observable, of } from 'rxjs';
-import { loggable } from '../loggable.js';
+import { redactedError } from '../redacted-error.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { sendJson, type JsonText } from './send.js';
 
@@ -44,6 +44,6 @@ export class AnswerInterceptor implements NestInterceptor<JsonText, void> {
     response.destroy();
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_STREAM_PREMATURE_CLOSE')
-      this.logger.error(`An answer broke off: ${loggable(error, 'message')}`);
+      this.logger.error(`An answer broke off: ${redactedError(error, 'message')}`);
   }
 }

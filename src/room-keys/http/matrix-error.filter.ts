@@ -6,7 +6,7 @@ import {
   Logger,
 } from '@nestjs/common';
 import type { Response } from 'express';
-import { loggable } from '../loggable.js';
+import { redactedError } from '../redacted-error.js';
 import {
   forbiddenByHost,
   internalError,
@@ -55,12 +55,12 @@ export class MatrixErrorFilter implements ExceptionFilter {
       return this.refusedByHost(408, response);
     if (error instanceof TooManyWaitingError) return limitExceeded(error.retryAfterMs);
     if (error instanceof StorageUnavailableError) {
-      const why = error.isKnownCode ? error.code : loggable(error, 'message');
+      const why = error.isKnownCode ? error.code : redactedError(error, 'message');
       const advice = error.advice === undefined ? '' : `. ${error.advice}`;
       this.logger.error(`The database is not available (${why}), the client is told 503${advice}`);
       return storageUnavailable();
     }
-    this.logger.error(loggable(error));
+    this.logger.error(redactedError(error));
     return internalError();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Proves how the parts of a request are read from its path and query, and that what is remembered of
+ * Proves how the parts of a request are read from its path and query, and that what is cached of
  * one request is never taken for another's.
  */
 import type { IncomingMessage } from 'node:http';
@@ -147,7 +147,7 @@ describe('the version in a query', () => {
   });
 });
 
-describe('what is remembered of a request', () => {
+describe('what is cached of a request', () => {
   it('is what was said of that request, and of no other', () => {
     const [one, other] = [request('/'), request('/')];
     for (const [name, made] of Object.entries({ one, other })) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { loggable } from '../loggable.js';
+import { redactedError } from '../redacted-error.js';
 import type { RoomKeysSweepEvent } from '../room-keys.events.js';
 import type { RetiredKeysRepository } from './retired-keys.repository.js';
 
@@ -56,7 +56,7 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
     this.running = this.sweep()
       .catch((error: unknown) => {
         // What is left is found again at the next look.
-        this.logger.warn(`Sweeping broke off: ${loggable(error, 'message')}`);
+        this.logger.warn(`Sweeping broke off: ${redactedError(error, 'message')}`);
       })
       .finally(() => {
         this.running = undefined;

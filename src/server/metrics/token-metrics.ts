@@ -24,7 +24,7 @@ export class TokenMetrics {
     });
     this.cacheLookups = new Counter({
       name: 'room_keys_token_cache_lookups_total',
-      help: 'Access tokens looked up among those that are remembered: hit or miss.',
+      help: 'Lookups in the cache of verified access tokens, by result: hit or miss.',
       labelNames: ['result'],
       registers,
     });

@@ -1,5 +1,5 @@
 /**
- * Proves how often a verifier is asked when its answers are remembered: how long each kind is, how
+ * Proves how often a verifier is asked when its answers are cached: how long each kind is, how
  * many are, that a burst asks once, and that neither a failure nor a token is kept.
  */
 import { jest } from '@jest/globals';
@@ -7,7 +7,7 @@ import { Logger } from '@nestjs/common';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { MatrixError, unknownToken, verifierFailed } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
-import { remembered, type RememberedOptions } from './remembered.js';
+import { cached, type CachedOptions } from './cached.js';
 import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 const ownerOf = (token: string): TokenOwner => ({ userId: `@${token}:hs1` });
@@ -19,9 +19,9 @@ beforeEach(() => {
 const now = () => time;
 
 /** A verifier that counts, and one that remembers what it says. */
-function setUp(answer: AccessTokenVerifier = ownerOf, options: RememberedOptions = {}) {
+function setUp(answer: AccessTokenVerifier = ownerOf, options: CachedOptions = {}) {
   const asked = jest.fn(answer);
-  const verify = remembered(asked, { now, ...options });
+  const verify = cached(asked, { now, ...options });
   const outcome = async (token = 'alice', query = '') => {
     try {
       return await verify(token, clientRequest(query));
@@ -43,7 +43,7 @@ function openQuestions() {
 }
 
 describe('an owner', () => {
-  it('is remembered for 30 seconds', async () => {
+  it('is cached for 30 seconds', async () => {
     const { asked, outcome } = setUp();
     expect(await outcome()).toEqual({ userId: '@alice:hs1' });
     time += 29_999;
@@ -54,7 +54,7 @@ describe('an owner', () => {
     expect(asked).toHaveBeenCalledTimes(2);
   });
 
-  it('is remembered no longer for being asked for', async () => {
+  it('is cached no longer for being asked for', async () => {
     const { asked, outcome } = setUp();
     for (let n = 0; n < 10_000; n++) {
       await outcome();
@@ -64,7 +64,7 @@ describe('an owner', () => {
     expect(asked).toHaveBeenCalledTimes(4);
   });
 
-  it('is remembered from the moment of asking: meanwhile the token may have ended', async () => {
+  it('is cached from the moment of asking: meanwhile the token may have ended', async () => {
     const { open, answer } = openQuestions();
     const { asked, outcome } = setUp(answer);
     const first = outcome();
@@ -79,7 +79,7 @@ describe('an owner', () => {
     expect(asked).toHaveBeenCalledTimes(2);
   });
 
-  it('is remembered no longer than the token lasts', async () => {
+  it('is cached no longer than the token lasts', async () => {
     const owner: ExpiringTokenOwner = { userId: '@alice:hs1', expiresInMs: 5000 };
     const { asked, outcome } = setUp(() => owner);
     await outcome();
@@ -91,7 +91,7 @@ describe('an owner', () => {
     expect(asked).toHaveBeenCalledTimes(2);
   });
 
-  it('is not remembered where ttlMs is 0', async () => {
+  it('is not cached where ttlMs is 0', async () => {
     const { asked, outcome } = setUp(ownerOf, { ttlMs: 0 });
     await outcome();
     await outcome();
@@ -141,7 +141,7 @@ describe('a refusal', () => {
     ],
   ];
 
-  it.each(refusals)('%s is remembered for a second', async (_, answer, expected) => {
+  it.each(refusals)('%s is cached for a second', async (_, answer, expected) => {
     const { asked, outcome } = setUp(answer);
     expect(await outcome()).toEqual(expected);
     time += 999;
@@ -157,7 +157,7 @@ describe('a refusal', () => {
     [{ ttlMs: 0 }, 2],
     [{ ttlMs: 500 }, 2],
     [{ refusalTtlMs: 5000 }, 1],
-  ])('is remembered as %j says', async (options, calls) => {
+  ])('is cached as %j says', async (options, calls) => {
     const { asked, outcome } = setUp(() => null, options);
     await outcome();
     time += 600;
@@ -181,7 +181,7 @@ describe('a failure', () => {
     ['a 503 in Matrix’s form', verifierFailed()],
     ['a 429', new MatrixError(429, { errcode: 'M_LIMIT_EXCEEDED', error: '' })],
     ['what is no error at all', 'down'],
-  ])('is never remembered: %s', async (_, failure) => {
+  ])('is never cached: %s', async (_, failure) => {
     let isDown = true;
     const { asked, outcome } = setUp((token) => {
       if (isDown) throw failure as Error;
@@ -194,7 +194,7 @@ describe('a failure', () => {
     expect(await outcome()).toEqual({ userId: '@alice:hs1' });
   });
 
-  it('leaves what is remembered in force, for its time', async () => {
+  it('leaves what is cached in force, for its time', async () => {
     let isDown = false;
     const { outcome } = setUp((token) =>
       isDown ? Promise.reject(new Error('down')) : ownerOf(token),
@@ -250,7 +250,7 @@ describe('a burst', () => {
 
   it('is answered although the first client went away', async () => {
     const { open, answer } = openQuestions();
-    const verify = remembered(answer);
+    const verify = cached(answer);
     const gone = clientRequest();
     const first = Promise.resolve(verify('alice', gone));
     const second = Promise.resolve(verify('alice', clientRequest()));
@@ -262,7 +262,7 @@ describe('a burst', () => {
   });
 });
 
-describe('the number that is remembered', () => {
+describe('the number that is cached', () => {
   it('is bounded, and the one used least recently goes', async () => {
     const { asked, outcome } = setUp(ownerOf, { max: 3 });
     for (const token of ['a', 'b', 'c', 'a', 'd']) await outcome(token);
@@ -284,7 +284,7 @@ describe('the number that is remembered', () => {
     expect(asked).toHaveBeenCalledTimes(10_002);
   });
 
-  it('is not used up by what is not remembered', async () => {
+  it('is not used up by what is not cached', async () => {
     const { asked, outcome } = setUp(
       (token) => (token === 'alice' ? ownerOf(token) : Promise.reject(new Error('down'))),
       { max: 2 },
@@ -333,14 +333,14 @@ describe('the options', () => {
     { max: Infinity },
     { max: 2 ** 24 + 1 },
   ])('cannot be %j', (options) => {
-    expect(() => remembered(ownerOf, options)).toThrow(
+    expect(() => cached(ownerOf, options)).toThrow(
       new RegExp(`^'${Object.keys(options)[0]!}' must be a whole number from `),
     );
   });
 
   it('need not be given', async () => {
     const asked = jest.fn(ownerOf);
-    const verify = remembered(asked);
+    const verify = cached(asked);
     await verify('alice', clientRequest());
     await verify('alice', clientRequest());
     expect(asked).toHaveBeenCalledTimes(1);

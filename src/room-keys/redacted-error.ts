@@ -3,7 +3,7 @@
  * no parameters, which are in other properties; but messages of MySQL and MariaDB quote values, as
  * `Duplicate entry '!room:example.org' for key 'room_id'` does, so what they quote is left out.
  */
-export function loggable(error: unknown, part: 'stack' | 'message' = 'stack'): string {
+export function redactedError(error: unknown, part: 'stack' | 'message' = 'stack'): string {
   if (!(error instanceof Error)) return 'something that is no error was thrown';
   const text = (part === 'stack' ? error.stack : undefined) ?? error.message;
   const { sqlMessage, code } = error as Error & { sqlMessage?: string; code?: string };

@@ -26,7 +26,7 @@ export interface Question {
  *
  * @throws Error whose message says what went wrong, and holds neither a token nor a password
  */
-export async function ask(question: Question): Promise<ServiceAnswer> {
+export async function fetchJson(question: Question): Promise<ServiceAnswer> {
   const { service, url, method, headers, form, timeoutMs } = question;
   try {
     const response = await fetch(url, {

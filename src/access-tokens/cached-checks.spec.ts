@@ -4,7 +4,7 @@ import { jest } from '@jest/globals';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import type { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys/room-keys-options.interface.js';
-import { remembered, type RememberedOptions } from './remembered.js';
+import { cached, type CachedOptions } from './cached.js';
 
 let time: number;
 /** Requests whose outcome is known, in this order. */
@@ -19,12 +19,12 @@ afterEach(() => {
 });
 
 /** A verifier that leaves each check open until the test ends it. */
-function setUp(options: RememberedOptions = {}) {
+function setUp(options: CachedOptions = {}) {
   const open = new Map<string, (owner: TokenOwner | null) => void>();
   const check = jest.fn<AccessTokenVerifier>((token) => {
     return new Promise((resolve) => open.set(token, resolve));
   });
-  const verify = remembered(check, { now: () => time, ...options });
+  const verify = cached(check, { now: () => time, ...options });
 
   /** Sends a request; what becomes of it is in `outcomes`. */
   const request = (token: string, address = '203.0.113.1') => {
@@ -167,7 +167,7 @@ describe('the options', () => {
     { maxWaitMs: 0 },
     { maxWaitMs: 2 ** 31 },
   ])('cannot be %j', (options) => {
-    expect(() => remembered(() => null, options)).toThrow(
+    expect(() => cached(() => null, options)).toThrow(
       new RegExp(`^'${Object.keys(options)[0]!}' must be a whole number from `),
     );
   });

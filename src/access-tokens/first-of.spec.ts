@@ -3,7 +3,7 @@ import { jest } from '@jest/globals';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { unknownToken } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
-import { firstKnown } from './first-known.js';
+import { firstOf } from './first-of.js';
 
 const knows =
   (known: string): AccessTokenVerifier =>
@@ -14,7 +14,7 @@ const request = clientRequest('?user_id=@x:hs1');
 describe('the first that knows a token', () => {
   it('says whose it is, and the rest is not asked', async () => {
     const last = jest.fn(knows('bob'));
-    const verify = firstKnown([knows('alice'), knows('bob'), last]);
+    const verify = firstOf([knows('alice'), knows('bob'), last]);
     expect(await verify('alice', request)).toEqual({ userId: '@alice:hs1' });
     expect(await verify('bob', request)).toEqual({ userId: '@bob:hs1' });
     expect(last).not.toHaveBeenCalled();
@@ -24,7 +24,7 @@ describe('the first that knows a token', () => {
 
   it('may answer later, or refuse, or fail', async () => {
     const last = jest.fn(knows('alice'));
-    const verify = firstKnown([
+    const verify = firstOf([
       (token) => Promise.resolve(knows('bob')(token, request)),
       (token) => {
         if (token === 'ended') throw unknownToken(true);
@@ -39,6 +39,6 @@ describe('the first that knows a token', () => {
   });
 
   it('is nobody where there is none', async () => {
-    expect(await firstKnown([])('alice', request)).toBeNull();
+    expect(await firstOf([])('alice', request)).toBeNull();
   });
 });

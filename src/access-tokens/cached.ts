@@ -14,7 +14,7 @@ import { type Verdict, VerdictCache } from './verdict-cache.js';
  *
  * @publicApi
  */
-export interface RememberedOptions {
+export interface CachedOptions {
   /**
    * Milliseconds for which an owner is cached, counted from the start of the check: a token that ends
    * at the homeserver works here for no longer than that. 0: every request is checked anew, except
@@ -102,7 +102,7 @@ const MAX_ENTRIES = 2 ** 24;
  * @throws Error at once, for an option that cannot be used
  * @publicApi
  */
-export function remembered(
+export function cached(
   verify: AccessTokenVerifier,
   {
     ttlMs = 30_000,
@@ -117,7 +117,7 @@ export function remembered(
     onQueueChange,
     onOverload,
     now = () => performance.now(),
-  }: RememberedOptions = {},
+  }: CachedOptions = {},
 ): AccessTokenVerifier {
   checkWhole('ttlMs', ttlMs, 0, Number.MAX_SAFE_INTEGER);
   checkWhole('refusalTtlMs', refusalTtlMs, 0, Number.MAX_SAFE_INTEGER);

@@ -1,5 +1,5 @@
 /** Proves that of an error of the database nothing is logged that may be a key or somebody's id. */
-import { loggable } from './loggable.js';
+import { redactedError } from './redacted-error.js';
 
 const ofMysql = (code: string, message: string) =>
   Object.assign(new Error(message), { code, sqlMessage: message });
@@ -7,18 +7,18 @@ const ofMysql = (code: string, message: string) =>
 describe('what is logged of an error', () => {
   it('is its stack, or its message where that is asked for', () => {
     const error = new Error("it's broken, 'really'");
-    expect(loggable(error)).toBe(error.stack);
-    expect(loggable(error, 'message')).toBe("it's broken, 'really'");
+    expect(redactedError(error)).toBe(error.stack);
+    expect(redactedError(error, 'message')).toBe("it's broken, 'really'");
   });
 
   it('is its message where it has no stack', () => {
     const error = new Error('broken');
     delete error.stack;
-    expect(loggable(error)).toBe('broken');
+    expect(redactedError(error)).toBe('broken');
   });
 
   it.each([undefined, null, 'a secret', { secret: 1 }])('is nothing of %p', (thrown) => {
-    expect(loggable(thrown)).toBe('something that is no error was thrown');
+    expect(redactedError(thrown)).toBe('something that is no error was thrown');
   });
 
   it.each([
@@ -26,7 +26,7 @@ describe('what is logged of an error', () => {
     ['ER_BAD_FIELD_ERROR', "Unknown column 'id_hash' in 'field list'"],
     ['ER_DATA_TOO_LONG', "Data too long for column 'session_data' at row 1"],
   ])('keeps the names of tables and columns of %s', (code, message) => {
-    expect(loggable(ofMysql(code, message), 'message')).toBe(message);
+    expect(redactedError(ofMysql(code, message), 'message')).toBe(message);
   });
 
   it.each([
@@ -39,8 +39,8 @@ describe('what is logged of an error', () => {
     ['ER_TRUNCATED_WRONG_VALUE_FOR_FIELD', "Incorrect string value: '!room:hs1' for column 'x'"],
   ])('has no value of %s in it', (code, message) => {
     const error = ofMysql(code, message);
-    expect(loggable(error, 'message')).not.toContain('room:hs1');
-    expect(loggable(error)).not.toContain('room:hs1');
-    expect(loggable(error)).toContain('\n    at ');
+    expect(redactedError(error, 'message')).not.toContain('room:hs1');
+    expect(redactedError(error)).not.toContain('room:hs1');
+    expect(redactedError(error)).toContain('\n    at ');
   });
 });

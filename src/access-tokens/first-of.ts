@@ -6,7 +6,7 @@ import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interfa
  *
  * @publicApi
  */
-export function firstKnown(verifiers: readonly AccessTokenVerifier[]): AccessTokenVerifier {
+export function firstOf(verifiers: readonly AccessTokenVerifier[]): AccessTokenVerifier {
   return async (token, request) => {
     for (const verify of verifiers) {
       const owner = await verify(token, request);

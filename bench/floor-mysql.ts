@@ -27,7 +27,7 @@ const CREATE_BACKUPS = `CREATE TABLE floor_backups (
 
 /**
  * What the database itself takes: the same rows through the bare driver, from this process, one
- * transaction per batch, with the database's own durability. It checks no token, weighs no key, keeps
+ * transaction per batch, with the database's own durability. It checks no token, compares no key, keeps
  * no count and no etag.
  */
 export class MysqlFloor implements Contestant {

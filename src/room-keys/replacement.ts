@@ -18,3 +18,31 @@ export function isBetter(candidate: KeyRank, stored: KeyRank): boolean {
   }
   return candidate.forwardedCount < stored.forwardedCount;
 }
+
+/** The keys to write, of those in an upload or an import. */
+export interface Writes<K extends KeyRank, S extends KeyRank> {
+  inserts: K[];
+  updates: { key: K; stored: S }[];
+}
+
+/**
+ * Selects the keys that are not stored yet and those that are better than the stored one.
+ *
+ * @param stored the rank of the stored key for each of `keys`, in their order
+ */
+export function selectWrites<K extends KeyRank, S extends KeyRank>(
+  keys: readonly K[],
+  stored: readonly (S | undefined)[],
+): Writes<K, S> {
+  const writes: Writes<K, S> = { inserts: [], updates: [] };
+  keys.forEach((key, index) => {
+    const rank = stored[index];
+    if (!rank) writes.inserts.push(key);
+    else if (isBetter(key, rank)) writes.updates.push({ key, stored: rank });
+  });
+  return writes;
+}
+
+/** Whether there is nothing to write. */
+export const isEmpty = ({ inserts, updates }: Writes<KeyRank, KeyRank>): boolean =>
+  inserts.length === 0 && updates.length === 0;

@@ -22,12 +22,13 @@ import {
   unsupportedAlgorithm,
   wrongVersion,
 } from './room-keys.errors.js';
+import { isEmpty, selectWrites, type Writes } from './replacement.js';
 import { ROOM_KEYS_OPTIONS } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import { isNothing, type Weighed, weigh } from './weigh.js';
 import type { LockedBackup } from './storage/locked-backup.js';
+import type { StoredRank } from './storage/stored-ranks.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StatisticsRepository } from './storage/statistics.repository.js';
 
@@ -172,7 +173,7 @@ export class RoomKeysService {
     // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
     // the answer; and where something is, it is mostly still true under the lock.
     const snapshot = await this.repository.readForUpload(userId, version, keys);
-    if (snapshot?.isCurrent && !snapshot.isMirror && isNothing(weigh(keys, snapshot.ranks))) {
+    if (snapshot?.isCurrent && !snapshot.isMirror && isEmpty(selectWrites(keys, snapshot.ranks))) {
       return { state: snapshot.state, added: 0, replaced: 0 };
     }
     let mayHold = snapshot;
@@ -183,19 +184,19 @@ export class RoomKeysService {
       if (backup.version !== currentVersion) {
         throw wrongVersion(currentVersion);
       }
-      const weighed = weigh(keys, await backup.ranks(keys, mayHold));
+      const writes = selectWrites(keys, await backup.ranks(keys, mayHold));
       // if the database gives this up, something is not as it was seen
       mayHold = undefined;
-      const { added, better } = weighed;
-      if (isNothing(weighed)) {
+      if (isEmpty(writes)) {
         // the client is told that its keys are here: no import may follow a source that has worse ones
         await backup.leaveSource();
         return { state: backup.state, added: 0, replaced: 0 };
       }
-      await this.checkGrowth(backup, weighed);
-      await backup.add(added, deviceId);
-      await backup.replace(better, deviceId);
-      return { state: await backup.touch(), added: added.length, replaced: better.length };
+      await this.checkGrowth(backup, writes);
+      const { inserts, updates } = writes;
+      await backup.add(inserts, deviceId);
+      await backup.replace(updates, deviceId);
+      return { state: await backup.touch(), added: inserts.length, replaced: updates.length };
     });
   }
 
@@ -257,12 +258,15 @@ export class RoomKeysService {
   }
 
   /** Replacing is always allowed where it takes no more room. */
-  private async checkGrowth(backup: LockedBackup, { added, better }: Weighed): Promise<void> {
-    if (added.length > 0) this.limits.checkKeys(backup.state.count + added.length);
+  private async checkGrowth(
+    backup: LockedBackup,
+    { inserts, updates }: Writes<RoomKey, StoredRank>,
+  ): Promise<void> {
+    if (inserts.length > 0) this.limits.checkKeys(backup.state.count + inserts.length);
     if (!this.limits.countsBytes) return;
     const growth =
-      sum(added.map(({ sessionData }) => sessionData.length)) +
-      sum(better.map(({ key, stored }) => key.sessionData.length - stored.row.bytes));
+      sum(inserts.map(({ sessionData }) => sessionData.length)) +
+      sum(updates.map(({ key, stored }) => key.sessionData.length - stored.row.bytes));
     if (growth > 0) this.limits.checkBytes((await backup.bytesOfUser()) + growth);
   }
 

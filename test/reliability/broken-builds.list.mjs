@@ -3,10 +3,10 @@ const REPOSITORY = 'src/room-keys/storage/room-keys.repository.ts';
 const LOCKED_BACKUP = 'src/room-keys/storage/locked-backup.ts';
 const BACKUP_ROWS = 'src/room-keys/storage/backup-rows.ts';
 const SERVICE = 'src/room-keys/room-keys.service.ts';
-const WEIGH = 'src/room-keys/weigh.ts';
+const REPLACEMENT = 'src/room-keys/replacement.ts';
 const DATABASE = 'src/room-keys/storage/database/database.ts';
-const MYSQL = 'src/room-keys/storage/database/mysql.executor.ts';
-const MYSQL_CONNECTION = 'src/room-keys/storage/database/mysql-connection.ts';
+const POOLED = 'src/room-keys/storage/database/pooled.executor.ts';
+const LENT_CONNECTION = 'src/room-keys/storage/database/lent-connection.ts';
 const ERRORS = 'src/room-keys/storage/database/errors.ts';
 const RETIRED = 'src/room-keys/storage/retired-keys.repository.ts';
 const STORED_RANKS = 'src/room-keys/storage/stored-ranks.ts';
@@ -19,7 +19,7 @@ const crashes = {
   suite: 'test/reliability/crashes.spec.ts',
   title: 'kill -9 of a server on MariaDB',
 };
-const silence = { suite: 'test/storage/silent-database.spec.ts', file: MYSQL_CONNECTION };
+const silence = { suite: 'test/storage/silent-database.spec.ts', file: LENT_CONNECTION };
 
 const IMPORT = 'src/room-keys/storage/import.repository.ts';
 const CAUSAL_READS = 'src/room-keys/storage/database/causal-reads.ts';
@@ -38,7 +38,7 @@ const fuzzing = { suite: 'test/reliability/fuzz.spec.ts' };
 const jsonReader = { suite: 'test/reliability/json-reader.spec.ts' };
 
 const answerBeforeCommit = {
-  file: MYSQL,
+  file: POOLED,
   code: 'await connection.commit();\n      return result;',
   broken:
     'const release = connection.release.bind(connection);\n' +
@@ -54,7 +54,7 @@ export const breaks = [
     suite: 'test/storage/locks.spec.ts',
     name: 'uploads do not lock the user',
     file: REPOSITORY,
-    code: 'WHERE u.user_id = ?${dialect.forUpdate}',
+    code: "WHERE u.user_id = ?${dialect.locksOneTable ? '' : dialect.forUpdate}",
     broken: 'WHERE u.user_id = ?',
     words: /✕ is waited for by whatever changes a backup/,
   },
@@ -91,14 +91,15 @@ export const breaks = [
   {
     ...concurrency,
     name: 'a better key stays outside',
-    file: WEIGH,
-    code: 'else if (isBetter(key, stored)) better.push({ key, stored });',
-    broken: 'else if (isBetter(key, stored) && index % 8 !== 7) better.push({ key, stored });',
+    file: REPLACEMENT,
+    code: 'else if (isBetter(key, rank)) writes.updates.push({ key, stored: rank });',
+    broken:
+      'else if (isBetter(key, rank) && index % 8 !== 7) writes.updates.push({ key, stored: rank });',
     words: /No serial order gives these answers/,
   },
   {
     ...concurrency,
-    name: 'keys that changed since the glance are taken for the same',
+    name: 'keys that changed since the snapshot are taken for the same',
     file: LOCKED_BACKUP,
     code: 'return keySetId === this.keySetId && etag === this.etag && changedAt === this.changedAt;',
     broken: 'return keySetId + etag + changedAt > 0;',
@@ -192,8 +193,8 @@ export const breaks = [
     ...silence,
     name: 'an answer is waited for without a bound',
     title: 'MariaDB however many requests',
-    code: 'return within(answerOf(this.connection, sql), this.timeoutMs, () => {',
-    broken: 'return within(answerOf(this.connection, sql), 2 ** 31 - 1, () => {',
+    code: 'return within(this.ask(sql), this.timeoutMs, () => {',
+    broken: 'return within(this.ask(sql), 2 ** 31 - 1, () => {',
     words: /✕ however many requests come/,
   },
   {
@@ -319,9 +320,9 @@ export const breaks = [
     // whether two servers are at it at once is a matter of chance
     tries: 3,
     name: 'in a cluster migrations are locked on one node only',
-    file: 'src/server/database.ts',
-    code: 'isCluster ? lockedInCluster : locked',
-    broken: 'isCluster ? locked : locked',
+    file: 'src/room-keys/storage/database/mysql-migrations.ts',
+    code: '(await causalReads(dataSource)) ? lockedInCluster(dataSource) : locked(dataSource)',
+    broken: 'locked(dataSource)',
     words: /✕ makes its tables once|Duplicate|already exists|did not say that/,
   },
   {

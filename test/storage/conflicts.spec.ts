@@ -127,7 +127,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     expect((await alice.get(KEY)).body).toEqual(BETTER);
   });
 
-  it('an upload that waited while the keys changed is weighed against what they are now', async () => {
+  it('an upload that waited while the keys changed is compared with what they are now', async () => {
     const waits = async () => {
       const running = await other.query<Row[]>('SHOW FULL PROCESSLIST');
       return running.some(
@@ -149,7 +149,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     expect(conflicts).toEqual([]);
   });
 
-  it('an upload whose new key is there all of a sudden is weighed against it', async () => {
+  it('an upload whose new key is there all of a sudden is compared with it', async () => {
     // a key comes in past the lock, as it does where a node of a cluster hears of it late
     await stranger.query('CREATE TABLE aside AS SELECT * FROM room_keys_keys');
     await stranger.query('DELETE FROM room_keys_keys');
@@ -194,7 +194,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     expect((await alice.get(KEY)).body).toEqual(WORSE);
   });
 
-  it('an upload whose snapshot is outdated is weighed against what is new', async () => {
+  it('an upload whose snapshot is outdated is compared with what is new', async () => {
     const [variable] = (await stranger.query(
       "SHOW VARIABLES LIKE 'innodb_snapshot_isolation'",
     )) as unknown[];

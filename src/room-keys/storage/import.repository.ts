@@ -1,4 +1,4 @@
-/** The SQL of imports and exports: key sets that nobody reads yet, and what they are weighed against. */
+/** The SQL of imports and exports: key sets that nobody reads yet, and what they are compared with. */
 import type { DataSource } from 'typeorm';
 import type { KeyId, KeyRank, RoomKey } from '../room-key.js';
 import type { Row, SqlValue } from './database/connection.js';

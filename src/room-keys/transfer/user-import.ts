@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isBetter } from '../replacement.js';
+import { isBetter, isEmpty, selectWrites } from '../replacement.js';
 import {
   ChangedMeanwhile,
   type ImportRepository,
@@ -8,7 +8,6 @@ import {
   type TargetBackup,
   type TargetUser,
 } from '../storage/import.repository.js';
-import { isNothing, weigh } from '../weigh.js';
 import {
   type CheckedBackup,
   checkedBackup,
@@ -300,13 +299,13 @@ export class UserImport {
       for await (const page of this.pages(backup)) {
         written += await this.repository.locked(userId, version, async ({ backup: locked }) => {
           if (!locked) throw new ChangedMeanwhile();
-          const weighed = weigh(page, await locked.ranks(page));
-          if (isNothing(weighed)) return 0;
-          const { added, better } = weighed;
-          await this.add(locked, added);
-          await this.replace(locked, better);
+          const writes = selectWrites(page, await locked.ranks(page));
+          if (isEmpty(writes)) return 0;
+          const { inserts, updates } = writes;
+          await this.add(locked, inserts);
+          await this.replace(locked, updates);
           await locked.touch(backup.etag);
-          return added.length + better.length;
+          return inserts.length + updates.length;
         });
       }
     }

@@ -47,6 +47,7 @@ const rooms = [
   ),
   room(['src/room-keys/storage/**/*.ts'], [HOST, INDEX, HTTP, SERVICE]),
   room(['src/room-keys/room-keys.service.ts'], [HOST, INDEX, HTTP, TYPEORM]),
+  room(['src/room-keys/json/**/*.ts'], [HOST, INDEX, HTTP, STORAGE, SERVICE, TYPEORM]),
   room(['src/room-keys/http/**/*.ts'], [HOST, INDEX, STORAGE, TYPEORM]),
   room(['src/room-keys/transfer/**/*.ts'], [HOST, INDEX, SERVICE]),
   room(['src/index.ts'], [HOST]),

@@ -1,3 +1,4 @@
+import { isId } from '../room-keys/json/ids.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { fixedTokens } from './fixed-tokens.js';
@@ -33,8 +34,6 @@ export interface ApplicationService {
   rateLimited?: boolean | undefined;
 }
 
-const MAX_ID_BYTES = 255;
-
 /**
  * A verifier for the tokens of application services, no homeserver asked. The query parameters
  * `user_id` and `device_id` say which of its users and devices one acts as; a user outside its
@@ -66,11 +65,11 @@ export function applicationServiceTokens(
     const isItsOwn =
       userId === service.userId ||
       (serverOf(userId) === service.server &&
-        Buffer.byteLength(userId) <= MAX_ID_BYTES &&
+        isId(userId) &&
         service.users.some((namespace) => namespace.test(userId)));
     if (!isItsOwn) throw foreignUser();
     const deviceId = masqueradeDevice(masquerade);
-    if (deviceId !== undefined && !isDeviceId(deviceId)) throw noSuchDevice();
+    if (deviceId !== undefined && !isId(deviceId)) throw noSuchDevice();
     const isFree = !service.rateLimited || userId === service.userId;
     return { userId, deviceId, isRateLimited: isFree ? false : undefined };
   };
@@ -102,8 +101,4 @@ function startingWith(pattern: string): RegExp {
 /** Undefined for what is no user id. */
 function serverOf(userId: string): string | undefined {
   return /^@[^:]*:(.+)$/s.exec(userId)?.[1];
-}
-
-function isDeviceId(deviceId: string): boolean {
-  return deviceId !== '' && Buffer.byteLength(deviceId) <= MAX_ID_BYTES;
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_MAX_BODY_BYTES } from './http/body-budget.js';
+import { DEFAULT_MAX_BODY_BYTES } from './http/body-memory-limit.js';
 import type { RoomKeysLimits, RoomKeysOptions } from './room-keys-options.interface.js';
 
 const KNOWN = new Set<string>([

@@ -3,13 +3,18 @@ import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
-import { BodyBudget } from './http/body-budget.js';
+import { BodyMemoryLimit } from './http/body-memory-limit.js';
 import { BackupKeysController, LegacyBackupKeysController } from './http/backup-keys.controller.js';
 import {
   BackupVersionsController,
   LegacyBackupVersionsController,
 } from './http/backup-versions.controller.js';
-import { entrance, installEntrance, PATH_PREFIXES, routesOf } from './http/entrance.js';
+import {
+  roomKeysMiddleware,
+  installMiddleware,
+  PATH_PREFIXES,
+  routesOf,
+} from './http/room-keys.middleware.js';
 import { RateLimitGuard } from './http/rate-limit.guard.js';
 import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
@@ -89,11 +94,11 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
       inject: [ROOM_KEYS_DATA_SOURCE],
     },
     {
-      provide: BodyBudget,
+      provide: BodyMemoryLimit,
       useFactory: (options: RoomKeysOptions) => {
         // it may be made before the module itself, which refuses options that are none
         checkOptions(options);
-        return new BodyBudget(options);
+        return new BodyMemoryLimit(options);
       },
       inject: [ROOM_KEYS_OPTIONS],
     },
@@ -132,7 +137,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
       );
     }
     const routes = routesOf([BackupVersionsController, BackupKeysController]);
-    installEntrance(adapter, entrance(routes, observerOf(this.options)));
+    installMiddleware(adapter, roomKeysMiddleware(routes, observerOf(this.options)));
   }
 }
 

@@ -45,8 +45,8 @@ function reset(): void {
 
 async function read(request: IncomingMessage): Promise<string> {
   const begun = performance.now();
-  const hold = { growTo: () => undefined, release: () => undefined };
-  const bounds = { maxBytes: 16 * 1024 * 1024, idleMs: 60_000, hold };
+  const reservation = { reserve: () => undefined, release: () => undefined };
+  const bounds = { maxBytes: 16 * 1024 * 1024, idleMs: 60_000, reservation };
   let outcome = 'read';
   let stored = 0;
   try {

@@ -261,7 +261,7 @@ export const breaks = [
   {
     ...jsonReader,
     name: 'an escaped quote ends a string',
-    file: 'src/room-keys/http/json-cursor.ts',
+    file: 'src/room-keys/json/json-cursor.ts',
     code: 'if ((quote - before) % 2 === 1) return quote + 1;',
     broken: 'return quote + 1;',
     words:
@@ -367,9 +367,9 @@ export const breaks = [
     words: /✕ does not follow a source to a worse key/,
   },
   {
-    suite: 'src/room-keys/http/body-bytes.spec.ts',
+    suite: 'src/room-keys/http/body-reader.spec.ts',
     name: 'a body is read into memory that another one may have',
-    file: 'src/room-keys/http/body-bytes.ts',
+    file: 'src/room-keys/http/body-reader.ts',
     code: 'const memory = takeMemory(length);',
     broken: 'const memory = takeMemory(length);\n  giveBack(memory);',
     words: /bodies that are read at the same time stay apart/,

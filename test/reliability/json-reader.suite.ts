@@ -31,7 +31,7 @@ const MAX_DEPTH = 1000;
 const bounds = {
   maxBytes: 1024 * 1024,
   idleMs: 60_000,
-  hold: { growTo: () => undefined, release: () => undefined },
+  reservation: { reserve: () => undefined, release: () => undefined },
 };
 
 interface Tally {

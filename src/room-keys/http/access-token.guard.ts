@@ -6,6 +6,7 @@ import {
   Logger,
 } from '@nestjs/common';
 import type { Request } from 'express';
+import { isId } from '../json/ids.js';
 import { observerOf } from '../observer.js';
 import type { RoomKeysTokenEvent } from '../room-keys.events.js';
 import {
@@ -18,8 +19,6 @@ import {
 import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
 import type { RoomKeysOptions, TokenOwner } from '../room-keys-options.interface.js';
 import { accessTokenOf, setTokenOwner } from './request-state.js';
-
-const MAX_USER_ID_BYTES = 255;
 
 /**
  * Lets a request through whose access token the host's verifier knows, and remembers its owner.
@@ -106,13 +105,4 @@ function withoutToken(message: string, token: string): string {
     JSON.stringify(token).slice(1, -1),
   ];
   return forms.reduce((text, form) => text.replaceAll(form, '…'), message);
-}
-
-function isId(value: unknown): boolean {
-  return (
-    typeof value === 'string' &&
-    value !== '' &&
-    value.isWellFormed() &&
-    Buffer.byteLength(value) <= MAX_USER_ID_BYTES
-  );
 }

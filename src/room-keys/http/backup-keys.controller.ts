@@ -1,7 +1,7 @@
 import { Delete, Get, Put, Req } from '@nestjs/common';
 import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
-import * as answers from './answers.js';
+import * as responses from './responses.js';
 import {
   BackupVersionQuery,
   Operation,
@@ -62,7 +62,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'allRooms');
-    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys')
@@ -79,7 +79,7 @@ export class BackupKeysController {
   async getAll(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
-    return { pieces: answers.allRooms(await this.service.keys(userId, version)) };
+    return { pieces: responses.allRooms(await this.service.keys(userId, version)) };
   }
 
   @Delete('keys')
@@ -93,7 +93,7 @@ export class BackupKeysController {
   async deleteAll(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
-    return answers.keysState(await this.service.deleteKeys(userId, version));
+    return responses.keysState(await this.service.deleteKeys(userId, version));
   }
 
   @Put('keys/:roomId')
@@ -110,7 +110,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'oneRoom');
-    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId')
@@ -129,7 +129,7 @@ export class BackupKeysController {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
-    return { pieces: answers.oneRoom(await this.service.keys(userId, version, { roomId })) };
+    return { pieces: responses.oneRoom(await this.service.keys(userId, version, { roomId })) };
   }
 
   @Delete('keys/:roomId')
@@ -146,7 +146,7 @@ export class BackupKeysController {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
-    return answers.keysState(await this.service.deleteKeys(userId, version, { roomId }));
+    return responses.keysState(await this.service.deleteKeys(userId, version, { roomId }));
   }
 
   @Put('keys/:roomId/:sessionId')
@@ -164,7 +164,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'oneKey');
-    return answers.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId/:sessionId')
@@ -185,7 +185,7 @@ export class BackupKeysController {
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
     const sessionId = pathParameter(request, 'sessionId');
-    return answers.key(await this.service.key(userId, version, { roomId, sessionId }));
+    return responses.key(await this.service.key(userId, version, { roomId, sessionId }));
   }
 
   @Delete('keys/:roomId/:sessionId')
@@ -203,7 +203,9 @@ export class BackupKeysController {
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
     const sessionId = pathParameter(request, 'sessionId');
-    return answers.keysState(await this.service.deleteKeys(userId, version, { roomId, sessionId }));
+    return responses.keysState(
+      await this.service.deleteKeys(userId, version, { roomId, sessionId }),
+    );
   }
 }
 

@@ -1,12 +1,11 @@
 import type { BackupInformation } from '../room-key.js';
-import { badJson, invalidParameter, tooLarge, versionMismatch } from '../room-keys.errors.js';
+import { badJson, tooLarge, versionMismatch } from '../room-keys.errors.js';
 import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
 import { type JsonBody, MAX_MEMBERS } from './json-body.js';
-import { JsonCursor } from './json-cursor.js';
-import { RawJson } from './raw-json.js';
+import { checkId } from '../json/ids.js';
+import { JsonCursor } from '../json/json-cursor.js';
+import { RawJson } from '../json/raw-json.js';
 import { checkDto } from './check-dto.js';
-
-const MAX_ALGORITHM_BYTES = 255;
 
 /** @throws 400 for a body that is not a {@link CreateBackupDto} */
 export function createBackupBody(body: JsonBody): BackupInformation {
@@ -41,10 +40,7 @@ function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: Jso
 }
 
 function information({ algorithm, auth_data }: CreateBackupDto): BackupInformation {
-  if (!algorithm.isWellFormed() || Buffer.byteLength(algorithm) > MAX_ALGORITHM_BYTES) {
-    throw invalidParameter(
-      `algorithm is longer than ${MAX_ALGORITHM_BYTES} bytes, or not Unicode.`,
-    );
-  }
+  // the service refuses an empty one
+  if (algorithm !== '') checkId('algorithm', algorithm);
   return { algorithm, authData: auth_data.ascii };
 }

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiSchema } from '@nestjs/swagger';
 import { IsString, ValidateIf } from 'class-validator';
-import { IsJsonObject, type RawJson } from './raw-json.js';
+import { IsJsonObject, type RawJson } from '../json/raw-json.js';
 
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 

@@ -1,7 +1,7 @@
 import { Delete, Get, HttpCode, Post, Put, Req } from '@nestjs/common';
 import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
-import * as answers from './answers.js';
+import * as responses from './responses.js';
 import { createBackupBody, updateBackupBody } from './backup-version.body.js';
 import {
   BackupDto,
@@ -43,7 +43,7 @@ export class BackupVersionsController {
   async create(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const information = createBackupBody(takeJsonBody(request));
-    return answers.createdBackup(await this.service.createBackup(userId, information));
+    return responses.createdBackup(await this.service.createBackup(userId, information));
   }
 
   @Get('version')
@@ -57,7 +57,7 @@ export class BackupVersionsController {
   })
   async getCurrent(@Req() request: Request) {
     const { userId } = tokenOwner(request);
-    return answers.backup(await this.service.currentBackup(userId));
+    return responses.backup(await this.service.currentBackup(userId));
   }
 
   @Get('version/:version')
@@ -74,7 +74,7 @@ export class BackupVersionsController {
   async get(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
-    return answers.backup(await this.service.backup(userId, version));
+    return responses.backup(await this.service.backup(userId, version));
   }
 
   @Put('version/:version')
@@ -98,7 +98,7 @@ export class BackupVersionsController {
     const { userId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
     const information = updateBackupBody(takeJsonBody(request), version);
-    return this.service.updateBackup(userId, version, information).then(answers.nothing);
+    return this.service.updateBackup(userId, version, information).then(responses.nothing);
   }
 
   @Delete('version/:version')
@@ -114,7 +114,7 @@ export class BackupVersionsController {
   async delete(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
-    return this.service.deleteBackup(userId, version).then(answers.nothing);
+    return this.service.deleteBackup(userId, version).then(responses.nothing);
   }
 }
 

@@ -9,7 +9,7 @@ import type { Request } from 'express';
 import { finalize, type Observable } from 'rxjs';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
 import type { RoomKeysOptions } from '../room-keys-options.interface.js';
-import { BodyBudget, DEFAULT_MAX_BODY_BYTES } from './body-budget.js';
+import { BodyMemoryLimit, DEFAULT_MAX_BODY_BYTES } from './body-memory-limit.js';
 import { readJson } from './json-body.js';
 import { checkParameters, setJsonBody, tokenOwner } from './request-state.js';
 
@@ -23,7 +23,7 @@ export class JsonBodyInterceptor implements NestInterceptor {
 
   constructor(
     @Inject(ROOM_KEYS_OPTIONS) options: Pick<RoomKeysOptions, 'maxBodyBytes' | 'bodyIdleTimeoutMs'>,
-    private readonly budget: BodyBudget,
+    private readonly memory: BodyMemoryLimit,
   ) {
     this.maxBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
     this.idleMs = options.bodyIdleTimeoutMs ?? DEFAULT_BODY_IDLE_TIMEOUT_MS;
@@ -33,18 +33,18 @@ export class JsonBodyInterceptor implements NestInterceptor {
     const request = context.switchToHttp().getRequest<Request>();
     // what is wrong already is said before a body is waited for
     checkParameters(request);
-    const hold = this.budget.open(tokenOwner(request).userId);
+    const reservation = this.memory.open(tokenOwner(request).userId);
     try {
       const { maxBytes, idleMs } = this;
-      setJsonBody(request, await readJson(request, { maxBytes, idleMs, hold }));
+      setJsonBody(request, await readJson(request, { maxBytes, idleMs, reservation }));
       // what the body became is in memory for as long as the handler works with it
       return next.handle().pipe(
         finalize(() => {
-          hold.release();
+          reservation.release();
         }),
       );
     } catch (error) {
-      hold.release();
+      reservation.release();
       throw error;
     }
   }

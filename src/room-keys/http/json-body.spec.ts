@@ -16,7 +16,7 @@ import { setTimeout } from 'node:timers/promises';
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import type { Request } from 'express';
 import { MatrixError } from '../room-keys.errors.js';
-import { BodyBudget } from './body-budget.js';
+import { BodyMemoryLimit } from './body-memory-limit.js';
 import { type JsonBody, readJson } from './json-body.js';
 
 const LIMIT = 2000;
@@ -27,7 +27,7 @@ let before: (request: IncomingMessage) => void | Promise<void>;
 /** How the reading of each request's body ended. */
 let readings: Promise<JsonBody>[];
 /** One for all requests of a test; else each has its own. */
-let budget: BodyBudget | undefined;
+let budget: BodyMemoryLimit | undefined;
 let user: string;
 let idleMs: number;
 
@@ -69,7 +69,7 @@ async function readAfter(ready: void | Promise<void>, incoming: Request) {
 const bounds = (maxBytes: number) => ({
   maxBytes,
   idleMs,
-  hold: (budget ?? new BodyBudget({ maxBodyBytes: maxBytes })).open(user),
+  reservation: (budget ?? new BodyMemoryLimit({ maxBodyBytes: maxBytes })).open(user),
 });
 
 interface Answer {
@@ -395,7 +395,7 @@ describe('the budget of bodies', () => {
   ];
 
   it.each(sent)('holds a body %s by its bytes, and has no room for one more', async (...body) => {
-    budget = new BodyBudget({ maxBodyBytes: LIMIT });
+    budget = new BodyMemoryLimit({ maxBodyBytes: LIMIT });
     const [, bytes, headers] = body;
     for (let n = 1; n <= 2; n++) {
       user = `@u${n}:hs1`;
@@ -408,14 +408,14 @@ describe('the budget of bodies', () => {
   });
 
   it('is not asked for what is larger than any body', async () => {
-    budget = new BodyBudget({ maxBodyBytes: LIMIT });
+    budget = new BodyMemoryLimit({ maxBodyBytes: LIMIT });
     expect(await send(padded(LIMIT + 1))).toEqual(tooLarge);
     expect(budget.used).toBe(0);
   });
 
   it('refuses by its length a body of which nothing has come', async () => {
-    budget = new BodyBudget({ maxBodyBytes: LIMIT });
-    budget.open(user).growTo(LIMIT);
+    budget = new BodyMemoryLimit({ maxBodyBytes: LIMIT });
+    budget.open(user).reserve(LIMIT);
     const outgoing = open({ headers: { 'content-length': 1 } });
     outgoing.flushHeaders();
     const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];

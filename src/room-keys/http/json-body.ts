@@ -2,10 +2,10 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import type { Request } from 'express';
-import { MAX_JSON_DEPTH } from '../opaque-json.js';
+import { MAX_JSON_DEPTH } from '../json/opaque-json.js';
 import { badJson, type MatrixError, notJson, tooLarge } from '../room-keys.errors.js';
-import { type BodyBounds, readBytes } from './body-bytes.js';
-import { findJsonFault, type JsonFault } from './json-validator.js';
+import { type BodyBounds, readBytes } from './body-reader.js';
+import { findJsonFault, type JsonFault } from '../json/json-validator.js';
 import { countRequestBytes } from './request-observation.js';
 
 /** Values in a body: 20,000 keys of real clients are a quarter of that. */
@@ -28,7 +28,7 @@ const BODY_HEADERS = ['content-type', 'content-length', 'transfer-encoding'] as 
 const hidden = new WeakMap<IncomingMessage, [name: string, value: string][]>();
 
 /** Keeps the body from the parsers of the host: for them, the request has none. */
-export function hideBody(request: IncomingMessage): void {
+export function hideBodyFromParsers(request: IncomingMessage): void {
   const { headers } = request;
   for (const name of BODY_HEADERS) {
     const value = headers[name];
@@ -78,14 +78,14 @@ function isBeingRead(request: IncomingMessage): boolean {
 }
 
 /** What middleware of the host's, which is no parser, has read and put where a parser would. */
-function bytesOfHost({ body }: Request, { maxBytes, hold }: BodyBounds): Buffer {
+function bytesOfHost({ body }: Request, { maxBytes, reservation }: BodyBounds): Buffer {
   if (!Buffer.isBuffer(body)) {
     throw new Error(
       'The body of a /room_keys/ request was read before RoomKeysModule could: let your middleware skip these paths.',
     );
   }
   if (body.length > maxBytes) throw tooLarge(`The body is larger than ${maxBytes} bytes.`);
-  hold.growTo(body.length);
+  reservation.reserve(body.length);
   return body;
 }
 

@@ -15,7 +15,7 @@ import {
   storageUnavailable,
 } from '../room-keys.errors.js';
 import { StorageUnavailableError, TooManyWaitingError } from '../storage.errors.js';
-import { sendError } from './send.js';
+import { sendError } from './responses.js';
 
 /** Answers every failure of our routes in the form that Matrix gives errors. */
 @Catch()

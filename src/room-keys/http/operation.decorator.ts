@@ -175,7 +175,7 @@ function forbiddenOf({ storesKeys }: OperationOptions): MethodDecorator {
   });
 }
 
-/** Tells Nest that the answer is sent by us: see `AnswerInterceptor`. A handler that injects the response says so. */
+/** Tells Nest that the answer is sent by us: see `ResponseInterceptor`. A handler that injects the response says so. */
 const sendsItsAnswer: MethodDecorator = (target, key) => {
   Res()(target, key, BEYOND_PARAMETERS);
 };

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { invalidParameter, missingParameter } from '../room-keys.errors.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 import type { JsonBody } from './json-body.js';
-import { checkId } from './matrix-id.js';
+import { checkId } from '../json/ids.js';
 
 /** The placeholders of our paths. */
 export type PathParameter = 'version' | 'roomId' | 'sessionId';

@@ -1,6 +1,6 @@
 import { ApiProperty, ApiSchema, getSchemaPath } from '@nestjs/swagger';
 import { IsBoolean, IsInt, Max, Min } from 'class-validator';
-import { IsJsonObject, type RawJson } from './raw-json.js';
+import { IsJsonObject, type RawJson } from '../json/raw-json.js';
 
 const SESSION_DATA = {
   ephemeral: 'base64+ephemeral+key',

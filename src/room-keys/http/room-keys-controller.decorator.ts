@@ -8,8 +8,8 @@ import {
 } from '@nestjs/common';
 import { ApiBearerAuth, ApiExcludeController, ApiTags } from '@nestjs/swagger';
 import { AccessTokenGuard } from './access-token.guard.js';
-import { AnswerInterceptor } from './answer.interceptor.js';
-import { PATH_PREFIXES } from './entrance.js';
+import { ResponseInterceptor } from './response.interceptor.js';
+import { PATH_PREFIXES } from './room-keys.middleware.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { RateLimitGuard } from './rate-limit.guard.js';
 
@@ -23,7 +23,7 @@ export const RoomKeysController = () =>
   applyDecorators(
     Controller({ path: documented, version: VERSION_NEUTRAL }),
     UseGuards(AccessTokenGuard, RateLimitGuard),
-    UseInterceptors(AnswerInterceptor),
+    UseInterceptors(ResponseInterceptor),
     UseFilters(MatrixErrorFilter),
     ApiTags('End-to-end encryption'),
     ApiBearerAuth(SECURITY_SCHEME),

@@ -2,9 +2,9 @@ import type { RoomKey } from '../room-key.js';
 import { badJson, tooLarge } from '../room-keys.errors.js';
 import { checkDto } from './check-dto.js';
 import { type JsonBody, MAX_MEMBERS } from './json-body.js';
-import { JsonCursor } from './json-cursor.js';
-import { checkId } from './matrix-id.js';
-import { RawJson } from './raw-json.js';
+import { JsonCursor } from '../json/json-cursor.js';
+import { checkId } from '../json/ids.js';
+import { RawJson } from '../json/raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
 
 /**

@@ -2,10 +2,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { RoomKeysFinding, RoomKeysFindingCode } from '../verification.js';
 import type { Row } from './database/connection.js';
+import { MAX_ID_BYTES } from '../json/ids.js';
 import { idHash } from './id-hash.js';
 import { withheldText } from './withheld-versions.js';
-
-const MAX_ID_BYTES = 255;
 
 /** What a finding is about. */
 export type Place = Omit<RoomKeysFinding, 'code' | 'message'>;

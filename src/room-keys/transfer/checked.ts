@@ -1,5 +1,5 @@
-import { findJsonFault } from '../http/json-validator.js';
-import { MAX_JSON_DEPTH, toAscii } from '../opaque-json.js';
+import { findJsonFault } from '../json/json-validator.js';
+import { MAX_JSON_DEPTH, toAscii } from '../json/opaque-json.js';
 import type { SourceBackup, SourceKey, TransferKey } from './transfer.js';
 
 // A homeserver stored what it never checked. What comes out of here could have been stored by a client.

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { limitRest } from './rest-of-body.js';
+import { lingeringClose } from './lingering-close.js';
 
 let server: Server;
 let sockets: Socket[];
@@ -15,7 +15,7 @@ beforeEach(async () => {
   sockets = [];
   linger = { ms: 60_000, bytes: 2 ** 40 };
   server = createServer((request, response) => {
-    limitRest(request, response, linger);
+    lingeringClose(request, response, linger);
     response.end('no');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');

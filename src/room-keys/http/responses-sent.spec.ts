@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Response } from 'express';
-import { sendJson } from './send.js';
+import { sendJson } from './responses.js';
 
 const PIECE = Buffer.alloc(1024 * 1024, ' ');
 /** More than the buffers between a server and a client hold. */

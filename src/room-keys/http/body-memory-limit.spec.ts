@@ -3,7 +3,7 @@
  * for the batches of others, and that all of it comes back.
  */
 import fc from 'fast-check';
-import { BodyBudget } from './body-budget.js';
+import { BodyMemoryLimit } from './body-memory-limit.js';
 
 const MIB = 1024 * 1024;
 const BATCH = 86_000;
@@ -14,11 +14,15 @@ const busy = expect.objectContaining({
 }) as Error;
 
 /** How many requests, each of a user of its own, are let in. */
-function letIn(budget: BodyBudget, bytes: number, userOf = (n: number) => `@u${n}:hs1`): number {
+function letIn(
+  budget: BodyMemoryLimit,
+  bytes: number,
+  userOf = (n: number) => `@u${n}:hs1`,
+): number {
   for (let n = 0; ; n++) {
     const { used } = budget;
     try {
-      budget.open(userOf(n)).growTo(bytes);
+      budget.open(userOf(n)).reserve(bytes);
     } catch (error) {
       expect(error).toEqual(busy);
       expect(budget.used).toBe(used);
@@ -29,11 +33,11 @@ function letIn(budget: BodyBudget, bytes: number, userOf = (n: number) => `@u${n
 
 describe('the budget of bodies, with its defaults', () => {
   it('takes 780 batches of clients at once', () => {
-    expect(letIn(new BodyBudget({}), BATCH)).toBe(780);
+    expect(letIn(new BodyMemoryLimit({}), BATCH)).toBe(780);
   });
 
   it('takes two bodies of the largest size, and 390 batches beside them', () => {
-    const budget = new BodyBudget({});
+    const budget = new BodyMemoryLimit({});
     expect(letIn(budget, 16 * MIB)).toBe(2);
     const other = (n: number) => `@other${n}:hs1`;
     expect(letIn(budget, BATCH, other)).toBe(390);
@@ -41,18 +45,18 @@ describe('the budget of bodies, with its defaults', () => {
 
   it('takes a quarter of it from one user', () => {
     const alice = () => '@alice:hs1';
-    expect(letIn(new BodyBudget({}), 16 * MIB, alice)).toBe(1);
-    expect(letIn(new BodyBudget({}), BATCH, alice)).toBe(Math.floor((16 * MIB) / BATCH));
+    expect(letIn(new BodyMemoryLimit({}), 16 * MIB, alice)).toBe(1);
+    expect(letIn(new BodyMemoryLimit({}), BATCH, alice)).toBe(Math.floor((16 * MIB) / BATCH));
   });
 
   it('takes twelve batches of each user when a half of it is taken', () => {
-    const budget = new BodyBudget({});
+    const budget = new BodyMemoryLimit({});
     letIn(budget, 16 * MIB);
     expect(letIn(budget, BATCH, () => '@alice:hs1')).toBe(12);
   });
 
   it.each([1, 2, 20, 30])('has room for batches when %d users have all they can get', (users) => {
-    const budget = new BodyBudget({});
+    const budget = new BodyMemoryLimit({});
     for (const bytes of [16 * MIB, 4 * MIB, MIB, BATCH, 1000]) {
       for (let n = 0; n < users; n++) letIn(budget, bytes, () => `@u${n}:hs1`);
     }
@@ -60,17 +64,17 @@ describe('the budget of bodies, with its defaults', () => {
   });
 
   it('grows with the largest body', () => {
-    expect(letIn(new BodyBudget({ maxBodyBytes: 128 * MIB }), 128 * MIB)).toBe(2);
+    expect(letIn(new BodyMemoryLimit({ maxBodyBytes: 128 * MIB }), 128 * MIB)).toBe(2);
   });
 });
 
 it('a budget of two bodies takes one of the largest size', () => {
   const options = { maxBodyBytes: 16 * MIB, maxBodyBytesAtOnce: 32 * MIB };
-  expect(letIn(new BodyBudget(options), 16 * MIB)).toBe(1);
+  expect(letIn(new BodyMemoryLimit(options), 16 * MIB)).toBe(1);
 });
 
 it('what is held grows, and never shrinks before it is released', () => {
-  const budget = new BodyBudget({ maxBodyBytes: 1000 });
+  const budget = new BodyMemoryLimit({ maxBodyBytes: 1000 });
   const hold = budget.open('@alice:hs1');
   for (const [bytes, used] of [
     [0, 0],
@@ -78,16 +82,16 @@ it('what is held grows, and never shrinks before it is released', () => {
     [500, 500],
     [20, 500],
   ] as const) {
-    hold.growTo(bytes);
+    hold.reserve(bytes);
     expect(budget.used).toBe(used);
   }
   expect(() => {
-    hold.growTo(2001);
+    hold.reserve(2001);
   }).toThrow(busy);
   expect(budget.used).toBe(500);
   hold.release();
   hold.release();
-  hold.growTo(5);
+  hold.reserve(5);
   expect(budget.used).toBe(0);
 });
 
@@ -99,7 +103,7 @@ it('is empty when all that was let in is over, in whatever order, and never over
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const budget = new BodyBudget({ maxBodyBytes: 4 * MIB });
+      const budget = new BodyMemoryLimit({ maxBodyBytes: 4 * MIB });
       const holds = Array.from({ length: 10 }, (_, n) => budget.open(`@u${n % 4}:hs1`));
       const own = holds.map(() => 0);
       for (const { request, bytes, release } of steps) {
@@ -110,7 +114,7 @@ it('is empty when all that was let in is over, in whatever order, and never over
           continue;
         }
         try {
-          holds[request]!.growTo(bytes);
+          holds[request]!.reserve(bytes);
           own[request] = Math.max(own[request]!, bytes);
         } catch {
           // nothing changed

@@ -9,7 +9,7 @@ import type { Response } from 'express';
 import { lastValueFrom, type Observable, of } from 'rxjs';
 import { redactedError } from '../redacted-error.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
-import { sendJson, type JsonText } from './send.js';
+import { sendJson, type JsonText } from './responses.js';
 
 /**
  * Sends what the handler returns, JSON text, or throws, itself: the interceptors of a host, which
@@ -18,7 +18,7 @@ import { sendJson, type JsonText } from './send.js';
  * for it or not.
  */
 @Injectable()
-export class AnswerInterceptor implements NestInterceptor<JsonText, void> {
+export class ResponseInterceptor implements NestInterceptor<JsonText, void> {
   private readonly logger = new Logger('RoomKeysAnswer');
   private readonly errors = new MatrixErrorFilter();
 

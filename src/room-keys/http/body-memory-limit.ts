@@ -6,15 +6,15 @@ const SHARE_WHEN_BUSY = 1 / 64;
 /** How many bodies of the largest size may be in memory at once, unless the host says otherwise. */
 const LARGEST_BODIES_AT_ONCE = 4;
 
-/** What one request holds of a budget. */
-export interface Hold {
+/** The bytes that one request has reserved. */
+export interface Reservation {
   /**
-   * Makes it so many bytes, unless they are that many already.
+   * Reserves so many bytes in all, unless there are as many already.
    *
-   * @throws 503 where the budget has no room for them; what is held stays held
+   * @throws 503 where the limit does not allow it; what was reserved stays reserved
    */
-  growTo(bytes: number): void;
-  /** Gives all of it back; nothing can be taken after it. */
+  reserve(bytes: number): void;
+  /** Gives all of it back; nothing can be reserved after it. */
   release(): void;
 }
 
@@ -28,7 +28,7 @@ export interface Hold {
  * 1 MiB, which is twelve batches of 100 keys. So large bodies take no more than a half, and thirty
  * users who take all they can get leave room for the batches of others.
  */
-export class BodyBudget {
+export class BodyMemoryLimit {
   private readonly total: number;
   private readonly share: number;
   private held = 0;
@@ -46,17 +46,17 @@ export class BodyBudget {
     this.share = Math.max(maxBodyBytes, this.total * SHARE);
   }
 
-  /** How many bytes are held at the moment. */
+  /** How many bytes are reserved at the moment. */
   get used(): number {
     return this.held;
   }
 
-  /** Begins a request of a user; it holds nothing yet. */
-  open(userId: string): Hold {
+  /** Begins a request of a user; nothing is reserved yet. */
+  open(userId: string): Reservation {
     let own = 0;
     let released = false;
     return {
-      growTo: (bytes) => {
+      reserve: (bytes) => {
         if (released || bytes <= own) return;
         this.take(userId, bytes - own);
         own = bytes;

@@ -27,7 +27,7 @@ export const isClosing = ({ socket }: IncomingMessage) => closing.has(socket);
  * Where the rest may be longer than that, the answer says that the connection is closed after it: a client would wait in
  * vain for the answer to its next request.
  */
-export function limitRest(
+export function lingeringClose(
   request: IncomingMessage,
   response: ServerResponse,
   { ms, bytes }: Linger = LINGER,

@@ -1,5 +1,5 @@
 import { type ValidationOptions, buildMessage, ValidateBy } from 'class-validator';
-import { toAscii } from '../opaque-json.js';
+import { toAscii } from './opaque-json.js';
 
 /** The text of a JSON value inside a body: what is opaque to the server is kept as it stands. */
 export class RawJson {

@@ -7,15 +7,15 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readBytes } from './body-bytes.js';
+import { readBytes } from './body-reader.js';
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-const hold = { growTo: () => undefined, release: () => undefined };
+const reservation = { reserve: () => undefined, release: () => undefined };
 
 let server: Server;
 beforeAll(async () => {
   server = createServer((request, response) => {
-    readBytes(request, { maxBytes: 2 ** 20, idleMs: 60_000, hold }, sha256).then(
+    readBytes(request, { maxBytes: 2 ** 20, idleMs: 60_000, reservation }, sha256).then(
       (hash) => response.end(hash),
       () => response.destroy(),
     );

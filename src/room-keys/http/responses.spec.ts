@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
-import * as answers from './answers.js';
+import * as responses from './responses.js';
 
 /** Keys in memory, in pages. */
 class FakePages {
@@ -110,7 +110,7 @@ describe('the answer with the keys of all rooms', () => {
     await fc.assert(
       fc.asyncProperty(keysOfRooms, places, async (keys, cuts) => {
         const pages = new FakePages(pagesOf(keys, cuts));
-        const { rooms, ...rest } = parsed(await textOf(answers.allRooms(pages)));
+        const { rooms, ...rest } = parsed(await textOf(responses.allRooms(pages)));
         expect(rest).toEqual({});
 
         const expected = new Map<string, Map<string, unknown>>();
@@ -132,8 +132,8 @@ describe('the answer with the keys of all rooms', () => {
   it('is the same text wherever a page ends', async () => {
     await fc.assert(
       fc.asyncProperty(keysOfRooms, places, places, async (keys, some, others) => {
-        const one = await textOf(answers.allRooms(new FakePages(pagesOf(keys, some))));
-        const other = await textOf(answers.allRooms(new FakePages(pagesOf(keys, others))));
+        const one = await textOf(responses.allRooms(new FakePages(pagesOf(keys, some))));
+        const other = await textOf(responses.allRooms(new FakePages(pagesOf(keys, others))));
         expect(one).toBe(other);
       }),
     );
@@ -141,13 +141,13 @@ describe('the answer with the keys of all rooms', () => {
 
   it('names each room once, in the order of the keys', async () => {
     const pages = new FakePages([[key('b', '2')], [key('b', '1'), key('a', '1')]]);
-    expect(await textOf(answers.allRooms(pages))).toBe(
+    expect(await textOf(responses.allRooms(pages))).toBe(
       `{"rooms":{"b":{"sessions":{"2":${KEY},"1":${KEY}}},"a":{"sessions":{"1":${KEY}}}}}`,
     );
   });
 
   it('is {"rooms":{}} without keys', async () => {
-    expect(await textOf(answers.allRooms(new FakePages([])))).toBe('{"rooms":{}}');
+    expect(await textOf(responses.allRooms(new FakePages([])))).toBe('{"rooms":{}}');
   });
 });
 
@@ -157,7 +157,7 @@ describe('the answer with the keys of one room', () => {
     await fc.assert(
       fc.asyncProperty(room, places, async (keys, cuts) => {
         const pages = new FakePages(pagesOf(keys, cuts));
-        const { sessions, ...rest } = parsed(await textOf(answers.oneRoom(pages)));
+        const { sessions, ...rest } = parsed(await textOf(responses.oneRoom(pages)));
         expect(rest).toEqual({});
         expect(mapOf(sessions!)).toEqual(new Map(keys.map((one) => [one.sessionId, onWire(one)])));
         expect(pages.closes).toBe(1);
@@ -167,19 +167,19 @@ describe('the answer with the keys of one room', () => {
 
   it('holds the keys in their order', async () => {
     const pages = new FakePages([[key('r', '2'), key('r', '1')], [key('r', '0')]]);
-    expect(await textOf(answers.oneRoom(pages))).toBe(
+    expect(await textOf(responses.oneRoom(pages))).toBe(
       `{"sessions":{"2":${KEY},"1":${KEY},"0":${KEY}}}`,
     );
   });
 
   it('is {"sessions":{}} without keys', async () => {
-    expect(await textOf(answers.oneRoom(new FakePages([])))).toBe('{"sessions":{}}');
+    expect(await textOf(responses.oneRoom(new FakePages([])))).toBe('{"sessions":{}}');
   });
 });
 
 const kinds = [
-  { kind: 'all rooms', write: answers.allRooms },
-  { kind: 'one room', write: answers.oneRoom },
+  { kind: 'all rooms', write: responses.allRooms },
+  { kind: 'one room', write: responses.oneRoom },
 ];
 
 describe.each(kinds)('the writing of $kind', ({ write }) => {
@@ -222,17 +222,17 @@ describe.each(kinds)('the writing of $kind', ({ write }) => {
 
 describe('the other answers', () => {
   it('hold one key without its ids', () => {
-    expect(answers.key(key('r', 's'))).toBe(KEY);
+    expect(responses.key(key('r', 's'))).toBe(KEY);
     fc.assert(
       fc.property(keysOfRoom('r', 1), ([one]) => {
-        expect(JSON.parse(answers.key(one!))).toEqual(onWire(one!));
+        expect(JSON.parse(responses.key(one!))).toEqual(onWire(one!));
       }),
     );
   });
 
   it('hold a backup, with auth_data as it was given', () => {
     const opaque = '{ "n":1e999, "a":1, "a":2 }';
-    const text = answers.backup({
+    const text = responses.backup({
       version: '12',
       algorithm: 'm."test"\\é',
       authData: opaque,
@@ -251,14 +251,14 @@ describe('the other answers', () => {
 
   it('hold count and etag, and nothing else of what they are given', () => {
     const state = { count: 3, etag: '"7"', keys: 'none' };
-    expect(JSON.parse(answers.keysState(state))).toEqual({ count: 3, etag: '"7"' });
+    expect(JSON.parse(responses.keysState(state))).toEqual({ count: 3, etag: '"7"' });
   });
 
   it('hold the version of a new backup', () => {
-    expect(JSON.parse(answers.createdBackup('12'))).toEqual({ version: '12' });
+    expect(JSON.parse(responses.createdBackup('12'))).toEqual({ version: '12' });
   });
 
   it('hold nothing where nothing is to be said', () => {
-    expect(answers.nothing()).toBe('{}');
+    expect(responses.nothing()).toBe('{}');
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Proves which requests the entrance lets through to the routes, which it refuses, and which it
+ * Proves which requests the middleware lets through to the routes, which it refuses, and which it
  * leaves alone, in front of a real Express that is set up as a host's may be.
  */
 import { request, type IncomingHttpHeaders, type Server } from 'node:http';
@@ -9,7 +9,12 @@ import bodyParser from 'body-parser';
 import type { NextFunction, Request, Response } from 'express';
 import { BackupKeysController } from './backup-keys.controller.js';
 import { BackupVersionsController } from './backup-versions.controller.js';
-import { entrance, installEntrance, PATH_PREFIXES, routesOf } from './entrance.js';
+import {
+  roomKeysMiddleware,
+  installMiddleware,
+  PATH_PREFIXES,
+  routesOf,
+} from './room-keys.middleware.js';
 import { type PathParameter, pathParameter } from './request-state.js';
 
 /** The contract's operations: each path below the prefix, with its methods and what it holds. */
@@ -45,7 +50,7 @@ interface Answer {
   status: number | undefined;
   headers: IncomingHttpHeaders;
   body: string;
-  /** Unless the entrance answered. */
+  /** Unless the middleware answered. */
   arrived: Arrived | undefined;
 }
 
@@ -86,7 +91,7 @@ beforeAll(async () => {
     };
     response.end('from the host');
   });
-  installEntrance(adapter, entrance(routes));
+  installMiddleware(adapter, roomKeysMiddleware(routes));
   adapter.initHttpServer({});
   server = adapter.getHttpServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -124,7 +129,7 @@ const OPEN_TO_ALL = {
   'access-control-expose-headers': 'Retry-After',
 };
 
-/** The entrance refused it, with CORS headers and without asking the host. */
+/** The middleware refused it, with CORS headers and without asking the host. */
 function expectRefusal(answer: Answer, status: number): void {
   expect(answer).toMatchObject({ status, headers: OPEN_TO_ALL, arrived: undefined });
   expect(JSON.parse(answer.body)).toEqual({
@@ -133,7 +138,7 @@ function expectRefusal(answer: Answer, status: number): void {
   });
 }
 
-/** The entrance took no notice of it. */
+/** The middleware took no notice of it. */
 function expectUntouched(answer: Answer, url: string): void {
   expect(answer.arrived).toMatchObject({ url, contentType: 'application/json', parameters: {} });
   expect(answer.headers).toMatchObject({ 'access-control-allow-origin': 'https://host.example' });
@@ -373,7 +378,7 @@ describe('a URL that Express reads in its own way', () => {
     `${PREFIX}/version?a#b`,
     `${PREFIX}#/version`,
     `${PREFIX}/keys\\r?\u00a0`,
-  ])('never gets past the entrance to a route of ours: %s', async (url) => {
+  ])('never gets past the middleware to a route of ours: %s', async (url) => {
     const { arrived: through, headers } = await send('PUT', url);
     const routed = through?.path.startsWith(`${PREFIX}/`) ?? false;
     const entered = headers['access-control-allow-origin'] === '*';

@@ -7,12 +7,12 @@ import type {
   RoomKeysOperation,
   RoomKeysRequestEvent,
 } from '../room-keys.events.js';
-import { hideBody } from './json-body.js';
+import { hideBodyFromParsers } from './json-body.js';
 import { operationOf } from './operation.decorator.js';
 import { observeRequest } from './request-observation.js';
 import { setPathParameters } from './request-state.js';
-import { isClosing, limitRest } from './rest-of-body.js';
-import { sendError } from './send.js';
+import { isClosing, lingeringClose } from './lingering-close.js';
+import { sendError } from './responses.js';
 
 /** The documented prefix first, then those of old clients; each serves the same operations. */
 export const PATH_PREFIXES = [
@@ -67,7 +67,10 @@ export function routesOf(controllers: readonly Type[]): Route[] {
  * none of which needs a token; and the body is kept from a host's parsers, which would refuse a
  * batch of keys over their limit, and read a body before anybody asked whose token it is.
  */
-export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): RequestHandler {
+export function roomKeysMiddleware(
+  routes: readonly Route[],
+  observe?: RoomKeysObserver,
+): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
     // what Express routes by: of an absolute URL the path alone
     const { path } = request;
@@ -85,7 +88,7 @@ export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): 
       observeRequest(request, response, { operation, prefix: shortPrefix(prefix) }, observe);
     }
     insistOnCors(response);
-    limitRest(request, response);
+    lingeringClose(request, response);
     if (request.method === 'OPTIONS') {
       response.setHeader('Access-Control-Max-Age', PREFLIGHT_MAX_AGE);
       response.status(204).end();
@@ -106,7 +109,7 @@ export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): 
     // Express answers a path that it cannot decode before any guard is asked; we know the segments.
     const query = request.url.indexOf('?');
     request.url = withoutBadEncoding(path) + (query === -1 ? '' : request.url.slice(query));
-    hideBody(request);
+    hideBodyFromParsers(request);
     next();
   };
 }
@@ -114,10 +117,10 @@ export function entrance(routes: readonly Route[], observe?: RoomKeysObserver): 
 const withEntrance = new WeakSet<object>();
 
 /**
- * Puts the entrance in front of all that the host has: it must come before body parsers and before
+ * Puts the middleware in front of all that the host has: it must come before body parsers and before
  * a `cors` that would answer our preflights.
  */
-export function installEntrance(adapter: HttpServer, handler: RequestHandler): void {
+export function installMiddleware(adapter: HttpServer, handler: RequestHandler): void {
   const express = adapter.getInstance() as { router: { stack: unknown[] } };
   if (withEntrance.has(express)) {
     throw new Error(

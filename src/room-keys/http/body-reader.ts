@@ -9,7 +9,7 @@ import {
   tooSlow,
   unsupportedEncoding,
 } from '../room-keys.errors.js';
-import type { Hold } from './body-budget.js';
+import type { Reservation } from './body-memory-limit.js';
 
 /** How far the reading of a body may go. */
 export interface BodyBounds {
@@ -18,7 +18,7 @@ export interface BodyBounds {
   /** For how many milliseconds its sender may send nothing. */
   idleMs: number;
   /** From what its bytes are taken, after decompression. */
-  hold: Hold;
+  reservation: Reservation;
 }
 
 const DECOMPRESSORS: Readonly<Record<string, (() => Transform) | undefined>> = {
@@ -28,10 +28,10 @@ const DECOMPRESSORS: Readonly<Record<string, (() => Transform) | undefined>> = {
 };
 
 /**
- * Reads a body to its end. What comes after the point at which it is refused is discarded: see `limitRest`.
+ * Reads a body to its end. What comes after the point at which it is refused is discarded: see `lingeringClose`.
  *
  * @param use of the bytes, at once: the next body overwrites them
- * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the budget is used up, 415
+ * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the memory limit is reached, 415
  *   for another Content-Encoding, 400 `M_NOT_JSON` for what cannot be decompressed or breaks off
  */
 export async function readBytes<T>(
@@ -45,7 +45,7 @@ export async function readBytes<T>(
   const length = Number(request.headers['content-length'] ?? 0);
   if (length > bounds.maxBytes) throw largerThan(bounds.maxBytes);
   // at once, rather than in the middle of what could not be read to its end
-  bounds.hold.growTo(length);
+  bounds.reservation.reserve(length);
   const memory = takeMemory(length);
   try {
     return use(await collect(request, request, bounds, memory));
@@ -79,7 +79,7 @@ async function decompressed(
 function collect(
   request: IncomingMessage,
   source: Readable,
-  { maxBytes, idleMs, hold }: BodyBounds,
+  { maxBytes, idleMs, reservation }: BodyBounds,
   memory?: Buffer,
 ): Promise<Buffer> {
   // it would tell nothing any more
@@ -108,7 +108,7 @@ function collect(
     const onData = (piece: Buffer) => {
       try {
         if (bytes.length + piece.length > maxBytes) throw largerThan(maxBytes);
-        hold.growTo(bytes.length + piece.length);
+        reservation.reserve(bytes.length + piece.length);
         bytes.add(piece);
       } catch (refusal) {
         end(refusal as MatrixError);

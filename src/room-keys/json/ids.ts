@@ -1,0 +1,30 @@
+import { invalidParameter } from '../room-keys.errors.js';
+
+/** Matrix's limit for user ids, room ids and device ids; session ids and algorithms have it here too. */
+export const MAX_ID_BYTES = 255;
+
+/** What keeps a text from being 1 to 255 bytes of well-formed UTF-8; undefined for one that is. */
+export function idFault(text: string): string | undefined {
+  // A lone surrogate has no UTF-8: stored, two different ids would become one.
+  if (!text.isWellFormed()) return 'is not valid Unicode';
+  if (text === '') return 'is empty';
+  return Buffer.byteLength(text) > MAX_ID_BYTES
+    ? `is longer than ${MAX_ID_BYTES} bytes`
+    : undefined;
+}
+
+/** Whether a value is a text of 1 to 255 bytes of well-formed UTF-8. */
+export const isId = (value: unknown): value is string =>
+  typeof value === 'string' && idFault(value) === undefined;
+
+/**
+ * Checks an id in a request: opaque, 1 to 255 bytes of UTF-8.
+ *
+ * @param what how the error names it
+ * @throws 400 `M_INVALID_PARAM`
+ */
+export function checkId(what: string, id: string): string {
+  const fault = idFault(id);
+  if (fault !== undefined) throw invalidParameter(`${what} ${fault}.`);
+  return id;
+}

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { STOP_PATIENCE_MS } from '../src/server/stop-patience.js';
 import { type Sample, samplesOf, valueOf } from './operating/exposition.js';
 import { build, ServerProcess } from './operating/server-process.js';
-import { databases, type TestDatabase } from './support/databases.js';
+import { serverDatabases, type TestDatabase } from './support/databases.js';
 
 const PREFIX = '/_matrix/client/v3/room_keys';
 const BACKUP = JSON.stringify({
@@ -27,7 +27,7 @@ const FAILS = /^The primary process fails, each process counts requests for itse
 const BACK = /^The primary process is back/;
 const COUNT = 'room_keys_request_duration_seconds_count';
 
-const found = databases.find(({ name }) => name !== 'SQLite');
+const [found] = serverDatabases;
 
 (found === undefined ? describe.skip : describe)('several workers', () => {
   let database: TestDatabase;

@@ -7,6 +7,7 @@ import { type AccessTokenVerifier, homeserverTokens, cached } from '../../src/in
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { query } from '../support/sql.js';
 import { burst } from './burst.js';
 import {
   call,
@@ -62,7 +63,8 @@ const homeserver = testHomeserver();
     expect(await client().put(`/keys?version=${version}`, body)).toMatchObject({ status: 200 });
     expect(await client().get(`/keys?version=${version}`)).toMatchObject({ status: 200, body });
     expect(whoamiCalls).toBe(1);
-    const [row] = await application.dataSource.query<{ user_id: Buffer }[]>(
+    const [row] = await query<{ user_id: Buffer }>(
+      application.dataSource,
       'SELECT user_id FROM room_keys_backups WHERE user_id = ?',
       [Buffer.from(user.user_id)],
     );

@@ -9,8 +9,8 @@ export interface Cable {
   pull: () => void;
   /** Lets nothing through any more, and ends nothing: as where a host is gone. Resolves when something was held back. */
   cut: () => Promise<void>;
-  /** Ends all connections, and answers each new one as a proxy does that refuses it, with an error of this number. */
-  refuse: (errno: number) => void;
+  /** Ends all connections, and answers each new one as a proxy does that refuses it, with an error of this code. */
+  refuse: (code: number | string) => void;
   /** What was cut before stays so; new connections get through. */
   putBack: () => void;
   close: () => Promise<void>;
@@ -39,6 +39,8 @@ export async function layCable(to: string): Promise<Cable> {
     }
     if (refusal) {
       near.on('error', () => undefined);
+      // what comes is read: the answer would be lost with a connection that ends before
+      near.resume();
       near.end(refusal);
       return;
     }
@@ -75,8 +77,8 @@ export async function layCable(to: string): Promise<Cable> {
         heldBack = resolve;
       });
     },
-    refuse: (errno) => {
-      refusal = errorPacket(errno);
+    refuse: (code) => {
+      refusal = typeof code === 'number' ? mysqlRefusal(code) : postgresRefusal(code);
       endAll();
     },
     putBack: () => {
@@ -93,9 +95,17 @@ export async function layCable(to: string): Promise<Cable> {
 }
 
 /** The first packet of a server of MySQL that wants no connection. */
-function errorPacket(errno: number): Buffer {
+function mysqlRefusal(errno: number): Buffer {
   const error = Buffer.from('...#HY000refused by a proxy');
   error.writeUInt8(0xff, 0);
   error.writeUInt16LE(errno, 1);
   return Buffer.concat([Buffer.from([error.length, 0, 0, 0]), error]);
+}
+
+/** The answer of a server of PostgreSQL that wants no connection, to whatever comes first. */
+function postgresRefusal(sqlState: string): Buffer {
+  const fields = ['SFATAL', 'VFATAL', `C${sqlState}`, 'Mrefused by a proxy', ''];
+  const error = Buffer.from(`E....${fields.join('\0')}\0`);
+  error.writeInt32BE(error.length - 1, 1);
+  return error;
 }

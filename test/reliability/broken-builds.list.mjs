@@ -7,6 +7,7 @@ const REPLACEMENT = 'src/room-keys/replacement.ts';
 const DATABASE = 'src/room-keys/storage/database/database.ts';
 const POOLED = 'src/room-keys/storage/database/pooled.executor.ts';
 const LENT_CONNECTION = 'src/room-keys/storage/database/lent-connection.ts';
+const POSTGRES_CONNECTION = 'src/room-keys/storage/database/postgres-connection.ts';
 const ERRORS = 'src/room-keys/storage/database/errors.ts';
 const RETIRED = 'src/room-keys/storage/retired-keys.repository.ts';
 const STORED_RANKS = 'src/room-keys/storage/stored-ranks.ts';
@@ -49,7 +50,53 @@ const answerBeforeCommit = {
     '      return result;',
 };
 
+const postgresConflicts = {
+  suite: 'test/storage/conflicts.spec.ts',
+  title: 'PostgreSQL',
+};
+
 export const breaks = [
+  {
+    suite: 'test/storage/locks.spec.ts',
+    title: 'PostgreSQL',
+    name: 'on PostgreSQL nothing locks the user',
+    file: REPOSITORY,
+    code: 'if (dialect.locksOneTable) {',
+    broken: 'if (dialect.locksOneTable && userId === "") {',
+    words: /✕ is waited for by whatever changes a backup/,
+  },
+  {
+    ...postgresConflicts,
+    name: 'on PostgreSQL a change sees the state from before it waited',
+    file: POSTGRES_CONNECTION,
+    code: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE',
+    broken: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE',
+    words: /✕ an upload that waited while the keys changed/,
+  },
+  {
+    ...postgresConflicts,
+    name: 'on PostgreSQL a key that is there all of a sudden is no conflict',
+    file: ERRORS,
+    code: "  '23505', // PostgreSQL: unique_violation\n",
+    broken: '',
+    words: /✕ an upload whose new key is there all of a sudden/,
+  },
+  {
+    ...postgresConflicts,
+    name: 'on PostgreSQL a connection that an operator ends is a fault of the server',
+    file: ERRORS,
+    code: "  '57P01', // admin_shutdown\n",
+    broken: '',
+    words: /✕ an upload whose connection an operator ends/,
+  },
+  {
+    suite: 'test/storage/postgres-settings.spec.ts',
+    name: 'on PostgreSQL a change is as the role has set its transactions',
+    file: POSTGRES_CONNECTION,
+    code: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE',
+    broken: 'BEGIN ISOLATION LEVEL READ COMMITTED',
+    words: /✕ with .*read_only.* keep all promises/,
+  },
   {
     suite: 'test/storage/locks.spec.ts',
     name: 'uploads do not lock the user',

@@ -4,6 +4,9 @@ import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
 import { build } from '../operating/server-process.js';
 import { createOn, databases, type TestDatabase } from '../support/databases.js';
 import { keyData, roomsBody } from '../support/matrix-client.js';
+import { Database } from '../../src/room-keys/storage/database/database.js';
+import { numberOf } from '../support/sql.js';
+import { countConnections } from '../support/waiting.js';
 import { Crowd, LEAVER, SWEEP_INTERVAL_MS } from './crowd.js';
 import { type KillableDatabase, killableDatabases } from './killable-database.js';
 import { ROOM_KEYS } from './paths.js';
@@ -73,10 +76,7 @@ export function describeServerKills(extent: Extent): void {
     it('in the middle of a sweep leaves nothing behind', async () => {
       const { servers } = crowd;
       const keys = async () => {
-        const [row] = await dataSource.query<{ count: unknown }[]>(
-          'SELECT COUNT(*) AS count FROM room_keys_keys',
-        );
-        return Number(row?.count);
+        return numberOf(dataSource, 'SELECT COUNT(*) AS count FROM room_keys_keys');
       };
       const before = await keys();
 
@@ -137,7 +137,7 @@ export function describeDatabaseKills(extent: Extent): void {
     it.todo('kill -9 of a database: there is none that can be killed');
     return;
   }
-  describe.each(killableDatabases)('kill -9 of $name', ({ name, start }) => {
+  describe.each(killableDatabases)('kill -9 of $name', ({ name, type, start }) => {
     let server: KillableDatabase;
     let database: TestDatabase;
     let dataSource: DataSource;
@@ -146,7 +146,7 @@ export function describeDatabaseKills(extent: Extent): void {
     beforeAll(async () => {
       await build();
       server = await start();
-      database = await createOn(server.url, 'mysql', 'room_keys_killed_');
+      database = await createOn(server.url, type, 'room_keys_killed_');
       crowd = await Crowd.on(database.url, 2, extent.seed);
       dataSource = await new DataSource(database.dataSourceOptions).initialize();
     });
@@ -225,13 +225,8 @@ async function expectAllConnections(crowd: Crowd, dataSource: DataSource): Promi
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([404]));
   }
-  const [row] = await dataSource.query<{ count: unknown }[]>(
-    'SELECT COUNT(*) AS count FROM information_schema.processlist WHERE db = DATABASE()',
-  );
-  const { pool } = dataSource.driver as unknown as {
-    pool: { _allConnections: { length: number } };
-  };
-  expect(Number(row?.count)).toBeLessThanOrEqual(
-    servers.length * POOL_SIZE + pool._allConnections.length,
+  const { used = 0, free = 0 } = Database.of(dataSource).activity.connections ?? {};
+  expect(await countConnections(dataSource)).toBeLessThanOrEqual(
+    servers.length * POOL_SIZE + Math.max(1, used + free),
   );
 }

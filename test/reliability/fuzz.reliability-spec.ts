@@ -4,6 +4,6 @@ import { knobs } from './knobs.js';
 
 describeFuzzing({
   ...knobs,
-  on: ['SQLite', 'MariaDB', 'MySQL'],
+  on: ['SQLite', 'MariaDB', 'MySQL', 'PostgreSQL'],
   report: (text) => process.stdout.write(`fuzz, ${text}\n`),
 });

@@ -1,11 +1,11 @@
 import { exec } from 'node:child_process';
 import { promisify } from 'node:util';
-import { findProgram, kinds } from '../support/servers.mjs';
+import { findProgram, kinds, type ServerKind } from '../support/servers.mjs';
 import { answers, PrivateServer } from './private-server.js';
 
 /** A database server that nobody else uses, and that keeps its promises: each commit is on the disk. */
 export interface KillableDatabase {
-  /** Such as `mysql://test@127.0.0.1:40123/`. */
+  /** `mysql://test@127.0.0.1:40123/` for example. */
   url: string;
   /**
    * `kill -9`, and a start.
@@ -19,27 +19,28 @@ export interface KillableDatabase {
 
 /**
  * The kinds that there are, each by what starts one: a command of whoever runs the tests where
- * `TEST_MYSQL_KILL` or `TEST_MARIADB_KILL` holds one for the server of the URL beside it, else a
+ * `TEST_MYSQL_KILL`, `TEST_MARIADB_KILL` or `TEST_POSTGRES_KILL` holds one for the server of the URL beside it, else a
  * program on this machine.
  */
 export const killableDatabases = kinds.flatMap((kind) => {
   const url = process.env[kind.variable];
   const command = process.env[kind.variable.replace('URL', 'KILL')];
-  if (url && command) return [{ name: kind.name, start: () => ofCommand(url, command) }];
+  const { id: type, name } = kind;
+  if (url && command) return [{ name, type, start: () => ofCommand(kind, url, command) }];
   const program = findProgram(kind);
-  if (program) return [{ name: kind.name, start: () => PrivateServer.start(kind, program) }];
+  if (program) return [{ name, type, start: () => PrivateServer.start(kind, program) }];
   process.stderr.write(
     `${kind.name} is not killed: ${kind.variable.replace('URL', 'KILL')} is not set.\n`,
   );
   return [];
 });
 
-function ofCommand(url: string, command: string): Promise<KillableDatabase> {
+function ofCommand(kind: ServerKind, url: string, command: string): Promise<KillableDatabase> {
   return Promise.resolve({
     url,
     kill: async () => {
       await promisify(exec)(command);
-      await answers(url);
+      await answers(kind, url);
     },
     end: () => Promise.resolve(),
   });

@@ -1,4 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import { query } from '../support/sql.js';
 
 /** What must hold of the tables whatever happened: every breach of it, in words. */
 export interface Findings {
@@ -27,7 +28,10 @@ interface Backup {
 export async function inspectRows(dataSource: DataSource): Promise<Findings> {
   const runner = dataSource.createQueryRunner('master');
   try {
-    await runner.startTransaction();
+    // SQLite has no other, and calls it otherwise
+    await runner.startTransaction(
+      dataSource.options.type === 'better-sqlite3' ? undefined : 'REPEATABLE READ',
+    );
     return await inspect(runner);
   } finally {
     await runner.rollbackTransaction();
@@ -36,7 +40,7 @@ export async function inspectRows(dataSource: DataSource): Promise<Findings> {
 }
 
 async function inspect(runner: QueryRunner): Promise<Findings> {
-  const rows = async (sql: string) => (await runner.query(sql)) as Record<string, unknown>[];
+  const rows = (sql: string) => query<Record<string, unknown>>(runner, sql);
   const faults: string[] = [];
   const users = new Map(
     (await rows('SELECT user_id, last_version, current_version FROM room_keys_users')).map(

@@ -6,18 +6,22 @@
 import { DataSource, type QueryRunner } from 'typeorm';
 import type { RoomKeysConflictEvent } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
-import { databases, type TestDatabase } from '../support/databases.js';
+import { type DatabaseName, databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { endSession, giveUpEarly, onEachConnection, waitingForLocks } from '../support/waiting.js';
+import { asVictim } from '../support/deadlock.js';
 
 const KEY = `${keyPath('!r:hs1', 's')}?version=1`;
 const WORSE = keyData({ first_message_index: 5 });
 const BETTER = keyData({ first_message_index: 1 });
 
-/** Of the statements that a server runs. */
-interface Row {
-  db: string | null;
-  Info: string | null;
-}
+/** What the databases call it; in SQLite, one writer at a time meets neither. */
+const CODES: Record<DatabaseName, { deadlock?: string; duplicate?: string }> = {
+  SQLite: {},
+  MariaDB: { deadlock: 'ER_LOCK_DEADLOCK', duplicate: 'ER_DUP_ENTRY' },
+  MySQL: { deadlock: 'ER_LOCK_DEADLOCK', duplicate: 'ER_DUP_ENTRY' },
+  PostgreSQL: { deadlock: '40P01', duplicate: '23505' },
+};
 
 describe.each(databases)('conflicts on $name', ({ name, create }) => {
   let database: TestDatabase;
@@ -49,20 +53,6 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     await database.drop();
   });
 
-  /** Runs a statement on each connection of the application before it is used. */
-  const onEachConnection = (statement: string) => {
-    const { driver } = application.dataSource as unknown as {
-      driver: {
-        databaseConnection?: { pragma: (text: string) => unknown };
-        pool?: {
-          on: (name: 'acquire', then: (one: { query: (sql: string) => void }) => void) => void;
-        };
-      };
-    };
-    driver.databaseConnection?.pragma(statement);
-    driver.pool?.on('acquire', (connection) => connection.query(statement));
-  };
-
   /** Resolves when the application has locked alice's row, and so waits for what the stranger holds. */
   const uploadWaits = async () => {
     const probe = other.createQueryRunner();
@@ -77,20 +67,16 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     await probe.release();
   };
 
-  /** Resolves when the application writes keys, with the connection that does: it waits for what the stranger holds. */
+  /** Resolves when the application writes keys, with the session that does: it waits for what the stranger holds. */
   const insertWaits = async () => {
     for (;;) {
-      const [row] = await other.query<{ id: number }[]>(
-        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO%'",
-      );
-      if (row) return row.id;
+      const [session] = await waitingForLocks(other, 'INSERT');
+      if (session !== undefined) return session;
     }
   };
 
   it('who waits longer than is reasonable is told 503, and nothing is stored', async () => {
-    onEachConnection(
-      name === 'SQLite' ? 'busy_timeout = 1' : 'SET SESSION innodb_lock_wait_timeout = 1',
-    );
+    giveUpEarly(application.dataSource);
     await stranger.query(name === 'SQLite' ? 'BEGIN IMMEDIATE' : 'BEGIN');
     await stranger.query('UPDATE room_keys_users SET last_version = last_version + 1');
     const answer = await alice.put(KEY, BETTER);
@@ -110,36 +96,21 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
   if (name === 'SQLite') return;
 
   it('an upload that is the victim of a deadlock is stored', async () => {
-    await stranger.query('CREATE TABLE ballast (id int PRIMARY KEY AUTO_INCREMENT, text char(1))');
-    await stranger.query('START TRANSACTION');
-    // who has changed fewer rows is the victim
-    await stranger.query(`INSERT INTO ballast (text) VALUES ${Array(100).fill("('x')").join()}`);
-    await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
-    const upload = alice.put(KEY, BETTER);
-    await uploadWaits();
-    await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
-    await stranger.query('ROLLBACK');
+    const upload = await asVictim(database, () => alice.put(KEY, BETTER));
 
-    expect((await upload).body).toEqual({ count: 1, etag: '2' });
+    expect(upload.body).toEqual({ count: 1, etag: '2' });
     expect(conflicts).toEqual([
-      { type: 'conflict', code: 'ER_LOCK_DEADLOCK', attempt: 1, gaveUp: false },
+      { type: 'conflict', code: CODES[name].deadlock, attempt: 1, gaveUp: false },
     ]);
     expect((await alice.get(KEY)).body).toEqual(BETTER);
   });
 
   it('an upload that waited while the keys changed is compared with what they are now', async () => {
-    const waits = async () => {
-      const running = await other.query<Row[]>('SHOW FULL PROCESSLIST');
-      return running.some(
-        ({ db, Info }) =>
-          db === new URL(database.url).pathname.slice(1) && Info?.endsWith('FOR UPDATE'),
-      );
-    };
     await stranger.query('START TRANSACTION');
     await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
     // better than the one that is stored as yet
     const upload = alice.put(KEY, keyData({ first_message_index: 3 }));
-    while (!(await waits()));
+    while ((await waitingForLocks(other, 'SELECT')).length === 0);
     await stranger.query('UPDATE room_keys_keys SET first_message_index = 1');
     await stranger.query('UPDATE room_keys_backups SET etag = etag + 1');
     await stranger.query('COMMIT');
@@ -161,7 +132,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
 
     expect((await upload).body).toEqual({ count: 1, etag: '2' });
     expect(conflicts).toEqual([
-      { type: 'conflict', code: 'ER_DUP_ENTRY', attempt: 1, gaveUp: false },
+      { type: 'conflict', code: CODES[name].duplicate, attempt: 1, gaveUp: false },
     ]);
     expect((await alice.get(KEY)).body).toEqual(BETTER);
   });
@@ -170,7 +141,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     await stranger.query('START TRANSACTION');
     await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
     const upload = alice.put(KEY, BETTER);
-    await other.query(`KILL ${await insertWaits()}`);
+    await endSession(other, await insertWaits());
     const answer = await upload;
     await stranger.query('ROLLBACK');
 
@@ -183,7 +154,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
   if (name !== 'MariaDB') return;
 
   it('who waits for longer than a statement may take is told 503, and nothing is stored', async () => {
-    onEachConnection('SET SESSION max_statement_time = 0.5');
+    onEachConnection(application.dataSource, 'SET SESSION max_statement_time = 0.5');
     await stranger.query('START TRANSACTION');
     await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');
     const answer = await alice.put(KEY, BETTER);
@@ -202,7 +173,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
       process.stderr.write('This MariaDB is too old to refuse outdated snapshots.\n');
       return;
     }
-    onEachConnection('SET SESSION innodb_snapshot_isolation = ON');
+    onEachConnection(application.dataSource, 'SET SESSION innodb_snapshot_isolation = ON');
     await stranger.query('START TRANSACTION');
     await stranger.query('UPDATE room_keys_keys SET first_message_index = 0');
     // more than one statement looks at: what is stored of them is read in the transaction

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
-import { databases, type TestDatabase } from '../support/databases.js';
+import { serverDatabases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
 
 const STORED = keyData({ first_message_index: 5 });
@@ -50,9 +50,7 @@ const NO_CHANGES: Record<string, Request> = {
 };
 
 // SQLite has one writer at a time, and waits for another process in the middle of everything
-const withLocks = databases.filter(({ name }) => name !== 'SQLite');
-
-describe.each(withLocks)('the lock of a user on $name', ({ create }) => {
+describe.each(serverDatabases)('the lock of a user on $name', ({ create }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let other: DataSource;

@@ -8,6 +8,7 @@ import {
 } from '../../src/index.js';
 import { idHash } from '../../src/room-keys/storage/id-hash.js';
 import { databases, type TestDatabase } from '../support/databases.js';
+import { numberOf, query } from '../support/sql.js';
 
 describe.each(databases)('migrations on $name', ({ create }) => {
   let database: TestDatabase;
@@ -79,12 +80,14 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     const before = await open({ migrations: roomKeysMigrations.slice(0, 4) });
     await before.runMigrations();
     const bytes = (text: string) => Buffer.from(text);
-    await before.query(
+    await query(
+      before,
       'INSERT INTO room_keys_users (user_id, last_version, current_version) VALUES (?, 1, 1)',
       [bytes('@alice:hs1')],
     );
-    await before.query('INSERT INTO room_keys_key_sets (key_set_id) VALUES (7)');
-    await before.query(
+    await query(before, 'INSERT INTO room_keys_key_sets (key_set_id) VALUES (7)');
+    await query(
+      before,
       `INSERT INTO room_keys_backups (user_id, version, key_set_id, algorithm, auth_data, etag, key_count, byte_count,
          largest_key, next_seq, created_at, changed_at) VALUES (?, 1, 7, ?, '{}', 3, 3, 21, 7, 4, 1, 1)`,
       [bytes('@alice:hs1'), bytes('m.megolm_backup.v1.curve25519-aes-sha2')],
@@ -96,9 +99,10 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     ] as const;
     let seq = 0;
     for (const [roomId, roomNo, sessions] of rooms) {
-      await before.query('INSERT INTO room_keys_rooms VALUES (7, ?, ?)', [bytes(roomId), roomNo]);
+      await query(before, 'INSERT INTO room_keys_rooms VALUES (7, ?, ?)', [bytes(roomId), roomNo]);
       for (const sessionId of sessions) {
-        await before.query(
+        await query(
+          before,
           `INSERT INTO room_keys_keys (key_set_id, room_no, seq, id_hash, session_id, first_message_index,
              forwarded_count, is_verified, session_data) VALUES (7, ?, ?, ?, ?, 0, 0, 0, '{"x":1}')`,
           [roomNo, seq++, Buffer.from(idHash({ roomId, sessionId }), 'hex'), bytes(sessionId)],
@@ -133,8 +137,9 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(failed).toEqual([]);
     const [first] = servers;
     expect(await drift(first)).toEqual([]);
-    const [row] = await first.query<{ runs: number }[]>('SELECT COUNT(*) AS runs FROM migrations');
-    expect(Number(row?.runs)).toBe(roomKeysMigrations.length);
+    expect(await numberOf(first, 'SELECT COUNT(*) FROM migrations')).toBe(
+      roomKeysMigrations.length,
+    );
   });
 
   it('make the same tables as a host that synchronizes its schema', async () => {
@@ -143,15 +148,16 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(await tables(dataSource)).toHaveLength(6);
     // A column that compares without regard to case would show here.
     for (const id of ['Order-1', 'order-1', 'order-1 ']) {
-      await dataSource.query(
+      await query(
+        dataSource,
         'INSERT INTO room_keys_rooms (key_set_id, room_id, room_no) VALUES (1, ?, 1)',
         [Buffer.from(id)],
       );
     }
-    const [row] = await dataSource.query<{ count: number }[]>(
-      'SELECT COUNT(*) AS count FROM room_keys_rooms WHERE room_id = ?',
-      [Buffer.from('order-1')],
-    );
-    expect(Number(row?.count)).toBe(1);
+    expect(
+      await numberOf(dataSource, 'SELECT COUNT(*) FROM room_keys_rooms WHERE room_id = ?', [
+        Buffer.from('order-1'),
+      ]),
+    ).toBe(1);
   });
 });

@@ -9,8 +9,15 @@ import { RoomKeysMaintenance, RoomKeysService } from '../../src/index.js';
 import { onEachConnection } from '../../src/room-keys/storage/database/mysql-pool.js';
 import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
 import { startApplication, type TestApplication } from '../support/application.js';
-import { databases, type TestDatabase } from '../support/databases.js';
+import {
+  type DatabaseName,
+  databases,
+  serverDatabases,
+  type TestDatabase,
+  withOptions,
+} from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { waitingForLocks } from '../support/waiting.js';
 
 const ALL = '/keys?version=1';
 const KEY = (n: number) => `${keyPath('!r:hs1', `s${n}`)}?version=1`;
@@ -24,9 +31,34 @@ beforeAll(() => {
 });
 afterAll(() => Object.assign(timeouts, usual));
 
-const servers = databases.filter(({ name }) => name !== 'SQLite');
+const TABLES = ['users', 'backups', 'keys', 'rooms', 'key_sets', 'retired_rooms'];
+type Locks = [what: string, ...statements: string[]][];
+const mysqlLocks: Locks = [
+  [
+    'the tables are locked for reading',
+    `LOCK TABLES ${TABLES.map((table) => `room_keys_${table} READ`).join()}`,
+  ],
+  ['a dump has locked all tables', 'FLUSH TABLES WITH READ LOCK'],
+];
+const LOCKS: Record<DatabaseName, Locks> = {
+  SQLite: [],
+  MariaDB: mysqlLocks,
+  MySQL: mysqlLocks,
+  PostgreSQL: [
+    [
+      'an index is made of the keys',
+      'START TRANSACTION',
+      'CREATE INDEX another ON room_keys_keys (session_id)',
+    ],
+    [
+      'the tables are locked against writing',
+      'START TRANSACTION',
+      `LOCK TABLE ${TABLES.map((table) => `room_keys_${table}`).join()} IN EXCLUSIVE MODE`,
+    ],
+  ],
+};
 
-describe.each(servers)('beside a user whose changes wait on $name', ({ create }) => {
+describe.each(serverDatabases)('beside a user whose changes wait on $name', ({ name, create }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let other: DataSource;
@@ -35,10 +67,10 @@ describe.each(servers)('beside a user whose changes wait on $name', ({ create })
 
   const start = async (poolSize: number, databaseConnections?: number) => {
     database = await create();
-    application = await startApplication(
-      { ...database, dataSourceOptions: { ...database.dataSourceOptions, poolSize } as never },
-      { rateLimit: false, databaseConnections },
-    );
+    application = await startApplication(withOptions(database, { poolSize }), {
+      rateLimit: false,
+      databaseConnections,
+    });
     onEachConnection(
       application.dataSource,
       `SET SESSION innodb_lock_wait_timeout = ${PATIENCE_MS / 1000}`,
@@ -62,7 +94,7 @@ describe.each(servers)('beside a user whose changes wait on $name', ({ create })
     for (const statement of statements) await holder.query(statement);
     return async () => {
       await holder.query('ROLLBACK');
-      await holder.query('UNLOCK TABLES');
+      if (name !== 'PostgreSQL') await holder.query('UNLOCK TABLES');
       await holder.release();
     };
   };
@@ -74,12 +106,7 @@ describe.each(servers)('beside a user whose changes wait on $name', ({ create })
   const uploads = (count: number) =>
     Array.from({ length: count }, (_, n) => alice.put(KEY(n + 1), keyData()));
   const waiting = () => application.app.get(RoomKeysService).activity().transactionsWaiting;
-  const connectionsInUse = async () => {
-    const [row] = await other.query<{ count: unknown }[]>(
-      "SELECT COUNT(*) AS count FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%FOR UPDATE'",
-    );
-    return Number(row?.count);
-  };
+  const connectionsInUse = async () => (await waitingForLocks(other, 'SELECT')).length;
 
   it('others read, store, restore and delete, and the host has its connections', async () => {
     await start(10);
@@ -143,29 +170,26 @@ describe.each(servers)('beside a user whose changes wait on $name', ({ create })
     expect(new Set(await Promise.all(all))).toEqual(new Set([200, 429]));
   });
 
-  it.each([
-    [
-      'the tables are locked for reading',
-      'LOCK TABLES room_keys_users READ, room_keys_backups READ, room_keys_keys READ, room_keys_rooms READ, room_keys_key_sets READ, room_keys_retired_rooms READ',
-    ],
-    ['a dump has locked all tables', 'FLUSH TABLES WITH READ LOCK'],
-  ])('reads are answered while %s, and uploads are stored after it', async (_, statement) => {
-    await start(10);
-    const unlock = await hold(statement);
-    const carol = application.client('carol');
-    const waitingUploads = [
-      ...uploads(20),
-      ...Array.from({ length: 4 }, (_, n) => bob.put(KEY(n + 1), keyData())),
-    ];
-    while (waiting() < 22) await sleep(5);
-    for (let n = 0; n < 7; n += 1) {
-      expect((await bob.get('/version')).status).toBe(200);
-      expect((await bob.get(ALL)).status).toBe(200);
-      expect((await carol.get('/version')).status).toBe(404);
-    }
-    await unlock();
-    for (const { status } of await Promise.all(waitingUploads)) expect(status).toBe(200);
-  });
+  it.each(LOCKS[name])(
+    'reads are answered while %s, and uploads are stored after it',
+    async (_, ...statements) => {
+      await start(10);
+      const unlock = await hold(...statements);
+      const carol = application.client('carol');
+      const waitingUploads = [
+        ...uploads(20),
+        ...Array.from({ length: 4 }, (_, n) => bob.put(KEY(n + 1), keyData())),
+      ];
+      while (waiting() < 22) await sleep(5);
+      for (let n = 0; n < 7; n += 1) {
+        expect((await bob.get('/version')).status).toBe(200);
+        expect((await bob.get(ALL)).status).toBe(200);
+        expect((await carol.get('/version')).status).toBe(404);
+      }
+      await unlock();
+      for (const { status } of await Promise.all(waitingUploads)) expect(status).toBe(200);
+    },
+  );
 });
 
 describe.each(databases)('slow restores on $name', ({ create }) => {

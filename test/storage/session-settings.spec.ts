@@ -1,34 +1,16 @@
 /**
  * Proves that no promise depends on what a server, its `init_connect` or a host has set for the sessions of the
- * pool: what is acknowledged is stored and read back as it was, and a connection goes back as it came.
+ * pool of mysql2: what is acknowledged is stored and read back as it was, and a connection goes back as it came.
  */
 import { jest } from '@jest/globals';
 import type { Pool, PoolOptions } from 'mysql2';
-import { DataSource } from 'typeorm';
-import { prepareDataSource, RoomKeysMaintenance } from '../../src/index.js';
+import { prepareDataSource } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
-import { databases, type TestDatabase } from '../support/databases.js';
-import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { mysqlDatabases, type TestDatabase, withOptions } from '../support/databases.js';
+import { type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { ALL, expectAllPromises, keys, seesOnlyCommitted } from './tricky-keys.js';
 
-const ALL = '/keys?version=1';
-const servers = databases.filter(({ name }) => name !== 'SQLite');
-
-/** What is in it would be read differently under one of the settings. */
-const TRICKY = keyData({
-  first_message_index: 3,
-  session_data: {
-    quote: "it's",
-    double: 'a"b',
-    back: 'c\\d',
-    end: "\\'",
-    accent: 'é',
-    nothing: '\0',
-  },
-});
-const keys = (count: number, key: object = TRICKY) =>
-  Array.from({ length: count }, (_, n) => [`!é'r${n % 3}:hs1`, `s${n}'\\`, key] as const);
-
-describe.each(servers)('sessions on $name', ({ name, create }) => {
+describe.each(mysqlDatabases)('sessions on $name', ({ name, create }) => {
   const isolation = name === 'MariaDB' ? 'tx_isolation' : 'transaction_isolation';
   let database: TestDatabase;
   let application: TestApplication;
@@ -36,10 +18,7 @@ describe.each(servers)('sessions on $name', ({ name, create }) => {
 
   const start = async (options: object = {}) => {
     database = await create();
-    application = await startApplication({
-      ...database,
-      dataSourceOptions: { ...database.dataSourceOptions, poolSize: 3, ...options } as never,
-    });
+    application = await startApplication(withOptions(database, { poolSize: 3, ...options }));
     alice = application.client('alice');
   };
   afterEach(async () => {
@@ -66,36 +45,7 @@ describe.each(servers)('sessions on $name', ({ name, create }) => {
     );
   };
 
-  const everythingHolds = async () => {
-    expect(await alice.createBackup({ public_key: "it's", 'é\\': '"' })).toBe('1');
-    const uploads = [1, 2, 3].map(() => alice.put(ALL, roomsBody(keys(30))));
-    for (const { status, body } of await Promise.all(uploads)) {
-      expect(status).toBe(200);
-      expect(body.count).toBe(30);
-    }
-    // by whatever connection, and in another session
-    for (let n = 0; n < 6; n += 1) {
-      expect((await alice.get(ALL)).body).toEqual(roomsBody(keys(30)));
-      expect((await alice.get('/version')).body).toMatchObject({
-        count: 30,
-        auth_data: { public_key: "it's", 'é\\': '"' },
-      });
-    }
-    const better = { ...TRICKY, is_verified: true };
-    expect((await alice.put(ALL, roomsBody(keys(10, better)))).body.count).toBe(30);
-    expect((await alice.get(`${keyPath("!é'r1:hs1", "s1'\\")}?version=1`)).body).toEqual(better);
-    expect((await alice.delete(`${keyPath("!é'r1:hs1")}?version=1`)).body.count).toBe(20);
-    expect((await alice.get('/version')).body.count).toBe(20);
-    const other = await new DataSource(database.dataSourceOptions).initialize();
-    const [row] = await other.query<{ etag: unknown; count: unknown }[]>(
-      'SELECT etag, key_count AS count FROM room_keys_backups',
-    );
-    expect({ etag: Number(row?.etag), count: Number(row?.count) }).toEqual({ etag: 3, count: 20 });
-    const findings: unknown[] = [];
-    for await (const finding of new RoomKeysMaintenance(other).verify()) findings.push(finding);
-    await other.destroy();
-    expect(findings).toEqual([]);
-  };
+  const everythingHolds = () => expectAllPromises(database, alice);
 
   it.each([
     ['autocommit = 0'],
@@ -157,21 +107,7 @@ describe.each(servers)('sessions on $name', ({ name, create }) => {
   it('see no key that is not committed, and acknowledge none for it', async () => {
     await start();
     await inEachSession(`SET SESSION ${isolation} = 'READ-UNCOMMITTED'`);
-    await alice.createBackup();
-    await alice.put(ALL, roomsBody([['!r:hs1', 's', TRICKY]]));
-    const other = await new DataSource(database.dataSourceOptions).initialize();
-    const stranger = other.createQueryRunner();
-    await stranger.query('START TRANSACTION');
-    await stranger.query('UPDATE room_keys_keys SET is_verified = 1');
-    // worse than what is not committed, better than what is
-    const better = { ...TRICKY, first_message_index: 1 };
-    const upload = alice.put(ALL, roomsBody([['!r:hs1', 's', better]]));
-    expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', TRICKY]]));
-    await stranger.query('ROLLBACK');
-    expect((await upload).body).toEqual({ count: 1, etag: '2' });
-    expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', better]]));
-    await stranger.release();
-    await other.destroy();
+    await seesOnlyCommitted(database, alice);
   });
 
   const hostOptions: [what: string, extra: PoolOptions][] = [
@@ -190,10 +126,8 @@ describe.each(servers)('sessions on $name', ({ name, create }) => {
     database = await create();
     const migrated = await startApplication(database);
     await migrated.close();
-    const { url } = database;
-    const dataSourceOptions = { type: 'mysql' as const, url, extra };
     // TypeORM's own statements, such as those that look for migrations, may not survive this
-    application = await startApplication({ ...database, dataSourceOptions }, {}, false);
+    application = await startApplication(withOptions(database, { extra }), {}, false);
     alice = application.client('alice');
     await everythingHolds();
   });

@@ -2,6 +2,7 @@
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, type MatrixClient, roomsBody } from '../support/matrix-client.js';
+import { numberOf, query } from '../support/sql.js';
 
 const batch = (count: number) =>
   roomsBody(
@@ -30,21 +31,17 @@ describe.each(databases)('the sweeper on $name', ({ create }) => {
   });
 
   const count = async (table: string) => {
-    const [row] = await application.dataSource.query<{ count: number }[]>(
-      `SELECT COUNT(*) AS count FROM room_keys_${table}`,
-    );
-    return Number(row?.count);
+    return numberOf(application.dataSource, `SELECT COUNT(*) AS count FROM room_keys_${table}`);
   };
   /** Until the sweeper is through, which nothing but the tables tells. */
   const swept = async () => {
     while ((await count('key_sets')) !== 2 && (await count('keys')) !== 1200)
       await new Promise(setImmediate);
     while (
-      (
-        await application.dataSource.query<unknown[]>(
-          'SELECT 1 FROM room_keys_key_sets WHERE retired_at IS NOT NULL',
-        )
-      ).length > 0
+      (await numberOf(
+        application.dataSource,
+        'SELECT COUNT(*) FROM room_keys_key_sets WHERE retired_at IS NOT NULL',
+      )) > 0
     ) {
       await new Promise(setImmediate);
     }
@@ -69,11 +66,12 @@ describe.each(databases)('the sweeper on $name', ({ create }) => {
   });
 
   it('goes on after a restart with what was left', async () => {
-    await application.dataSource.query(
+    await query(
+      application.dataSource,
       'UPDATE room_keys_key_sets SET retired_at = 1 WHERE key_set_id = (SELECT key_set_id FROM room_keys_backups WHERE user_id = ?)',
       [Buffer.from('@alice:hs1')],
     );
-    await application.dataSource.query('DELETE FROM room_keys_backups WHERE user_id = ?', [
+    await query(application.dataSource, 'DELETE FROM room_keys_backups WHERE user_id = ?', [
       Buffer.from('@alice:hs1'),
     ]);
     await application.close();

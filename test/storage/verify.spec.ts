@@ -8,6 +8,7 @@ import { startApplication, type TestApplication } from '../support/application.j
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
 import { recordStatements } from '../support/statements.js';
+import { numberOf, query } from '../support/sql.js';
 
 const ALICE = '@alice:hs1';
 const TABLES = ['users', 'backups', 'key_sets', 'rooms', 'keys'];
@@ -45,7 +46,7 @@ describe.each(databases)('verify on $name', ({ create }) => {
   });
 
   const execute = (sql: string, parameters: unknown[] = []) =>
-    application.dataSource.query<unknown>(sql, parameters);
+    query(application.dataSource, sql, parameters);
   const verify = async (userId?: string) => {
     const findings = [];
     for await (const finding of maintenance.verify({ userId })) findings.push(finding);
@@ -54,14 +55,15 @@ describe.each(databases)('verify on $name', ({ create }) => {
 
   /** Puts Alice's name, her second backup's key set and a hash into a statement. */
   const damage = async (sql: string) => {
-    const [row] = await application.dataSource.query<{ id: number }[]>(
-      'SELECT key_set_id AS id FROM room_keys_backups WHERE user_id = ? AND version = 2',
+    const keySetId = await numberOf(
+      application.dataSource,
+      'SELECT key_set_id FROM room_keys_backups WHERE user_id = ? AND version = 2',
       [Buffer.from(ALICE)],
     );
     await execute(
       sql
         .replace('ALICE', `x'${Buffer.from(ALICE).toString('hex')}'`)
-        .replaceAll('SET2', String(row?.id)),
+        .replaceAll('SET2', String(keySetId)),
     );
   };
 

@@ -3,22 +3,30 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import type { DataSourceOptions } from 'typeorm';
+import { withPostgres } from './server-kinds.mjs';
 
 /** A fresh, empty database of its own for whoever created it. */
 export interface TestDatabase {
-  /** `sqlite:/path/to/file` or `mysql://user:password@host:port/name` (for MariaDB too). */
+  /** `sqlite:/path/to/file`, `mysql://user:password@host:port/name` (for MariaDB too) or `postgres://…`. */
   readonly url: string;
   /** What a host would hand to TypeORM, without entities and migrations. */
-  readonly dataSourceOptions: Extract<
-    DataSourceOptions,
-    { type: 'better-sqlite3' | 'mysql' | 'mariadb' }
-  >;
+  readonly dataSourceOptions: Extract<DataSourceOptions, { type: (typeof TYPES)[DatabaseName] }>;
   /** Removes it. Close its data sources first. */
-  readonly drop: () => Promise<void>;
+  readonly drop: () => Promise<unknown>;
 }
 
+export type DatabaseName = 'SQLite' | 'MariaDB' | 'MySQL' | 'PostgreSQL';
+
+/** The `type` of TypeORM for each. */
+export const TYPES = {
+  SQLite: 'better-sqlite3',
+  MariaDB: 'mariadb',
+  MySQL: 'mysql',
+  PostgreSQL: 'postgres',
+} as const satisfies Record<DatabaseName, DataSourceOptions['type']>;
+
 export interface DatabaseUnderTest {
-  readonly name: 'SQLite' | 'MariaDB' | 'MySQL';
+  readonly name: DatabaseName;
   readonly create: () => Promise<TestDatabase>;
 }
 
@@ -29,22 +37,30 @@ export interface DatabaseUnderTest {
  */
 export const databases = findDatabases();
 
+/** Those with a server: they have several writers at once, locks on rows, and connections that can be lost. */
+export const serverDatabases = databases.filter(({ name }) => name !== 'SQLite');
+
+/** Those that speak MySQL's dialect, through mysql2. */
+export const mysqlDatabases = databases.filter(
+  ({ name }) => name === 'MariaDB' || name === 'MySQL',
+);
+
 function findDatabases(): DatabaseUnderTest[] {
   const found = process.env.ROOM_KEYS_TEST_RUN;
   if (found === undefined) throw new Error('test/support/global-setup.mjs has not run');
-  const run = JSON.parse(found) as {
-    folder: string;
-    prefix: string;
-    mariadb?: string;
-    mysql?: string;
+  const run = JSON.parse(found) as { folder: string; prefix: string } & Partial<
+    Record<ServerType, string>
+  >;
+  const onServer = (name: Exclude<DatabaseName, 'SQLite'>): DatabaseUnderTest[] => {
+    const type = TYPES[name];
+    const server = run[type];
+    return server ? [{ name, create: () => createOn(server, type, run.prefix) }] : [];
   };
-  const { folder, prefix, mariadb, mysql } = run;
   return [
-    { name: 'SQLite', create: () => createFile(folder) },
-    ...(mariadb
-      ? [{ name: 'MariaDB' as const, create: () => createOn(mariadb, 'mariadb', prefix) }]
-      : []),
-    ...(mysql ? [{ name: 'MySQL' as const, create: () => createOn(mysql, 'mysql', prefix) }] : []),
+    { name: 'SQLite', create: () => createFile(run.folder) },
+    ...onServer('MariaDB'),
+    ...onServer('MySQL'),
+    ...onServer('PostgreSQL'),
   ];
 }
 
@@ -59,22 +75,63 @@ async function createFile(folder: string): Promise<TestDatabase> {
   };
 }
 
+/** The database for a host that sets more in the options of its DataSource. */
+export function withOptions(
+  database: TestDatabase,
+  more: { url?: string; poolSize?: number; extra?: object },
+): TestDatabase {
+  const { dataSourceOptions } = database;
+  return {
+    ...database,
+    dataSourceOptions: { ...dataSourceOptions, ...more } as typeof dataSourceOptions,
+  };
+}
+
+export type ServerType = Exclude<(typeof TYPES)[DatabaseName], 'better-sqlite3'>;
+
 /** A database of its own on the server of a URL. */
 export async function createOn(
   server: string,
-  type: 'mariadb' | 'mysql',
+  type: ServerType,
   prefix: string,
 ): Promise<TestDatabase> {
   const name = prefix + randomBytes(6).toString('hex');
-  await execute(server, 'CREATE DATABASE ?? CHARACTER SET utf8mb4', name);
+  const { create, drop } = STATEMENTS[type];
+  await create(server, name);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return {
     url: url.href,
     dataSourceOptions: { type, url: url.href },
-    drop: () => execute(server, 'DROP DATABASE IF EXISTS ??', name),
+    drop: () => drop(server, name),
   };
 }
+
+interface Statements {
+  create: (server: string, name: string) => Promise<unknown>;
+  drop: (server: string, name: string) => Promise<unknown>;
+}
+
+const mysqlStatements: Statements = {
+  create: (server, name) => execute(server, 'CREATE DATABASE ?? CHARACTER SET utf8mb4', name),
+  drop: (server, name) => execute(server, 'DROP DATABASE IF EXISTS ??', name),
+};
+
+const STATEMENTS: Record<ServerType, Statements> = {
+  mariadb: mysqlStatements,
+  mysql: mysqlStatements,
+  postgres: {
+    // whatever else is in the template of the server, and whatever encoding that has
+    create: (server, name) =>
+      withPostgres(server, (client) =>
+        client.query(`CREATE DATABASE "${name}" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'`),
+      ),
+    drop: (server, name) =>
+      withPostgres(server, (client) =>
+        client.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`),
+      ),
+  },
+};
 
 async function execute(server: string, statement: string, name: string): Promise<void> {
   const connection = await mysql.createConnection(server);

@@ -12,7 +12,7 @@ export default async function globalSetup() {
     folder: mkdtempSync(join(tmpdir(), 'room-keys-test-')),
     prefix: `room_keys_test_${randomBytes(4).toString('hex')}_`,
   };
-  // Both start at the same time: each needs a few seconds, mostly spent waiting.
+  // All start at the same time: each needs a few seconds, mostly spent waiting.
   const found = await Promise.allSettled(
     kinds.map((kind) => findServer(kind, run.folder, required.includes(kind.id))),
   );

@@ -1,6 +1,6 @@
 // Runs a throw-away database server for as long as somebody holds the other end of its stdin.
 //
-//   node keep-server.mjs '{"run": "/tmp/…", "folder": "/tmp/…/x", "commands": [[…], […]]}'
+//   node keep-server.mjs '{"run": "/tmp/…", "folder": "/tmp/…/x", "commands": [[…], […]], "stopSignal": "SIGKILL"}'
 //
 // However the test run ends - done, failed, Ctrl-C, kill -9 - the pipe closes with it, and this
 // process kills the server and removes the folder of the run. No exit handler in the run itself
@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 
-const { run, folder, commands } = JSON.parse(process.argv[2]);
+const { run, folder, commands, stopSignal = 'SIGKILL' } = JSON.parse(process.argv[2]);
 let running;
 let ended = false;
 
@@ -19,7 +19,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () =>
 for (const [file, ...args] of commands) {
   if (ended) break;
   // A process group of its own: an install script has children, and all of them must go.
-  running = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  // The server may run as somebody who has no access to where the tests are.
+  running = spawn(file, args, {
+    cwd: run,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    detached: true,
+  });
   const [code] = await once(running, 'exit');
   if (code !== 0) break;
 }
@@ -31,7 +36,7 @@ async function end(leftover) {
   ended = true;
   if (running && running.exitCode === null && running.signalCode === null) {
     // Not asked politely: its data is thrown away with it.
-    process.kill(-running.pid, 'SIGKILL');
+    process.kill(-running.pid, stopSignal);
     await once(running, 'exit');
   }
   // The run may have a second server, whose keeper removes the same folder at the same moment.

@@ -1,4 +1,16 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import type { DatabaseName } from './databases.js';
+
+/**
+ * Statements by which a user is locked and the backup is read. In PostgreSQL a SELECT that waited for a lock shows
+ * other tables as they were before it waited.
+ */
+export const LOCK_STATEMENTS: Record<DatabaseName, number> = {
+  SQLite: 1,
+  MariaDB: 1,
+  MySQL: 1,
+  PostgreSQL: 2,
+};
 
 /** Records the statements that a DataSource runs, by the runner that runs them, until `stop` is called. */
 export function recordStatements(dataSource: DataSource): {

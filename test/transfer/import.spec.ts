@@ -13,15 +13,16 @@ import {
   type RoomKeysTransferProgress,
 } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
-import { databases, type TestDatabase } from '../support/databases.js';
+import { type DatabaseName, databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, roomsBody } from '../support/matrix-client.js';
+import { query as queryOn } from '../support/sql.js';
 import { ALGORITHM, authDataOf, HomeserverTables } from './homeserver-tables.js';
 
 const ALICE = '@alice:hs1';
 const BOB = '@bob:hs1';
 const TABLES = ['users', 'backups', 'key_sets', 'rooms', 'keys'];
 
-describe.each(databases)('an import into $name', ({ create }) => {
+describe.each(databases)('an import into $name', ({ name, create }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let transfer: RoomKeysTransfer;
@@ -46,7 +47,7 @@ describe.each(databases)('an import into $name', ({ create }) => {
   });
 
   const query = (sql: string, parameters: unknown[] = []) =>
-    application.dataSource.query<Record<string, unknown>[]>(sql, parameters);
+    queryOn<Record<string, unknown>>(application.dataSource, sql, parameters);
   const verify = async () => {
     const findings = [];
     for await (const one of new RoomKeysMaintenance(application.dataSource).verify()) {
@@ -730,7 +731,7 @@ describe.each(databases)('an import into $name', ({ create }) => {
 
       it('is refused by what was stored of it, too', async () => {
         source.backup(ALICE, 3, { etag: 3 }).keys(ALICE, 3, 4);
-        await query(corruption(database.dataSourceOptions.type));
+        await query(CORRUPTION[name].begin);
         try {
           expect(codes(await run())).toEqual([
             ['verification', ALICE, '3'],
@@ -738,7 +739,7 @@ describe.each(databases)('an import into $name', ({ create }) => {
           ]);
           await noneIsCurrent();
         } finally {
-          await query('DROP TRIGGER corruption');
+          await query(CORRUPTION[name].end);
         }
         expect(await run()).toMatchObject({ backups: { created: 1 }, told: [] });
         expect(await info()).toMatchObject({ version: '3', etag: '3', count: 4 });
@@ -1032,13 +1033,27 @@ describe.each(databases)('an import into $name', ({ create }) => {
 });
 
 /** Spoils the keys of one backup on their way into the database. */
-const corruption = (type: string) =>
-  type === 'better-sqlite3'
-    ? `CREATE TRIGGER corruption AFTER INSERT ON room_keys_keys WHEN NEW.seq = 3
-         BEGIN UPDATE room_keys_keys SET forwarded_count = 99
-           WHERE key_set_id = NEW.key_set_id AND room_no = NEW.room_no AND seq = NEW.seq; END`
-    : `CREATE TRIGGER corruption BEFORE INSERT ON room_keys_keys FOR EACH ROW
-         SET NEW.forwarded_count = IF(NEW.seq = 3, 99, NEW.forwarded_count)`;
+const mysqlCorruption = {
+  begin: `CREATE TRIGGER corruption BEFORE INSERT ON room_keys_keys FOR EACH ROW
+            SET NEW.forwarded_count = IF(NEW.seq = 3, 99, NEW.forwarded_count)`,
+  end: 'DROP TRIGGER corruption',
+};
+const CORRUPTION: Record<DatabaseName, { begin: string; end: string }> = {
+  SQLite: {
+    begin: `CREATE TRIGGER corruption AFTER INSERT ON room_keys_keys WHEN NEW.seq = 3
+              BEGIN UPDATE room_keys_keys SET forwarded_count = 99
+                WHERE key_set_id = NEW.key_set_id AND room_no = NEW.room_no AND seq = NEW.seq; END`,
+    end: 'DROP TRIGGER corruption',
+  },
+  MariaDB: mysqlCorruption,
+  MySQL: mysqlCorruption,
+  PostgreSQL: {
+    begin: `CREATE FUNCTION corrupted() RETURNS trigger LANGUAGE plpgsql AS $$
+              BEGIN IF NEW.seq = 3 THEN NEW.forwarded_count := 99; END IF; RETURN NEW; END $$;
+            CREATE TRIGGER corruption BEFORE INSERT ON room_keys_keys FOR EACH ROW EXECUTE FUNCTION corrupted()`,
+    end: 'DROP FUNCTION corrupted CASCADE',
+  },
+};
 
 interface Rank {
   first_message_index: number;

@@ -11,6 +11,7 @@ import { RoomKeysMaintenance, RoomKeysTransfer } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, roomsBody } from '../support/matrix-client.js';
+import { query } from '../support/sql.js';
 
 const ALICE = '@alice:hs1';
 const OPAQUE = '{"big":12345678901234567890,"é":"\\u00e9 😀","nested":{"a" : [ 1.0, "\\"\\n" ]}}';
@@ -113,7 +114,8 @@ describe.each(databases)('a file of JSON lines, by way of $name', ({ create }) =
       expect((await is)?.text).toBe((await was)?.text);
     }
     expect(await third.client('bob').createBackup()).toBe('2');
-    const [row] = await third.dataSource.query<Record<string, Buffer>[]>(
+    const [row] = await query<Record<string, Buffer>>(
+      third.dataSource,
       'SELECT device_id FROM room_keys_keys WHERE session_id = ?',
       [Buffer.from('__proto__')],
     );

@@ -25,6 +25,15 @@ export function dataSourceOptions(databaseUrl: string): TypeOrmModuleOptions {
       ...migrations,
     };
   }
+  if (url.protocol === 'postgres:' || url.protocol === 'postgresql:') {
+    const type = 'postgres';
+    return {
+      type,
+      url: url.href,
+      entities: [User, Session, ...roomKeysEntities(type)],
+      ...migrations,
+    };
+  }
   const type = url.protocol === 'mariadb:' ? 'mariadb' : 'mysql';
   url.protocol = 'mysql:';
   return {

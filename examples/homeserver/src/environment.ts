@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 export interface Environment {
-  /** `sqlite:FILE`, `mysql://user:password@host/database` or `mariadb://…`. */
+  /** `sqlite:FILE`, `mysql://user:password@host/database`, `mariadb://…` or `postgres://…`. */
   databaseUrl: string;
   /** What stands after the colon in user ids. */
   serverName: string;

@@ -1,7 +1,7 @@
 /** Migrations on MySQL and MariaDB, for one process at a time. */
 import { type DataSource, type Migration, MigrationExecutor } from 'typeorm';
 import { causalReads } from './causal-reads.js';
-import { MIGRATIONS_MS, stillMigrating, withinMigrationTime } from './migration-lock.js';
+import { MIGRATIONS_MS, migrateOn, stillMigrating, withinMigrationTime } from './migration-lock.js';
 
 /** A table that is there while a server of a cluster runs migrations. */
 const CLUSTER_LOCK = 'room_keys_migrating';
@@ -21,7 +21,7 @@ async function locked(dataSource: DataSource): Promise<Migration[]> {
     )) as { got: unknown }[];
     if (Number(row?.got) !== 1) throw stillMigrating();
     try {
-      return await dataSource.runMigrations();
+      return await migrateOn(dataSource, runner);
     } finally {
       await runner.query(`SELECT RELEASE_LOCK(${name})`);
     }

@@ -1,7 +1,6 @@
 /** DATABASE_URL: the one place of the server that looks at which database it is. */
 import { userInfo } from 'node:os';
 import type { DataSourceOptions } from 'typeorm';
-import type { Environment } from './environment.js';
 import { hostOf, type Kind, SettingError } from './setting-kinds.js';
 
 /**
@@ -120,10 +119,12 @@ const serverOf = (url: URL): string =>
   url.searchParams.get('host') ?? decodeURIComponent(hostOf(url));
 
 /** The database that the settings name, and how it is spoken to. */
-export type DatabaseSettings = Pick<
-  Environment,
-  'databaseUrl' | 'databaseTls' | 'databaseTlsCa' | 'databaseConnections'
->;
+export interface DatabaseSettings {
+  databaseUrl: URL;
+  databaseTls: 'off' | 'verify-ca' | 'verify-full';
+  databaseTlsCa: string | undefined;
+  databaseConnections: number;
+}
 
 type Options<Type> = Extract<DataSourceOptions, { type: Type }>;
 

@@ -1,7 +1,8 @@
 import type { RoomKey } from '../room-key.js';
 import { badJson, tooLarge } from '../room-keys.errors.js';
 import { checkDto } from './check-dto.js';
-import { type JsonBody, MAX_MEMBERS } from './json-body.js';
+import { MAX_MEMBERS } from './json-body.js';
+import type { JsonBody } from './request-state.js';
 import { JsonCursor } from '../json/json-cursor.js';
 import { checkId } from '../json/ids.js';
 import { RawJson } from '../json/raw-json.js';

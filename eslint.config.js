@@ -36,8 +36,7 @@ const INSIDES = [
   'A host uses src/index.ts only. What is missing there, every other host misses too.',
 ];
 
-/** What each room may import: the last column of the table in ARCHITECTURE.md. */
-export const rooms = [
+const rooms = [
   room(
     ['src/room-keys/replacement.ts', 'src/room-keys/room-key.ts'],
     [[allBut('\\./replacement\\.js', '\\./room-key\\.js'), 'The rule is pure: it needs nothing.']],
@@ -72,7 +71,7 @@ export const rooms = [
  * would get a branch that is not its own.
  */
 const NAMES_OF_DATABASES = '/^(?:mysql|mariadb|sqlite|better-sqlite3|postgres|postgresql):?$/';
-export const oneRoomForDatabases = {
+const oneRoomForDatabases = {
   files: ['src/**/*.ts'],
   ignores: ['src/room-keys/storage/database/**', 'src/server/database-url.ts', ...SPECS],
   rules: {

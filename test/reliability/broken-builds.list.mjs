@@ -26,6 +26,10 @@ const IMPORT = 'src/room-keys/storage/import.repository.ts';
 const CAUSAL_READS = 'src/room-keys/storage/database/causal-reads.ts';
 
 const cluster = { suite: 'test/reliability/cluster.spec.ts' };
+const group = { suite: 'test/reliability/group.spec.ts' };
+const MYSQL_MIGRATIONS = 'src/room-keys/storage/database/mysql-migrations.ts';
+/** What is said of members that had to leave their group, or of a server that could not start. */
+const HARMED = /✕ \d servers that start at once|is not in the group|did not say that/;
 
 const concurrency = {
   // whether requests meet so that a break shows is a matter of chance
@@ -367,9 +371,9 @@ export const breaks = [
     // whether two servers are at it at once is a matter of chance
     tries: 3,
     name: 'in a cluster migrations are locked on one node only',
-    file: 'src/room-keys/storage/database/mysql-migrations.ts',
-    code: '(await causalReads(dataSource)) ? lockedInCluster(dataSource) : locked(dataSource)',
-    broken: 'locked(dataSource)',
+    file: MYSQL_MIGRATIONS,
+    code: 'if (!session?.isMultiPrimary) return',
+    broken: 'if (session) return',
     words: /✕ makes its tables once|Duplicate|already exists|did not say that/,
   },
   {
@@ -379,6 +383,42 @@ export const breaks = [
     code: 'const READS = 1;',
     broken: 'const READS = 8;', // that of SHOW
     words: /✕ a backup that was just made through one node/,
+  },
+  {
+    ...group,
+    title: 'start at once through different members',
+    name: 'in a group migrations are locked on one member only',
+    file: MYSQL_MIGRATIONS,
+    code: 'if (!session?.isMultiPrimary) return',
+    broken: 'if (session) return',
+    words: HARMED,
+  },
+  {
+    ...group,
+    title: 'start at once through different members',
+    name: 'in a group a table is the lock of migrations',
+    file: MYSQL_MIGRATIONS,
+    code: "session.kind === 'Galera cluster' ? tableLock : rowLock",
+    broken: "session.kind === 'Galera cluster' ? tableLock : tableLock",
+    words: HARMED,
+  },
+  {
+    ...group,
+    title: 'all take writes whose nodes lag',
+    name: 'in a group reads do not wait for other members',
+    file: CAUSAL_READS,
+    code: "BEFORE_ON_PRIMARY_FAILOVER: 'BEFORE',",
+    broken: "BEFORE_ON_PRIMARY_FAILOVER: 'EVENTUAL',",
+    words: /✕ a backup that was just made through one node/,
+  },
+  {
+    ...group,
+    title: 'all take writes of transactions',
+    name: 'in a group a conflict at COMMIT is an error',
+    file: ERRORS,
+    code: "  'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification",
+    broken: '  // a certification',
+    words: /✕ (those that delete two backups|one that stores a key meets)/,
   },
   {
     suite: 'test/storage/deleted-rooms.spec.ts',

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type mysql from 'mysql2/promise';
 import { DataSource } from 'typeorm';
 import { causalReads } from '../../src/index.js';
 import { StorageCheck } from '../../src/room-keys/storage/storage-check.js';
 import { keyData, keyPath, MatrixClient } from '../support/matrix-client.js';
 import type { ClusterExtent, ClusterUnderTest } from './cluster.suite.js';
+import { runningStatements } from './database-cluster.js';
 
 /** What is read or deleted through one node right after it was stored through another. */
 export function describeClusterReads(
@@ -28,13 +28,8 @@ export function describeClusterReads(
           const running = work(await before()).finally(() => {
             answered.abort();
           });
-          const isAsked = async () => {
-            const [rows] = await connection.query<mysql.RowDataPacket[]>(
-              `SELECT id FROM information_schema.processlist
-               WHERE db = 'room_keys' AND command = 'Query' AND info LIKE '%room_keys_backups%'`,
-            );
-            return rows.length > 0;
-          };
+          const isAsked = async () =>
+            (await runningStatements(connection)).some((one) => one.includes('room_keys_backups'));
           while (!answered.signal.aborted && !(await isAsked())) await sleep(5);
           await connection.query('UNLOCK TABLES');
           return await running;
@@ -87,18 +82,19 @@ export function describeClusterReads(
     };
 
     it('a host whose connections do not wait for other nodes is told at its start', async () => {
+      const { name, value } = test.kind.waits;
       const dataSource = await new DataSource(test.options(test.cluster.nodes[0]!.at)).initialize();
       const check = new StorageCheck(dataSource);
-      await expect(check.onApplicationBootstrap()).rejects.toThrow(/wsrep_sync_wait=1/);
+      await expect(check.onApplicationBootstrap()).rejects.toThrow(`${name}=${value}`);
       expect(await causalReads(dataSource)).toBe(true);
       await expect(check.onApplicationBootstrap()).resolves.toBeUndefined();
       // each of them, also those that are opened later
       const waits = await Promise.all(
         Array.from({ length: 5 }, () =>
-          dataSource.query<{ waits: string }[]>('SELECT @@wsrep_sync_wait AS waits, SLEEP(0.05)'),
+          dataSource.query<{ waits: string }[]>(`SELECT @@${name} AS waits, SLEEP(0.05)`),
         ),
       );
-      expect(waits.map(([row]) => row?.waits)).toEqual(['1', '1', '1', '1', '1']);
+      expect(waits.map(([row]) => String(row?.waits))).toEqual(Array(5).fill(value));
       await dataSource.destroy();
     });
   });

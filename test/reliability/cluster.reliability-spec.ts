@@ -1,8 +1,9 @@
 /** Proves for minutes what cluster.spec.ts proves for seconds, and tells what it came to. */
 import { describeCluster } from './cluster.suite.js';
+import { galera } from './galera.js';
 import { knobs } from './knobs.js';
 
-describeCluster({
+describeCluster(galera, {
   seed: knobs.seed,
   rounds: Infinity,
   requests: 500,

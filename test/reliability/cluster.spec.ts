@@ -4,9 +4,10 @@
  * and a node dies. cluster.reliability-spec.ts goes on for longer.
  */
 import { describeCluster } from './cluster.suite.js';
+import { galera } from './galera.js';
 import { knobs } from './knobs.js';
 
-describeCluster({
+describeCluster(galera, {
   seed: knobs.seed,
   rounds: 1,
   requests: 150,

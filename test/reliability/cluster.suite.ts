@@ -3,10 +3,10 @@ import { causalReads, roomKeysEntities } from '../../src/index.js';
 import { build } from '../operating/server-process.js';
 import { serverProgram } from '../proxy/processes.js';
 import { describeClusterConflicts } from './cluster.conflicts.js';
-import { describeClusterLosses } from './cluster.losses.js';
+import { describeClusterLosses, describeExclusion } from './cluster.losses.js';
 import { describeClusterReads } from './cluster.reads.js';
 import { devicesAtWork, USERS } from './concurrency.suite.js';
-import { GaleraCluster, galeraPrograms } from './galera.js';
+import type { DatabaseCluster } from './database-cluster.js';
 import { startHaproxy } from './haproxy.js';
 import { RestartableServer, tokensOf } from './restartable-server.js';
 import { Wire } from './wire.js';
@@ -26,9 +26,25 @@ export interface ClusterExtent {
   report?: (text: string) => void;
 }
 
+/** In what clusters differ. */
+export interface ClusterKind {
+  /** Such as "a Galera cluster of three nodes that all take writes". */
+  name: string;
+  type: 'mariadb' | 'mysql';
+  /** Undefined where this machine lacks something. */
+  start: (() => Promise<DatabaseCluster>) | undefined;
+  /** The configuration of HAProxy, in docs/proxies. */
+  proxy: string;
+  /** The session variable that has reads wait for other nodes, and its value. */
+  waits: { name: string; value: string };
+  /** The code of a transaction that gave way to one of another node. */
+  conflict: RegExp;
+}
+
 /** What the parts of the suite share. */
 export interface ClusterUnderTest {
-  cluster: GaleraCluster;
+  kind: ClusterKind;
+  cluster: DatabaseCluster;
   /** Of each node, reading causally. */
   dataSources: DataSource[];
   /** Two servers, each statement of which any node may be asked. */
@@ -40,40 +56,44 @@ export interface ClusterUnderTest {
   options: (at: string) => DataSourceOptions;
 }
 
-const DATABASE = 'room_keys';
-const OTHERS = ['carol', 'dave', 'erin', 'frank'];
+export const DATABASE = 'room_keys';
+export const OTHERS = ['carol', 'dave', 'erin', 'frank'];
 
 /** A cluster of three nodes that all take writes, and servers that may ask any of them. */
-export function describeCluster(extent: ClusterExtent): void {
-  const programs = galeraPrograms();
-  const haproxy = programs && serverProgram('haproxy', 'haproxy');
-  const describeIf = programs ? describe : describe.skip;
+export function describeCluster(
+  kind: ClusterKind,
+  extent: ClusterExtent,
+  more?: (test: ClusterUnderTest) => void,
+): void {
+  const haproxy = kind.start && serverProgram('haproxy', 'haproxy');
+  const describeIf = kind.start ? describe : describe.skip;
 
-  describeIf('a Galera cluster of three nodes that all take writes', () => {
+  describeIf(kind.name, () => {
     const test: ClusterUnderTest = {
-      cluster: undefined as unknown as GaleraCluster,
+      kind,
+      cluster: undefined as unknown as DatabaseCluster,
       dataSources: [],
       servers: [],
       wires: [],
       direct: [],
       directWires: [],
       options: (at) => ({
-        type: 'mariadb',
-        url: `mysql://test@${at}/${DATABASE}`,
-        entities: roomKeysEntities('mariadb'),
+        type: kind.type,
+        url: `mysql://room_keys@${at}/${DATABASE}`,
+        entities: roomKeysEntities(kind.type),
       }),
     };
     let balancer: { at: string; stop: () => Promise<void> } | undefined;
 
     beforeAll(async () => {
       await build();
-      test.cluster = await new GaleraCluster(programs!, 3).start();
+      test.cluster = await kind.start!();
       const { nodes } = test.cluster;
       await nodes[0]!.connected((connection) => connection.query(`CREATE DATABASE ${DATABASE}`));
-      balancer = haproxy ? await startHaproxy(haproxy, test.cluster) : undefined;
+      balancer = haproxy ? await startHaproxy(haproxy, kind.proxy, test.cluster) : undefined;
       const server = (at: string) =>
         new RestartableServer({
-          DATABASE_URL: `mariadb://test@${at}/${DATABASE}`,
+          DATABASE_URL: `${kind.type}://room_keys@${at}/${DATABASE}`,
           DEV_TOKENS: tokensOf([...USERS, ...OTHERS]),
         }).start();
       // at once, through several nodes: one of them makes the tables
@@ -108,11 +128,13 @@ export function describeCluster(extent: ClusterExtent): void {
     it('answers eight devices as if one request came after the other, whichever nodes they meet on', async () => {
       const { servers, wires, dataSources } = test;
       const told = await devicesAtWork(extent, servers, wires, dataSources);
-      extent.report?.(`3 nodes${balancer ? ' behind HAProxy' : ''}: ${told}`);
+      extent.report?.(`${kind.name}${balancer ? ' behind HAProxy' : ''}: ${told}`);
     });
 
     describeClusterConflicts(test);
     describeClusterReads(test, extent);
     describeClusterLosses(test, extent);
+    describeExclusion(test);
+    more?.(test);
   });
 }

@@ -14,6 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import { freePort, serverProgram } from '../proxy/processes.js';
+import type { ClusterKind } from './cluster.suite.js';
+import type { ClusterNode, DatabaseCluster } from './database-cluster.js';
 import { KeptProcess } from './kept-process.js';
 
 const LIBRARIES = [
@@ -33,14 +35,14 @@ const asSomebody = process.getuid?.() === 0 ? ['--user=mysql'] : [];
 const run = promisify(execFile);
 
 /** What a Galera cluster needs on this machine. */
-export interface GaleraPrograms {
+interface GaleraPrograms {
   server: string;
   install: string;
   library: string;
 }
 
 /** Undefined, and one line says why, where something is not installed; in CI that is a failure. */
-export function galeraPrograms(): GaleraPrograms | undefined {
+function galeraPrograms(): GaleraPrograms | undefined {
   const server = serverProgram('mariadbd', 'mariadb-server');
   const install = serverProgram('mariadb-install-db', 'mariadb-server');
   // a node that was away for long copies what there is
@@ -55,8 +57,19 @@ export function galeraPrograms(): GaleraPrograms | undefined {
   return undefined;
 }
 
+const programs = galeraPrograms();
+
+export const galera: ClusterKind = {
+  name: 'a Galera cluster of three nodes that all take writes',
+  type: 'mariadb',
+  start: programs && (() => new GaleraCluster(programs, 3).start()),
+  proxy: 'haproxy-galera.cfg',
+  waits: { name: 'wsrep_sync_wait', value: '1' },
+  conflict: /^ER_LOCK_DEADLOCK$/,
+};
+
 /** A cluster on the loopback, every node of which takes writes. */
-export class GaleraCluster {
+export class GaleraCluster implements DatabaseCluster {
   readonly nodes: readonly GaleraNode[];
   /** Goes with the cluster; what belongs to it may be kept there too. */
   readonly folder = mkdtempSync(join(tmpdir(), 'room-keys-galera-'));
@@ -100,14 +113,25 @@ export class GaleraCluster {
     for (const node of this.nodes) await node.synced();
   }
 
-  /** From now on the nodes take one that says nothing for so many seconds for dead. */
   async suspectAfter(seconds: number): Promise<void> {
     for (const node of this.nodes) await node.suspectAfter(seconds);
   }
 
-  /** As at the start. */
   suspectLate(): Promise<void> {
     return this.suspectAfter(SUSPECT_AFTER_S);
+  }
+
+  victim(turn: number): Promise<GaleraNode> {
+    return Promise.resolve(this.nodes[turn % this.nodes.length]!);
+  }
+
+  /** As one that lacks the majority: 1047. */
+  excluded(node: ClusterNode, work: () => Promise<void>): Promise<void> {
+    return node.connected(async (connection) => {
+      await connection.query('SET GLOBAL wsrep_reject_queries = ALL');
+      await work();
+      await connection.query('SET GLOBAL wsrep_reject_queries = NONE');
+    });
   }
 
   async stop(): Promise<void> {
@@ -121,6 +145,8 @@ export class GaleraCluster {
     const statements = [
       "CREATE USER test@'127.0.0.1';",
       "GRANT ALL ON *.* TO test@'127.0.0.1' WITH GRANT OPTION;",
+      "CREATE USER room_keys@'127.0.0.1';",
+      "GRANT ALL ON room_keys.* TO room_keys@'127.0.0.1';",
       "CREATE USER haproxy@'127.0.0.1';",
     ];
     writeFileSync(file, statements.join('\n'));
@@ -129,7 +155,7 @@ export class GaleraCluster {
 }
 
 /** A server of the cluster, at one port through however many processes. */
-export class GaleraNode {
+export class GaleraNode implements ClusterNode {
   readonly data: string;
   private readonly ports: number[] = [];
   private starts = 0;

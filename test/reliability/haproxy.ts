@@ -4,26 +4,27 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adapted } from '../proxy/configuration.js';
 import { freePort } from '../proxy/processes.js';
-import type { GaleraCluster } from './galera.js';
+import type { DatabaseCluster } from './database-cluster.js';
 import { KeptProcess } from './kept-process.js';
 
 const PATIENCE_MS = 240_000;
 
-/** HAProxy as docs/proxies/haproxy-galera.cfg has it, but for the addresses, in front of a cluster. */
+/** HAProxy as a file of docs/proxies has it, but for the addresses, in front of a cluster. */
 export async function startHaproxy(
   program: string,
-  { folder, nodes }: GaleraCluster,
+  file: string,
+  { folder, nodes }: DatabaseCluster,
 ): Promise<{ at: string; stop: () => Promise<void> }> {
   const at = `127.0.0.1:${await freePort()}`;
-  const configuration = await adapted('haproxy-galera.cfg', [
+  const configuration = await adapted(file, [
     ['bind 127.0.0.1:3307', `bind ${at}`],
     // a node that is slow to answer a check is there; one that was killed refuses it at once
     ['    timeout connect 2s', '    timeout connect 2s\n    timeout check 2m'],
     ...nodes.map((node, index): [string, string] => [`10.0.0.${index + 1}:3306`, node.at]),
   ]);
-  const file = join(folder, 'haproxy.cfg');
-  writeFileSync(file, configuration);
-  const haproxy = new KeptProcess(folder, join(folder, 'haproxy'), [program, '-db', '-f', file]);
+  const own = join(folder, 'haproxy.cfg');
+  writeFileSync(own, configuration);
+  const haproxy = new KeptProcess(folder, join(folder, 'haproxy'), [program, '-db', '-f', own]);
   const deadline = Date.now() + PATIENCE_MS;
   while (!(await greets(at))) {
     if (haproxy.hasEnded || Date.now() > deadline) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolConnection } from 'mysql2';
 import type mysql from 'mysql2/promise';
 import type { DataSource } from 'typeorm';
-import type { GaleraNode } from './galera.js';
+import { type ClusterNode, runningStatements } from './database-cluster.js';
 
 /** Work that is held up at a statement until it is told to go on. */
 export interface Hold {
@@ -59,7 +59,7 @@ export function holdAt(dataSource: DataSource, statement: RegExp): Hold {
 
 /** An operation through one node. */
 export interface Participant {
-  node: GaleraNode;
+  node: ClusterNode;
   dataSource: DataSource;
   operation: () => Promise<unknown>;
 }
@@ -72,7 +72,7 @@ export interface Participant {
  */
 export async function commitAtOnce(
   participants: readonly Participant[],
-  another: GaleraNode,
+  another: ClusterNode,
 ): Promise<PromiseSettledResult<unknown>[]> {
   const holds = participants.map(({ dataSource }) => holdAt(dataSource, /^COMMIT\b/));
   const operations = participants.map(({ operation }) => operation());
@@ -88,7 +88,7 @@ export async function commitAtOnce(
     await Promise.all(
       participants.map(({ node }, index) =>
         // one that has changed nothing needs nobody's word, and is through
-        Promise.race([node.connected(isCommitting), operations[index]]),
+        Promise.race([node.connected(isCommitting), Promise.allSettled([operations[index]])]),
       ),
     );
   } finally {
@@ -102,10 +102,8 @@ async function isCommitting(connection: mysql.Connection): Promise<void> {
   // a node that stands still for longer is taken for dead
   const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {
-    const [rows] = await connection.query<mysql.RowDataPacket[]>(
-      "SELECT state FROM information_schema.processlist WHERE info LIKE 'COMMIT%'",
-    );
-    if (rows.length > 0) return;
+    const running = await runningStatements(connection);
+    if (running.some((statement) => statement.startsWith('COMMIT'))) return;
     await sleep(5);
   }
   throw new Error('No COMMIT is on its way');

@@ -17,8 +17,7 @@ import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } 
 import type { Request } from 'express';
 import { MatrixError } from '../room-keys.errors.js';
 import { BodyMemoryLimit } from './body-memory-limit.js';
-import { readJson } from './json-body.js';
-import type { JsonBody } from './request-state.js';
+import { type JsonBody, readJson } from './json-body.js';
 
 const LIMIT = 2000;
 

@@ -1,8 +1,7 @@
 import type { RoomKey } from '../room-key.js';
 import { badJson, tooLarge } from '../room-keys.errors.js';
 import { checkDto } from './check-dto.js';
-import { MAX_MEMBERS } from './json-body.js';
-import type { JsonBody } from './request-state.js';
+import { type JsonBody, MAX_MEMBERS } from './json-body.js';
 import { JsonCursor } from '../json/json-cursor.js';
 import { checkId } from '../json/ids.js';
 import { RawJson } from '../json/raw-json.js';

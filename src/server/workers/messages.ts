@@ -1,8 +1,5 @@
 /** THE MESSAGES between the primary process and its workers. */
-import type { Registry } from 'prom-client';
-
-/** A metric with its values, as it is sent from a worker to the primary. */
-export type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
+import type { MetricSnapshot } from './metrics-together.js';
 
 /** What a worker tells the primary. */
 export type FromWorker =

@@ -1,6 +1,9 @@
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { FromWorker, MetricSnapshot, ToWorker } from './messages.js';
+import type { FromWorker, ToWorker } from './messages.js';
+
+/** A metric with its values, as it is sent from a worker to the primary. */
+export type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
 /** The workers, as far as their metrics depend on them. */
 interface Workers {

@@ -1,47 +1,95 @@
+import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { onEachConnection } from './mysql-pool.js';
 
 /** The bit of `wsrep_sync_wait` for SELECT and for BEGIN: all that this module does begins with one of them. */
 const READS = 1;
 
+/** By the value of `group_replication_consistency`, the one that has a read wait for other members too. */
+const WITH_READS: Readonly<Record<string, string>> = {
+  EVENTUAL: 'BEFORE',
+  BEFORE_ON_PRIMARY_FAILOVER: 'BEFORE',
+  AFTER: 'BEFORE_AND_AFTER',
+};
+
+/** A cluster whose members share one database, and what a session of it waits for. */
+export interface ClusterSession {
+  kind: 'Galera cluster' | 'MySQL group';
+  /** Whether all members take writes, or one of them. */
+  isMultiPrimary: boolean;
+  /** What a session lacks that waits for other members before it reads. */
+  missing: { name: string; value: string | number } | undefined;
+}
+
 /** Those whose connections all wait. */
 const waiting = new WeakSet<DataSource>();
 
 /**
- * For a DataSource whose database is a Galera cluster: has each connection wait, before it reads or
- * begins a transaction, until its node has applied what the others had committed by then. Else a backup that
- * was just made through one node does not exist on another. On other databases it asks one thing,
- * and changes nothing.
+ * For a DataSource whose database is a Galera cluster, or a MySQL group (Group Replication): has each connection
+ * wait, before it reads or begins a transaction, until its member has applied what the others had committed by then.
+ * Else a backup that was just made through one member does not exist on another. In a group with one primary, reads
+ * wait after a failover only. On other databases it sends one statement, and changes nothing.
  *
  * Call it once the DataSource is initialized and before anything uses it, such as in the
  * `dataSourceFactory` of `TypeOrmModule`. With `replication`, or with `resetOnRelease` in `extra`, it
- * has no effect: write `wsrep_sync_wait=1` in the configuration of each node instead.
+ * has no effect: set `wsrep_sync_wait=1` or `group_replication_consistency=BEFORE` in the configuration of each
+ * member instead.
  *
- * @returns whether the database is a Galera cluster
+ * @returns whether the database is a cluster whose members all take writes
  * @publicApi
  */
 export async function causalReads(dataSource: DataSource): Promise<boolean> {
-  const session = await galeraSession(dataSource);
+  const session = await clusterSession(dataSource);
   if (!session) return false;
-  if (waiting.has(dataSource)) return true;
-  waiting.add(dataSource);
-  // a plain number: what stands between us and the database may want to understand it
-  onEachConnection(dataSource, `SET SESSION wsrep_sync_wait = ${session.syncWait | READS}`);
-  return true;
+  if (session.missing && !waiting.has(dataSource)) {
+    const { name, value } = session.missing;
+    waiting.add(dataSource);
+    // a plain number: what stands between this module and the database may parse it
+    const literal = typeof value === 'number' ? value : `'${value}'`;
+    if (onEachConnection(dataSource, `SET SESSION ${name} = ${literal}`)) {
+      new Logger('RoomKeysModule').log(
+        `The database is a ${session.kind} with ${session.isMultiPrimary ? 'several primaries' : 'one primary'}: connections use ${name}=${value}.`,
+      );
+    }
+  }
+  return session.isMultiPrimary;
 }
 
-/** 1 statement: for what a session of a DataSource waits for other nodes; undefined where there is no cluster. */
-export async function galeraSession(
+/** @throws Error with one sentence that says what to set, where members take writes and reads do not wait for them */
+export async function checkCausalReads(
   dataSource: DataSource,
-): Promise<{ syncWait: number; readsCausally: boolean } | undefined> {
+): Promise<ClusterSession | undefined> {
+  const session = await clusterSession(dataSource);
+  // with one primary, reads lag only for the moment after a failover
+  if (!session?.isMultiPrimary || !session.missing) return session;
+  const { name, value } = session.missing;
+  throw new Error(
+    `RoomKeysModule: a member of your ${session.kind} may not have applied yet what was stored through another: call causalReads() with your DataSource once it is initialized, or set ${name}=${value} in the configuration of each member.`,
+  );
+}
+
+/** 1 statement; undefined where there is no cluster. */
+async function clusterSession(dataSource: DataSource): Promise<ClusterSession | undefined> {
   if (!isMysql(dataSource)) return undefined;
   const rows = await dataSource.query<{ Variable_name: string; Value: string }[]>(
-    "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')",
+    `SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait',
+      'group_replication_consistency', 'group_replication_single_primary_mode')`,
   );
   const values = new Map(rows.map((row) => [row.Variable_name, row.Value]));
-  if (values.get('wsrep_on') !== 'ON') return undefined;
-  const syncWait = Number(values.get('wsrep_sync_wait'));
-  return { syncWait, readsCausally: (syncWait & READS) !== 0 };
+  if (values.get('wsrep_on') === 'ON') {
+    const syncWait = Number(values.get('wsrep_sync_wait'));
+    const missing =
+      (syncWait & READS) === 0 ? { name: 'wsrep_sync_wait', value: syncWait | READS } : undefined;
+    return { kind: 'Galera cluster', isMultiPrimary: true, missing };
+  }
+  const consistency = values.get('group_replication_consistency');
+  if (consistency === undefined) return undefined;
+  const isMultiPrimary = values.get('group_replication_single_primary_mode') === 'OFF';
+  const value = isMultiPrimary
+    ? WITH_READS[consistency]
+    : consistency === 'EVENTUAL' && 'BEFORE_ON_PRIMARY_FAILOVER';
+  const missing = value ? { name: 'group_replication_consistency', value } : undefined;
+  return { kind: 'MySQL group', isMultiPrimary, missing };
 }
 
 const isMysql = ({ options }: DataSource): boolean => ['mysql', 'mariadb'].includes(options.type);

@@ -26,7 +26,7 @@ export function connectFailure(error: unknown): unknown {
  * @publicApi
  */
 export const roomKeysConflictCodes: readonly string[] = [
-  'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster
+  'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster or a MySQL group
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification conflict in Group Replication
   'ER_DUP_ENTRY', // the row came in unseen, as in a cluster; read again, it is there
@@ -97,6 +97,11 @@ const UNAVAILABLE = new Set([
   'ER_CON_COUNT_ERROR',
   'ER_DISK_FULL',
   'ER_ERROR_DURING_COMMIT',
+  // from a member of a MySQL group that waits for others, and is cut off from them
+  'ER_GRP_TRX_CONSISTENCY_AFTER_ON_TRX_BEGIN',
+  'ER_GRP_TRX_CONSISTENCY_BEFORE',
+  'ER_GRP_TRX_CONSISTENCY_BEGIN_NOT_ALLOWED',
+  'ER_GRP_TRX_CONSISTENCY_NOT_ALLOWED',
   'ER_LOCK_DEADLOCK',
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_NEW_ABORTING_CONNECTION',
@@ -181,12 +186,22 @@ const MYSQL_CODES: Readonly<Record<number, string>> = {
   9001: 'PROXYSQL_CONNECT_TIMEOUT',
 };
 
-/** The code that mysql2 should have given an error: it has none for a statement on a connection that was lost before. */
+const ER_ERROR_DURING_COMMIT = 1180;
+/** "Got error 149 - …": InnoDB's number for a deadlock, in whatever language the message is. */
+const DEADLOCK = /^\D*149\b/;
+
+/**
+ * The code that mysql2 should have given an error: it has none for a statement on a connection that was lost before.
+ * A transaction that a MySQL group rolls back for another one's sake may fail with a general code at its COMMIT.
+ */
 export function mysqlCode(error: {
   code?: string | undefined;
   errno?: number | undefined;
   fatal?: boolean | undefined;
+  message: string;
 }): string | undefined {
+  if (error.errno === ER_ERROR_DURING_COMMIT && DEADLOCK.test(error.message))
+    return 'ER_LOCK_DEADLOCK';
   return (
     error.code ??
     MYSQL_CODES[error.errno ?? 0] ??

@@ -1,14 +1,59 @@
 /** Migrations on MySQL and MariaDB, for one process at a time. */
 import { type DataSource, type Migration, MigrationExecutor } from 'typeorm';
-import { causalReads } from './causal-reads.js';
-import { MIGRATIONS_MS, migrateOn, stillMigrating, withinMigrationTime } from './migration-lock.js';
+import { causalReads, checkCausalReads } from './causal-reads.js';
+import { conflictCode, mysqlCode } from './errors.js';
+import { MIGRATIONS_MS, stillMigrating, withinMigrationTime } from './migration-lock.js';
 
-/** A table that is there while a server of a cluster runs migrations. */
-const CLUSTER_LOCK = 'room_keys_migrating';
+/** What only one server of a cluster has at a time, whichever members the servers are connected to. */
+interface ClusterLock {
+  /** @returns the error that says that another server has it; undefined where it is ours now */
+  acquire: (dataSource: DataSource) => Promise<unknown>;
+  release: string;
+}
+
+/** A table: all nodes of a Galera cluster carry the statement that makes it out in one order. */
+const tableLock: ClusterLock = {
+  acquire: async (dataSource) => {
+    try {
+      await dataSource.query('CREATE TABLE room_keys_migrating (held int PRIMARY KEY)');
+      return undefined;
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ER_TABLE_EXISTS_ERROR') throw error;
+      return error;
+    }
+  },
+  release: 'DROP TABLE room_keys_migrating',
+};
+
+/**
+ * A row: of transactions that insert it, a MySQL group commits one. A table is no lock there: members make it at the
+ * same moment, and each that then hears of another's has to leave the group. With IF NOT EXISTS they do not, and it
+ * stays, since to drop it would do the same to a member that inserts.
+ */
+const rowLock: ClusterLock = {
+  acquire: async (dataSource) => {
+    await dataSource.query(
+      'CREATE TABLE IF NOT EXISTS room_keys_migration_lock (held int NOT NULL PRIMARY KEY)',
+    );
+    try {
+      await dataSource.query('INSERT INTO room_keys_migration_lock VALUES (1)');
+      return undefined;
+    } catch (error) {
+      const { driverError } = error as { driverError?: Error };
+      if (!driverError || !conflictCode({ code: mysqlCode(driverError) })) throw error;
+      return error;
+    }
+  },
+  release: 'DELETE FROM room_keys_migration_lock',
+};
 
 /** As `Dialect.runMigrations` says. */
 export async function runMysqlMigrations(dataSource: DataSource): Promise<Migration[]> {
-  return (await causalReads(dataSource)) ? lockedInCluster(dataSource) : locked(dataSource);
+  await causalReads(dataSource);
+  // what another server did must be seen before it is done again
+  const session = await checkCausalReads(dataSource);
+  if (!session?.isMultiPrimary) return locked(dataSource);
+  return lockedInCluster(dataSource, session.kind === 'Galera cluster' ? tableLock : rowLock);
 }
 
 async function locked(dataSource: DataSource): Promise<Migration[]> {
@@ -21,7 +66,7 @@ async function locked(dataSource: DataSource): Promise<Migration[]> {
     )) as { got: unknown }[];
     if (Number(row?.got) !== 1) throw stillMigrating();
     try {
-      return await migrateOn(dataSource, runner);
+      return await dataSource.runMigrations();
     } finally {
       await runner.query(`SELECT RELEASE_LOCK(${name})`);
     }
@@ -30,34 +75,25 @@ async function locked(dataSource: DataSource): Promise<Migration[]> {
   }
 }
 
-/**
- * No node of a Galera cluster hears of another's GET_LOCK. The statement that makes a table is carried
- * out by all of them in one order, and so succeeds for one server.
- */
-async function lockedInCluster(dataSource: DataSource): Promise<Migration[]> {
+/** No member of a cluster hears of another's GET_LOCK. */
+async function lockedInCluster(dataSource: DataSource, lock: ClusterLock): Promise<Migration[]> {
   const executor = new MigrationExecutor(dataSource);
-  let exists: unknown;
+  let taken: unknown;
   const next = await withinMigrationTime(async () => {
     if ((await executor.getPendingMigrations()).length === 0) return 'nothing to do';
-    try {
-      await dataSource.query(`CREATE TABLE ${CLUSTER_LOCK} (held int PRIMARY KEY)`);
-      return 'our turn';
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'ER_TABLE_EXISTS_ERROR') throw error;
-      exists = error;
-      return undefined;
-    }
+    taken = await lock.acquire(dataSource);
+    return taken === undefined ? 'our turn' : undefined;
   });
   if (next === 'nothing to do') return [];
   if (next === undefined) {
     throw stillMigrating(
-      ` If none is, one ended in the middle: DROP TABLE ${CLUSTER_LOCK}, and start again.`,
-      exists,
+      ` If none is, one ended in the middle: ${lock.release}, and start again.`,
+      taken,
     );
   }
   try {
     return await dataSource.runMigrations();
   } finally {
-    await dataSource.query(`DROP TABLE ${CLUSTER_LOCK}`);
+    await dataSource.query(lock.release);
   }
 }

@@ -1,12 +1,12 @@
 /** Settings of MySQL and MariaDB that this module cannot make up for, and those that it sets for its connections. */
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
-import { galeraSession } from './causal-reads.js';
+import { checkCausalReads } from './causal-reads.js';
 
 /** @throws Error with one sentence that says what to set, for a database on which promises would not hold */
 export async function checkMysqlSettings(dataSource: DataSource): Promise<void> {
   await checkBinaryLog(dataSource);
-  await checkCluster(dataSource);
+  await checkCausalReads(dataSource);
   warnOfLostNodes(dataSource);
 }
 
@@ -24,15 +24,6 @@ async function checkBinaryLog(dataSource: DataSource): Promise<void> {
   ) {
     throw new Error(
       'RoomKeysModule: the database stores nothing while binlog_format is STATEMENT and transactions are READ COMMITTED: set binlog_format=ROW or transaction_isolation=REPEATABLE-READ in its configuration.',
-    );
-  }
-}
-
-async function checkCluster(dataSource: DataSource): Promise<void> {
-  const session = await galeraSession(dataSource);
-  if (session && !session.readsCausally) {
-    throw new Error(
-      'RoomKeysModule: a node of your Galera cluster may not know yet what was stored through another: hand your DataSource to causalReads() once it is initialized, or write wsrep_sync_wait=1 in the configuration of each node.',
     );
   }
 }

@@ -4,7 +4,12 @@ import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { postgresCode, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
 import { parseBytea, postgresSyntax } from './postgres-literals.js';
-import { timeouts } from './timeouts.js';
+
+/** What waits longer for a lock is begun again. */
+const LOCK_WAIT_MS = 3000;
+/** A statement that this process has given up must not go on for ever, nor a lock be kept by one that stands still. */
+const STATEMENT_MS = 60_000;
+const IDLE_IN_TRANSACTION_MS = 60_000;
 
 /** What every database takes: PostgreSQL itself 1 GB. */
 const MOST_CHARACTERS = 256 * 1024 * 1024;
@@ -20,8 +25,7 @@ const settings = (lockMs: number, statementMs: number, idleMs: number) =>
      set_config('idle_in_transaction_session_timeout', '${idleMs}', true),
      CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END`;
 
-const beginToWrite = () =>
-  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(timeouts.lockMs, timeouts.statementMs, timeouts.statementMs)}`;
+const BEGIN_TO_WRITE = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(LOCK_WAIT_MS, STATEMENT_MS, IDLE_IN_TRANSACTION_MS)}`;
 // a restore may stand still for as long as its client
 const BEGIN_SNAPSHOT = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings(0, 0, 0)}`;
 
@@ -59,7 +63,7 @@ export class PostgresConnection extends LentConnection {
   }
 
   beginToWrite(): Promise<void> {
-    return this.begin(beginToWrite());
+    return this.begin(BEGIN_TO_WRITE);
   }
 
   beginSnapshot(): Promise<void> {

@@ -4,6 +4,7 @@ import { summaryOf } from './room-keys.service.js';
 import type { RoomKeysStatistics } from './statistics.js';
 import { RoomKeysVerifier } from './storage/room-keys.verifier.js';
 import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verification.js';
+import type { DeletedKeys } from './storage/database/dialect.js';
 import { RetiredKeysRepository } from './storage/retired-keys.repository.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StatisticsRepository } from './storage/statistics.repository.js';
@@ -110,12 +111,12 @@ export class RoomKeysMaintenance {
       const retired = await this.retired.retired(ENTRIES_PER_LOOK);
       if (retired.length === 0) return done;
       for (const entry of retired) {
-        let removed: number;
+        let removed: DeletedKeys = { rows: 0 };
         do {
-          removed = await this.retired.remove(entry, ROWS_PER_SWEEP);
-          done.rows += removed;
+          removed = await this.retired.remove(entry, ROWS_PER_SWEEP, removed.last);
+          done.rows += removed.rows;
           onProgress?.(done.rows);
-        } while (removed === ROWS_PER_SWEEP);
+        } while (removed.rows === ROWS_PER_SWEEP);
         if (entry.roomNo === undefined) done.keySets += 1;
         else done.rooms += 1;
       }

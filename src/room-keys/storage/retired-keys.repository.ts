@@ -2,6 +2,7 @@
 import type { DataSource } from 'typeorm';
 import type { Connection } from './database/connection.js';
 import { type Conflict, Database, THE_SERVER } from './database/database.js';
+import type { DeletedKeys, KeyPosition } from './database/dialect.js';
 import { numberOrUndefined } from './rows.js';
 
 /** A key set, or one room of it, whose rows wait to be removed. */
@@ -76,9 +77,14 @@ export class RetiredKeysRepository {
    * 4 statements, 5 or 7 with the last rows; locks up to `limit` rows that no reader sees, and the row that says
    * so. Safe to run in several processes at once, and to be broken off at any point.
    *
+   * @param after what the call before has returned as its last row: nothing comes into what is retired
    * @returns how many rows of keys it removed; where fewer than `limit`, nothing is left of it
    */
-  remove({ keySetId, roomNo }: RetiredKeys, limit: number): Promise<number> {
+  remove(
+    { keySetId, roomNo }: RetiredKeys,
+    limit: number,
+    after?: KeyPosition,
+  ): Promise<DeletedKeys> {
     const { dialect, tables } = this.database;
     const room = roomNo === undefined ? '' : ' AND room_no = ?';
     const which = roomNo === undefined ? [keySetId] : [keySetId, roomNo];
@@ -89,19 +95,21 @@ export class RetiredKeysRepository {
         `SELECT retired_at FROM ${marks} WHERE key_set_id = ?${room} AND retired_at <= ${dialect.now}${dialect.forUpdate}`,
         which,
       );
-      if (!mark) return 0;
-      const { affected } = await connection.execute(
-        dialect.deleteSome(tables.keys, `key_set_id = ?${room}`, 'room_no, seq', limit),
-        which,
+      if (!mark) return { rows: 0 };
+      const deleted = await dialect.deleteSome(
+        connection,
+        { table: tables.keys, where: `key_set_id = ?${room}`, parameters: which },
+        limit,
+        after,
       );
-      if (affected === limit) return affected;
+      if (deleted.rows === limit) return deleted;
       if (roomNo === undefined) {
         for (const table of [tables.rooms, tables.retiredRooms]) {
           await connection.execute(`DELETE FROM ${table} WHERE key_set_id = ?`, which);
         }
       }
       await connection.execute(`DELETE FROM ${marks} WHERE key_set_id = ?${room}`, which);
-      return affected;
+      return deleted;
     };
     return this.database.change(THE_SERVER, work, this.onConflict);
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { redactedError } from '../redacted-error.js';
 import type { RoomKeysSweepEvent } from '../room-keys.events.js';
+import type { KeyPosition } from './database/dialect.js';
 import type { RetiredKeysRepository } from './retired-keys.repository.js';
 
 /** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
@@ -90,11 +91,12 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
       const retired = await this.repository.retired(ENTRIES_PER_LOOK);
       if (retired.length === 0) return;
       for (const entry of retired) {
-        for (;;) {
+        for (let after: KeyPosition | undefined; ;) {
           if (signal.aborted) return;
-          const removed = await this.repository.remove(entry, ROWS_PER_STEP);
-          done.rows += removed;
-          if (removed < ROWS_PER_STEP) break;
+          const { rows, last } = await this.repository.remove(entry, ROWS_PER_STEP, after);
+          done.rows += rows;
+          if (rows < ROWS_PER_STEP) break;
+          after = last;
           // leaves the connection and the disk to others between two steps
           await sleep(1, undefined, { signal }).catch(() => undefined);
         }

@@ -1,13 +1,20 @@
 import type { ColumnType, DataSource, DataSourceOptions, Migration } from 'typeorm';
 import type { ConnectionCounts } from '../../room-key.js';
 import type { Tables } from '../tables.js';
-import type { Connection, Executor } from './connection.js';
+import type { Connection, Executor, SqlValue } from './connection.js';
 import type { SqlValues } from './sql-values.js';
 
 /** Where a row stands in its key set; a page begins after one. */
 export interface KeyPosition {
   roomNo: number;
   seq: number;
+}
+
+/** What {@link Dialect.deleteSome} has deleted. */
+export interface DeletedKeys {
+  rows: number;
+  /** The last one, where the next call is to go on from it; undefined where it is to look from the first key on. */
+  last?: KeyPosition | undefined;
 }
 
 export type DialectId = 'mysql' | 'postgres' | 'sqlite';
@@ -84,8 +91,18 @@ export interface Dialect {
   after(position: KeyPosition): [where: string, parameters: number[]];
   /** Comes after the name of a table whose rows are read in the order of its primary key. */
   readonly inPrimaryKeyOrder: string;
-  /** Deletes some rows of many. */
-  deleteSome(table: string, where: string, orderBy: string, limit: number): string;
+  /**
+   * 1 statement: deletes up to `limit` of many keys, those first in the order of the primary key.
+   *
+   * @param where of all that are to go, with a `?` for each of `parameters`
+   * @param after the last key that a call before has deleted: there is none up to it
+   */
+  deleteSome(
+    connection: Connection,
+    keys: { table: string; where: string; parameters: readonly SqlValue[] },
+    limit: number,
+    after?: KeyPosition,
+  ): Promise<DeletedKeys>;
   /** Whether a change of one node of a cluster can come in past a lock that another node holds. */
   readonly locksAreLocal: boolean;
 }

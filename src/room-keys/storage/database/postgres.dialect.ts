@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { DataSource, DataSourceOptions } from 'typeorm';
-import type { Dialect } from './dialect.js';
+import type { Dialect, KeyPosition } from './dialect.js';
 import { postgresExecutor } from './postgres.executor.js';
 import { postgresSyntax } from './postgres-literals.js';
 import { runPostgresMigrations } from './postgres-migrations.js';
@@ -16,6 +16,12 @@ function connectionsOf(options: DataSourceOptions): number {
   const { poolSize, extra } = options as { poolSize?: number; extra?: { max?: number } };
   return extra?.max ?? poolSize ?? DEFAULT_CONNECTIONS;
 }
+
+/** Comes before every key. */
+const FIRST: KeyPosition = { roomNo: -1, seq: -1 };
+
+const later = (one: KeyPosition, other: KeyPosition): KeyPosition =>
+  other.roomNo > one.roomNo || (other.roomNo === one.roomNo && other.seq > one.seq) ? other : one;
 
 /** PostgreSQL. */
 export const postgresDialect: Dialect = {
@@ -72,8 +78,18 @@ export const postgresDialect: Dialect = {
   returning: (column) => ` RETURNING ${column}`,
   after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],
   inPrimaryKeyOrder: '',
-  deleteSome: (table, where, orderBy, limit) =>
-    `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${where} ORDER BY ${orderBy} LIMIT ${limit}))`,
+  // Deleted rows stay in the index until a vacuum that no snapshot holds up: from the first key on, each step
+  // would pass all that were deleted before.
+  deleteSome: async (connection, { table, where, parameters }, limit, after = FIRST) => {
+    const rows = await connection.rows(
+      `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM ${table} WHERE ${where} AND (room_no, seq) > (?, ?) ORDER BY room_no, seq LIMIT ${limit}
+       )) RETURNING room_no, seq`,
+      [...parameters, after.roomNo, after.seq],
+    );
+    const positions = rows.map((row) => ({ roomNo: Number(row.room_no), seq: Number(row.seq) }));
+    return { rows: rows.length, last: positions.reduce(later, after) };
+  },
   locksAreLocal: false,
 };
 

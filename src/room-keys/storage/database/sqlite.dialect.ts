@@ -47,7 +47,12 @@ export const sqliteDialect: Dialect = {
   returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],
   inPrimaryKeyOrder: '',
-  deleteSome: (table, where, _orderBy, limit) =>
-    `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE ${where} LIMIT ${limit})`,
+  deleteSome: async (connection, { table, where, parameters }, limit) => {
+    const { affected } = await connection.execute(
+      `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} WHERE ${where} LIMIT ${limit})`,
+      parameters,
+    );
+    return { rows: affected };
+  },
   locksAreLocal: false,
 };

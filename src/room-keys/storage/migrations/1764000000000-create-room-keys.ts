@@ -26,6 +26,10 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
 // in the middle be run again.
 const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
 
+// Of a table of millions of keys, a fifth is a lot to wait for before what was deleted or replaced is reused.
+const vacuumedSooner =
+  ' WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05)';
+
 const create: Record<DialectId, (p: string, tables: Tables) => string[]> = {
   mysql: (p) => [
     `CREATE TABLE IF NOT EXISTS \`${p}room_keys_users\` (
@@ -78,13 +82,15 @@ const create: Record<DialectId, (p: string, tables: Tables) => string[]> = {
   ],
 
   postgres: (_p, { users, backups, keySets, rooms, keys }) => [
-    // Rows of which every upload changes a number keep room in their page for the next state of it (HOT): the
-    // indexes need no entry then, and what is out of date goes with the next look at the page.
     `CREATE TABLE ${users} (
       user_id bytea NOT NULL PRIMARY KEY,
       last_version bigint NOT NULL,
       current_version bigint
-    ) WITH (fillfactor = 70)`,
+    )`,
+    // Rows of which every upload changes a number keep room in their page for the next states of it (HOT): the
+    // indexes need no entry then, and what is out of date goes with the next look at the page, unless an old
+    // snapshot may see it. Of 1,500 users' uploads in any order, 100 % were such (96 % in full pages), beside an
+    // old snapshot 59 % of the backups' (5 %) and 67 % of the rooms' (9 %).
     `CREATE TABLE ${backups} (
       user_id bytea NOT NULL,
       version bigint NOT NULL,
@@ -123,8 +129,13 @@ const create: Record<DialectId, (p: string, tables: Tables) => string[]> = {
       device_id bytea,
       session_data text NOT NULL,
       PRIMARY KEY (key_set_id, room_no, seq)
-    )`,
+    )${vacuumedSooner}`,
     `CREATE UNIQUE INDEX room_keys_keys_id ON ${keys} (key_set_id, id_hash)`,
+    // Most users have few keys: by its own count, PostgreSQL takes each key set for one of these, and would read
+    // all of a large one for the hashes of an upload (370 ms at 100,000 keys in place of 1). Told that there is
+    // one set only, it takes the index on the hashes.
+    `ALTER TABLE ${keys} ALTER COLUMN key_set_id SET (n_distinct = 1)`,
+    `ALTER TABLE ${rooms} ALTER COLUMN key_set_id SET (n_distinct = 1)`,
     // ciphertext cannot be compressed: what is too large for a page goes beside the table as it is
     `ALTER TABLE ${keys} ALTER COLUMN session_data SET STORAGE EXTERNAL`,
     `ALTER TABLE ${backups} ALTER COLUMN auth_data SET STORAGE EXTERNAL`,

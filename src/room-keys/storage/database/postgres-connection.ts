@@ -19,11 +19,16 @@ const CHARACTERS_PER_STATEMENT = 4 * 1024 * 1024;
 /**
  * Settings for one transaction, whatever those of the role, the database or the session are, and whoever uses
  * the connection next: a pooler may give each transaction another one. PostgreSQL 17 has a time-out more.
+ *
+ * Without statistics, as for some time after many keys were added, PostgreSQL would rather sort what is left of a
+ * key set for each page or step than read on in an index: it sorts only what no index has in order. A plan with
+ * such a cost must not be compiled.
  */
 const settings = (lockMs: number, statementMs: number, idleMs: number) =>
   `SELECT set_config('lock_timeout', '${lockMs}', true), set_config('statement_timeout', '${statementMs}', true),
      set_config('idle_in_transaction_session_timeout', '${idleMs}', true),
-     CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END`;
+     CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END,
+     set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`;
 
 const BEGIN_TO_WRITE = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(LOCK_WAIT_MS, STATEMENT_MS, IDLE_IN_TRANSACTION_MS)}`;
 // a restore may stand still for as long as its client

@@ -100,6 +100,3 @@ export {
   type RedisClient,
   type RequestRate,
 } from './room-keys/rate-limits.js';
-
-// --- for the host's OpenAPI document ---------------------------------------------------------
-export { SECURITY_SCHEME as ROOM_KEYS_SECURITY_SCHEME } from './room-keys/http/room-keys-controller.decorator.js';

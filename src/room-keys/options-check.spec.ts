@@ -3,7 +3,8 @@
  * sentence that names it and says what to write instead.
  */
 import { checkOptions } from './options-check.js';
-import { ROOM_KEYS_OPTIONS, RoomKeysModuleClass } from './room-keys.module-definition.js';
+import { RoomKeysModuleClass } from './room-keys.module-definition.js';
+import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 
 const verifyAccessToken = () => null;

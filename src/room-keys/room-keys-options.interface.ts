@@ -163,6 +163,18 @@ export interface RoomKeysLimits {
 export interface RoomKeysExtras {
   /** Name of the TypeORM DataSource that holds the tables. Default: the DataSource without a name. */
   dataSource?: string | undefined;
+
+  /**
+   * Decorators for the controllers of the module, by which guards and interceptors that the host has put around all
+   * routes let these pass: `[Public(), SkipThrottle()]`. Default: `[]`.
+   */
+  decorators?: readonly ClassDecorator[] | undefined;
+
+  /**
+   * Name of the security scheme for access tokens in the host's OpenAPI document, such as `'bearer'` where its
+   * DocumentBuilder has `addBearerAuth()`. Default: `'accessToken'`, with a warning when a document is made.
+   */
+  securityScheme?: string | undefined;
 }
 
 /**

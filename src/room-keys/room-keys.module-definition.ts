@@ -1,24 +1,54 @@
 import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { controllersWith } from './http/controllers.js';
+import { documentControllers } from './http/documentation.js';
 import type { RoomKeysExtras, RoomKeysOptions } from './room-keys-options.interface.js';
+import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 
-/** Injection token of the host's DataSource inside this module. */
-export const ROOM_KEYS_DATA_SOURCE = Symbol('ROOM_KEYS_DATA_SOURCE');
+/** Injection token of what has nothing to inject, and is done before the application can be asked for a document. */
+const DOCUMENTATION = Symbol('ROOM_KEYS_DOCUMENTATION');
 
 export const {
   ConfigurableModuleClass: RoomKeysModuleClass,
-  MODULE_OPTIONS_TOKEN: ROOM_KEYS_OPTIONS,
   OPTIONS_TYPE,
   ASYNC_OPTIONS_TYPE,
-} = new ConfigurableModuleBuilder<RoomKeysOptions>({ moduleName: 'RoomKeys' })
+} = new ConfigurableModuleBuilder<RoomKeysOptions>({
+  optionsInjectionToken: ROOM_KEYS_OPTIONS,
+})
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createRoomKeysOptions')
-  // named here, so that Nest takes it out of the options
-  .setExtras<RoomKeysExtras>({ dataSource: undefined }, (definition, { dataSource }) => ({
-    ...definition,
-    providers: [...(definition.providers ?? []), hostDataSource(dataSource)],
-  }))
+  // named here, so that Nest takes them out of the options
+  .setExtras<RoomKeysExtras>(
+    { dataSource: undefined, decorators: undefined, securityScheme: undefined },
+    (definition, { dataSource, decorators, securityScheme }) => {
+      checkExtras(decorators, securityScheme);
+      const controllers = controllersWith(decorators ?? []);
+      const documentation: Provider = {
+        provide: DOCUMENTATION,
+        useFactory: () => documentControllers(controllers, securityScheme),
+      };
+      const providers = [hostDataSource(dataSource), documentation];
+      return {
+        ...definition,
+        controllers,
+        providers: [...(definition.providers ?? []), ...providers],
+      };
+    },
+  )
   .build();
+
+function checkExtras(decorators: unknown = [], securityScheme: unknown = 'bearer'): void {
+  if (!Array.isArray(decorators) || decorators.some((one) => typeof one !== 'function')) {
+    throw new Error(
+      "RoomKeysModule: 'decorators' must be a list of class decorators: write [Public(), SkipThrottle()], or leave it out.",
+    );
+  }
+  if (typeof securityScheme !== 'string' || securityScheme === '') {
+    throw new Error(
+      "RoomKeysModule: 'securityScheme' must be the name of a security scheme: write 'bearer', or leave it out.",
+    );
+  }
+}
 
 /** The host's DataSource, under the token that @nestjs/typeorm gives it. */
 function hostDataSource(name: string | undefined): Provider {

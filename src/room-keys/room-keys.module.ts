@@ -4,11 +4,7 @@ import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
 import { BodyMemoryLimit } from './http/body-memory-limit.js';
-import { BackupKeysController, LegacyBackupKeysController } from './http/backup-keys.controller.js';
-import {
-  BackupVersionsController,
-  LegacyBackupVersionsController,
-} from './http/backup-versions.controller.js';
+import { documentedControllers } from './http/controllers.js';
 import {
   roomKeysMiddleware,
   installMiddleware,
@@ -18,15 +14,11 @@ import {
 import { RateLimitGuard } from './http/rate-limit.guard.js';
 import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
-import {
-  type OPTIONS_TYPE,
-  ROOM_KEYS_DATA_SOURCE,
-  ROOM_KEYS_OPTIONS,
-  RoomKeysModuleClass,
-} from './room-keys.module-definition.js';
+import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import { RoomKeysMaintenance } from './room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
+import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import { StorageCheck } from './storage/storage-check.js';
 import { type Conflict, Database } from './storage/database/database.js';
@@ -48,12 +40,6 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
  * @publicApi
  */
 @Module({
-  controllers: [
-    BackupVersionsController,
-    BackupKeysController,
-    LegacyBackupVersionsController,
-    LegacyBackupKeysController,
-  ],
   providers: [
     // forRoot and forRootAsync put theirs in place of these: who imports the class alone is told
     { provide: ROOM_KEYS_OPTIONS, useFactory: checkOptions },
@@ -109,7 +95,7 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
   exports: [RoomKeysService, RoomKeysMaintenance],
 })
 export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
-  /** @param options what the host says; `dataSource` beside it, the name of the DataSource */
+  /** @param options what the host says; beside it `dataSource`, `decorators` and `securityScheme` */
   static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
     // Nest would take null apart before anything of ours could complain
     if (typeof options !== 'object' || (options as unknown) === null) checkOptions(options);
@@ -136,7 +122,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
       );
     }
-    const routes = routesOf([BackupVersionsController, BackupKeysController]);
+    const routes = routesOf(documentedControllers);
     installMiddleware(adapter, roomKeysMiddleware(routes, observerOf(this.options)));
   }
 }

@@ -23,7 +23,7 @@ import {
   wrongVersion,
 } from './room-keys.errors.js';
 import { isEmpty, selectWrites, type Writes } from './replacement.js';
-import { ROOM_KEYS_OPTIONS } from './room-keys.module-definition.js';
+import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';

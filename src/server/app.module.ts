@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { type RateLimiter, rateLimits, RoomKeysModule } from '../index.js';
 import { ConnectionLimit } from './connection-limit.js';
 import { dataSourceOptions, openDatabase } from './database.js';
+import { SECURITY_SCHEME } from './docs.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
 import { Dependencies } from './health/dependencies.js';
@@ -41,6 +42,7 @@ export class AppModule {
         // its own log would tell of every question that finds a service away
         TerminusModule.forRoot({ logger: false }),
         RoomKeysModule.forRoot({
+          securityScheme: SECURITY_SCHEME,
           verifyAccessToken: exempting(
             environment.rateLimitExempt,
             verifierOf(environment, tokenService, metrics),

@@ -1,8 +1,10 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
-import { ROOM_KEYS_SECURITY_SCHEME } from '../index.js';
 import { DOCS_PATH } from './docs-path.js';
 import { version } from './version.js';
+
+/** Name of the scheme for access tokens. */
+export const SECURITY_SCHEME = 'accessToken';
 
 /** The OpenAPI document, from the decorators of controllers and DTOs. */
 export function openApiDocument(app: INestApplication): OpenAPIObject {
@@ -23,7 +25,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
       .setVersion(version)
       .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
       .addTag('End-to-end encryption', 'Encrypted message keys, kept on the server.')
-      .addSecurity(ROOM_KEYS_SECURITY_SCHEME, {
+      .addSecurity(SECURITY_SCHEME, {
         type: 'http',
         scheme: 'bearer',
         description:

@@ -30,8 +30,10 @@ import {
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import {
+  ApiCreatedResponse,
   ApiOkResponse,
   ApiProperty,
+  ApiSchema,
   DocumentBuilder,
   type OpenAPIObject,
   SwaggerModule,
@@ -50,7 +52,7 @@ import {
   Repository,
 } from 'typeorm';
 import {
-  ROOM_KEYS_SECURITY_SCHEME,
+  type RoomKeysExtras,
   RoomKeysModule,
   type RoomKeysOptions,
   roomKeysEntities,
@@ -64,7 +66,7 @@ export interface HostOptions {
   /** False for the same host as it was before it had heard of key backup. Default: true. */
   roomKeys?: boolean;
   /** What the module is told beside `verifyAccessToken`. */
-  options?: Partial<RoomKeysOptions>;
+  options?: Partial<RoomKeysOptions> & RoomKeysExtras;
   /** A database of their own for the module's tables, in a DataSource named 'keys'. */
   keysDatabase?: TestDatabase;
   entityPrefix?: string;
@@ -122,10 +124,16 @@ class CreateNoteDto {
   colour?: string;
 }
 
-/** A name that one of the module's own schemas could have. */
+/** Names that the module's own schemas could have. */
+@ApiSchema({ name: 'Error' })
 class ErrorDto {
   @ApiProperty()
   mood!: string;
+}
+
+class Backup {
+  @ApiProperty()
+  tape!: string;
 }
 
 @Controller({ path: 'notes', version: '1' })
@@ -145,6 +153,7 @@ class NotesController {
 
   @Get('moods')
   @ApiOkResponse({ type: ErrorDto })
+  @ApiCreatedResponse({ type: Backup })
   mood(): ErrorDto {
     return { mood: 'fine' };
   }
@@ -265,6 +274,7 @@ class HostModule {
               RoomKeysModule.forRoot({
                 verifyAccessToken,
                 sweepIntervalMs: 0,
+                securityScheme: 'bearer',
                 ...options.options,
                 ...(keysDatabase ? { dataSource: 'keys' } : {}),
               }),
@@ -302,10 +312,7 @@ export async function startHost(database: TestDatabase, options: HostOptions = {
   app.useGlobalInterceptors(new WrapInterceptor(), new TimingInterceptor());
   const document = SwaggerModule.createDocument(
     app,
-    new DocumentBuilder()
-      .setTitle('The host')
-      .addBearerAuth({ type: 'http', scheme: 'bearer' }, ROOM_KEYS_SECURITY_SCHEME)
-      .build(),
+    new DocumentBuilder().setTitle('The host').addBearerAuth().build(),
   );
   SwaggerModule.setup('docs', app, document);
   keepIdleConnections(app);

@@ -10,6 +10,9 @@ import { type Running, startServer } from '../proxy/processes.js';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HOSTS = fileURLToPath(new URL('hosts', import.meta.url));
+const SCAFFOLDS = fileURLToPath(new URL('scaffolds', import.meta.url));
+/** What a test need not do: compile drivers, ask for advisories. */
+const INSTALL = ['--ignore-scripts', '--no-audit', '--no-fund'];
 const require = createRequire(import.meta.url);
 const execute = promisify(execFile);
 
@@ -81,13 +84,23 @@ export class Host {
     return host;
   }
 
+  /** A project as Nest's command line makes it, installed, and without the package yet. */
+  static async scaffold(nestMajor: number): Promise<Host> {
+    const files = JSON.parse(
+      await readFile(join(SCAFFOLDS, `nest-${nestMajor}.json`), 'utf8'),
+    ) as Record<string, string>;
+    const host = new Host(await mkdtemp(join(tmpdir(), 'room-keys-host-')));
+    for (const [path, text] of Object.entries(files)) await host.write(path, text);
+    await npm(['install', '--prefer-offline', ...INSTALL], host.folder);
+    return host;
+  }
+
   private static async install(packed: string, manifest: Manifest): Promise<Host> {
     const host = new Host(await mkdtemp(join(tmpdir(), 'room-keys-host-')));
     const dependencies = { ...manifest.dependencies, 'nestjs-room-keys': `file:${packed}` };
     const text = JSON.stringify({ ...manifest, dependencies });
     await writeFile(join(host.folder, 'package.json'), text);
-    const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
-    await npm(['install', ...flags], host.folder);
+    await npm(['install', '--prefer-offline', ...INSTALL], host.folder);
     await host.takeBinary();
     return host;
   }
@@ -115,12 +128,30 @@ export class Host {
     }
   }
 
+  async write(path: string, text: string): Promise<void> {
+    const file = join(this.folder, path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+
+  /** Installs packages beside those that are there, as somebody does by hand. */
+  async add(packages: readonly string[]): Promise<void> {
+    await npm(['install', ...INSTALL, ...packages], this.folder);
+    await this.takeBinary();
+  }
+
+  /** Runs a program in it, and returns what it prints to stdout. */
+  async node(...parameters: string[]): Promise<string> {
+    return (await execute(process.execPath, parameters, { cwd: this.folder })).stdout.trim();
+  }
+
   /** Runs a script of its package.json; returns what it prints, and throws that where it fails. */
   async script(name: string): Promise<string> {
     try {
       return await npm(['run', name], this.folder);
     } catch (error) {
-      throw new Error((error as { stdout: string }).stdout, { cause: error });
+      const { stdout, stderr } = error as { stdout: string; stderr: string };
+      throw new Error(stdout + stderr, { cause: error });
     }
   }
 
@@ -233,13 +264,13 @@ export function versionOf(name: string): string {
   return (require(`${name}/package.json`) as { version: string }).version;
 }
 
-async function npm(parameters: string[], cwd = ROOT): Promise<string> {
+export async function npm(parameters: string[], cwd = ROOT): Promise<string> {
   // What npm tells the scripts that it runs is about this repository.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => !/^npm_(?:package|lifecycle|config_local_prefix)/.test(name),
     ),
   );
-  const { stdout } = await execute('npm', parameters, { cwd, env, timeout: 300_000 });
+  const { stdout } = await execute('npm', parameters, { cwd, env, timeout: 600_000 });
   return stdout;
 }

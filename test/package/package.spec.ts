@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Running } from '../proxy/processes.js';
 import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';
 import { documentation } from './documentation.js';
-import { Host, type ModuleKind, pack, registryAnswers, ROOT, versionOf } from './host.js';
+import { Host, type ModuleKind, npm, pack, registryAnswers, ROOT, versionOf } from './host.js';
 
 interface HostUnderTest {
   name: string;
@@ -22,7 +22,7 @@ interface HostUnderTest {
 const hosts: HostUnderTest[] = [
   {
     name: 'Nest 12 and TypeORM 1',
-    dependencies: { ...nest('^12.0.0'), typeorm: '^1.1.0', 'class-validator': '^0.15.0' },
+    dependencies: { ...nest('^12.0.0'), typeorm: '^1.1.0' },
     suites: ['e2e'],
     databases: 'all',
   },
@@ -68,9 +68,10 @@ const OF_THE_SERVER = [
   'nestjs-room-keys/dist/main.js',
   'nestjs-room-keys/dist/server',
 ];
-const OPTIONAL_PEERS = ['@nestjs/typeorm', 'mysql2'];
+const OPTIONAL_PEERS = ['@nestjs/swagger', '@nestjs/typeorm', 'mysql2'];
 
-const describeWithRegistry = (await registryAnswers()) ? describe : describe.skip;
+const hasRegistry = await registryAnswers();
+const describeWithRegistry = hasRegistry ? describe : describe.skip;
 
 let folder: string;
 let packed: { file: string; files: string[] };
@@ -85,15 +86,26 @@ it('has what it needs and nothing else in the package', async () => {
   const sources = (await readdir(join(ROOT, 'src'), { recursive: true }))
     .filter((path) => path.endsWith('.ts') && !path.endsWith('.spec.ts'))
     .map((path) => path.slice(0, -'.ts'.length));
+  const ofHosts = sources.filter((path) => !/^(?:cli|server)\/|^main$/.test(path));
   const expected = [
     'CHANGELOG.md',
     'LICENSE',
     'README.md',
     'openapi.json',
     'package.json',
-    ...sources.flatMap((path) => ['.d.ts', '.js', '.js.map'].map((end) => `dist/${path}${end}`)),
+    'dist/cjs/package.json',
+    ...[...sources, ...ofHosts.map((path) => `cjs/${path}`)].flatMap((path) =>
+      ['.d.ts', '.js'].map((end) => `dist/${path}${end}`),
+    ),
   ];
   expect(packed.files.sort()).toEqual(expected.sort());
+});
+
+(hasRegistry ? it : it.skip).each([
+  ['publint', 'publint@0.3'],
+  ['Are the types wrong?', '@arethetypeswrong/cli@0.18'],
+])('%s finds nothing', async (_, program) => {
+  await npm(['exec', '--yes', '--', program, packed.file], folder);
 });
 
 const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
@@ -151,7 +163,7 @@ describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites
     expect(await host.run('nestjs-room-keys', ['--version'])).toBe(version);
   });
 
-  it.each(['@nestjs/typeorm', 'better-sqlite3'])(
+  it.each(['@nestjs/swagger', '@nestjs/typeorm', 'better-sqlite3'])(
     'the command says that %s has to be installed for a server',
     async (name) => {
       await host.without([name], async () => {
@@ -195,19 +207,29 @@ async function specsIn(folders: readonly string[]): Promise<string[]> {
     .sort();
 }
 
-/** The module in the README's section on Nest, on SQLite. */
+/** The README's verifier that asks the users of a host, in an application. */
 async function applicationOfTheReadme(): Promise<string> {
   const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-  const [, code] = /^## In a Nest application\n+```ts\n([^]*?)^```/m.exec(readme)!;
-  const changes: [from: string, to: string][] = [
-    ["type: 'mysql',", "type: 'better-sqlite3',"],
-    ['url: process.env.DATABASE_URL,', "database: ':memory:',"],
-    ["roomKeysEntities('mysql')", "roomKeysEntities('better-sqlite3')"],
-  ];
-  return changes.reduce((text, [from, to]) => {
-    if (text.split(from).length !== 2) throw new Error(`'${from}' is not once in the README`);
-    return text.replace(from, to);
-  }, `import { UsersModule, UsersService } from './users.module.js';\n${code!}`);
+  const [, code] = /^```ts\n(RoomKeysModule\.forRootAsync[^]*?);\n```/m.exec(readme)!;
+  return `import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { RoomKeysModule, roomKeysEntities, roomKeysMigrations } from 'nestjs-room-keys';
+import { UsersModule, UsersService } from './users.module.js';
+
+@Module({
+  imports: [
+    TypeOrmModule.forRoot({
+      type: 'better-sqlite3',
+      database: ':memory:',
+      entities: [...roomKeysEntities('better-sqlite3')],
+      migrations: [...roomKeysMigrations],
+      migrationsRun: true,
+    }),
+    ${code!},
+  ],
+})
+export class AppModule {}
+`;
 }
 
 /** A backup as clients fill it: a batch that is more than Nest lets through by itself. */

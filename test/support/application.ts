@@ -6,6 +6,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import {
   type AccessTokenVerifier,
+  type RoomKeysExtras,
   RoomKeysModule,
   type RoomKeysOptions,
   roomKeysEntities,
@@ -37,7 +38,7 @@ export const verifyAccessToken: AccessTokenVerifier = (token) => {
 /** Starts a minimal host on a database whose tables it creates. */
 export async function startApplication(
   database: TestDatabase,
-  options: Partial<RoomKeysOptions> = {},
+  options: Partial<RoomKeysOptions> & RoomKeysExtras = {},
   migrationsRun = true,
 ): Promise<TestApplication> {
   @Module({

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { RoomKeysModule } from 'nestjs-room-keys';
+import { MATRIX_SECURITY_SCHEME } from './docs.js';
 import { UsersModule } from './users/users.module.js';
 import { UsersService } from './users/users.service.js';
 
@@ -10,6 +11,7 @@ import { UsersService } from './users/users.service.js';
 @Module({
   imports: [
     RoomKeysModule.forRootAsync({
+      securityScheme: MATRIX_SECURITY_SCHEME,
       imports: [UsersModule],
       inject: [UsersService],
       useFactory: (users: UsersService) => ({

@@ -16,7 +16,7 @@ import {
   unknownToken,
   verifierFailed,
 } from '../room-keys.errors.js';
-import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
+import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type { RoomKeysOptions, TokenOwner } from '../room-keys-options.interface.js';
 import { accessTokenOf, setTokenOwner } from './request-state.js';
 

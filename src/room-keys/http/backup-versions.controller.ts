@@ -1,4 +1,4 @@
-import { Delete, Get, HttpCode, Post, Put, Req } from '@nestjs/common';
+import { Delete, Get, Post, Put, Req } from '@nestjs/common';
 import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as responses from './responses.js';
@@ -24,8 +24,6 @@ export class BackupVersionsController {
   constructor(private readonly service: RoomKeysService) {}
 
   @Post('version')
-  // also in Operation, where the Swagger plugin does not see it and would document a 201
-  @HttpCode(200)
   @Operation({
     id: 'postRoomKeysVersion',
     summary: 'Create a new backup.',

@@ -1,45 +1,56 @@
-import { ApiProperty, ApiSchema } from '@nestjs/swagger';
+import { documentIsMade, DocumentedProperty, DocumentedSchema } from './documentation.js';
 
 /** A Matrix error, the body of every answer that is not a 200. */
-@ApiSchema({ name: 'Error' })
+@DocumentedSchema('RoomKeysError')
 export class ErrorDto {
-  /** An error code. */
-  @ApiProperty({ example: 'M_UNKNOWN' })
+  @DocumentedProperty({
+    description: 'An error code.',
+    example: 'M_UNKNOWN',
+    type: () => {
+      documentIsMade();
+      return String;
+    },
+  })
   errcode!: string;
 
-  /** A text for people. */
-  @ApiProperty({ example: 'An unknown error occurred' })
+  @DocumentedProperty({ description: 'A text for people.', example: 'An unknown error occurred' })
   error!: string;
 }
 
 /** The client sends more than it may. */
-@ApiSchema({ name: 'RateLimitError' })
+@DocumentedSchema('RoomKeysRateLimitError')
 export class RateLimitErrorDto {
-  /** The code of this error. */
-  @ApiProperty({ example: 'M_LIMIT_EXCEEDED' })
+  @DocumentedProperty({ description: 'The code of this error.', example: 'M_LIMIT_EXCEEDED' })
   errcode!: string;
 
-  /** A text for people. */
-  @ApiProperty({ example: 'Too many requests' })
+  @DocumentedProperty({ description: 'A text for people.', example: 'Too many requests' })
   error!: string;
 
-  /** Milliseconds to wait before the request is sent again. */
-  @ApiProperty({ type: 'integer', required: false, example: 2000 })
+  @DocumentedProperty({
+    description: 'Milliseconds to wait before the request is sent again.',
+    type: 'integer',
+    required: false,
+    example: 2000,
+  })
   retry_after_ms?: number;
 }
 
 /** Keys can be stored in the current backup only. */
-@ApiSchema({ name: 'WrongVersionError' })
+@DocumentedSchema('RoomKeysWrongVersionError')
 export class WrongVersionErrorDto {
-  /** The code of this error, or that of a guest's token. */
-  @ApiProperty({ example: 'M_WRONG_ROOM_KEYS_VERSION' })
+  @DocumentedProperty({
+    description: "The code of this error, or that of a guest's token.",
+    example: 'M_WRONG_ROOM_KEYS_VERSION',
+  })
   errcode!: string;
 
-  /** A text for people. */
-  @ApiProperty({ example: 'Wrong backup version.' })
+  @DocumentedProperty({ description: 'A text for people.', example: 'Wrong backup version.' })
   error!: string;
 
-  /** The version id of the backup that is current now. */
-  @ApiProperty({ required: false, example: '42' })
+  @DocumentedProperty({
+    description: 'The version id of the backup that is current now.',
+    required: false,
+    example: '42',
+  })
   current_version?: string;
 }

@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Request } from 'express';
 import { finalize, type Observable } from 'rxjs';
-import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
+import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type { RoomKeysOptions } from '../room-keys-options.interface.js';
 import { BodyMemoryLimit, DEFAULT_MAX_BODY_BYTES } from './body-memory-limit.js';
 import { readJson } from './json-body.js';

@@ -6,16 +6,9 @@ import {
   type Type,
   UseInterceptors,
 } from '@nestjs/common';
-import {
-  ApiBody,
-  ApiExtraModels,
-  ApiOperation,
-  ApiParam,
-  ApiQuery,
-  ApiResponse,
-  getSchemaPath,
-} from '@nestjs/swagger';
+import type * as Swagger from '@nestjs/swagger';
 import type { RoomKeysOperation } from '../room-keys.events.js';
+import { Documented } from './documentation.js';
 import { ErrorDto, RateLimitErrorDto, WrongVersionErrorDto } from './error.dto.js';
 import { JsonBodyInterceptor } from './json-body.interceptor.js';
 import { RoomKeysUpdateResponseDto } from './room-key.dto.js';
@@ -43,65 +36,13 @@ interface OperationOptions {
 
 /** An operation of the contract: its documentation, its status, and that we send the answer ourselves. */
 export function Operation(options: OperationOptions): MethodDecorator {
-  const { id, summary, description = summary, answer, answerDescription, body } = options;
-  const decorators: MethodDecorator[] = [
-    SetMetadata(OPERATION_METADATA, id),
+  return applyDecorators(
+    SetMetadata(OPERATION_METADATA, options.id),
     HttpCode(200),
-    ApiOperation({ operationId: id, summary, description }),
-    ...answerOf(answer, answerDescription),
-    ApiResponse({
-      status: 401,
-      description:
-        'The access token is missing (`M_MISSING_TOKEN`) or unknown (`M_UNKNOWN_TOKEN`).',
-      type: ErrorDto,
-      example: { errcode: 'M_MISSING_TOKEN', error: 'The access token is missing.' },
-    }),
-    ApiResponse({
-      status: 429,
-      description: 'This request was rate-limited.',
-      type: RateLimitErrorDto,
-    }),
-    ApiResponse({
-      status: 503,
-      description:
-        'The server cannot check the token or reach its database at the moment, or takes no more bodies. Try again later.',
-      type: ErrorDto,
-      example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
-    }),
-    ...badRequestOf(options),
-    ...notFoundOf(options),
-    forbiddenOf(options),
     sendsItsAnswer,
-  ];
-  if (body) {
-    decorators.push(
-      UseInterceptors(JsonBodyInterceptor),
-      ApiBody({ type: body.type, description: body.description, required: true }),
-      ApiResponse({
-        status: 408,
-        description: 'Nothing of the body came for too long.',
-        type: ErrorDto,
-        example: { errcode: 'M_UNKNOWN', error: 'The body took too long.' },
-      }),
-      ApiResponse({
-        status: 415,
-        description: 'The Content-Encoding of the body is none of identity, gzip, deflate and br.',
-        type: ErrorDto,
-        example: {
-          errcode: 'M_UNKNOWN',
-          error: 'The Content-Encoding of the body is not supported.',
-        },
-      }),
-      ApiResponse({
-        status: 413,
-        description:
-          'The body, or a value in it, is larger than the server takes, or it holds more than 20,000 keys.',
-        type: ErrorDto,
-        example: { errcode: 'M_TOO_LARGE', error: 'The body is larger than 16777216 bytes.' },
-      }),
-    );
-  }
-  return applyDecorators(...decorators);
+    ...(options.body ? [UseInterceptors(JsonBodyInterceptor)] : []),
+    Documented((swagger) => documentationOf(options, swagger)),
+  );
 }
 
 /** Which operation a handler is. */
@@ -111,18 +52,41 @@ export function operationOf(handler: object): RoomKeysOperation | undefined {
 
 /** The query parameter that names the backup. */
 export const BackupVersionQuery = (description: string) =>
-  ApiQuery({ name: 'version', required: true, description, example: '1', type: 'string' });
+  Documented(({ ApiQuery }) =>
+    ApiQuery({ name: 'version', required: true, description, example: '1', type: 'string' }),
+  );
 
-export const VersionParam = (description: string) =>
-  ApiParam({ name: 'version', description, example: '1', type: 'string' });
+export const VersionParam = (description: string) => pathParam('version', description, '1');
 
 export const RoomIdParam = (description: string) =>
-  ApiParam({ name: 'roomId', description, example: '!roomid:example.org', type: 'string' });
+  pathParam('roomId', description, '!roomid:example.org');
 
 export const SessionIdParam = (description: string) =>
-  ApiParam({ name: 'sessionId', description, example: 'sessionid', type: 'string' });
+  pathParam('sessionId', description, 'sessionid');
 
-function answerOf(answer: Type | undefined, description: string): MethodDecorator[] {
+const pathParam = (name: string, description: string, example: string) =>
+  Documented(({ ApiParam }) => ApiParam({ name, description, example, type: 'string' }));
+
+function documentationOf(options: OperationOptions, swagger: typeof Swagger): MethodDecorator[] {
+  const { ApiBody, ApiExtension, ApiOperation, ApiResponse } = swagger;
+  const { id, summary, description = summary, body } = options;
+  const decorators: MethodDecorator[] = [
+    ApiOperation({ operationId: id, summary, description }),
+    ApiExtension('x-addedInMatrixVersion', '1.1'),
+    ...answerOf(options, swagger),
+    ...errorsOf(options).map((error) => ApiResponse({ type: ErrorDto, ...error })),
+  ];
+  if (body) {
+    const { type } = body;
+    decorators.push(ApiBody({ type, description: body.description, required: true }));
+  }
+  return decorators;
+}
+
+function answerOf(
+  { answer, answerDescription: description }: OperationOptions,
+  { ApiExtraModels, ApiResponse, getSchemaPath }: typeof Swagger,
+): MethodDecorator[] {
   const status = 200;
   if (!answer)
     return [ApiResponse({ status, description, schema: { type: 'object', example: {} } })];
@@ -134,46 +98,82 @@ function answerOf(answer: Type | undefined, description: string): MethodDecorato
   return [ApiExtraModels(answer), ApiResponse({ status, description, schema })];
 }
 
-function badRequestOf({ badRequest }: OperationOptions): MethodDecorator[] {
-  if (!badRequest) return [];
-  const { description, ...example } = badRequest;
-  return [ApiResponse({ status: 400, description, type: ErrorDto, example })];
+interface DocumentedError {
+  status: number;
+  description: string;
+  /** `ErrorDto` where nothing else is said. */
+  type?: Type;
+  example?: { errcode: string; error: string; current_version?: string };
 }
 
-function notFoundOf({ notFound }: OperationOptions): MethodDecorator[] {
-  if (!notFound) return [];
-  const { description, error } = notFound;
-  return [
-    ApiResponse({
-      status: 404,
-      description,
-      type: ErrorDto,
-      example: { errcode: 'M_NOT_FOUND', error },
-    }),
-  ];
-}
-
-function forbiddenOf({ storesKeys }: OperationOptions): MethodDecorator {
-  if (!storesKeys) {
-    return ApiResponse({
-      status: 403,
-      description: 'The access token is a guest’s.',
-      type: ErrorDto,
-      example: { errcode: 'M_GUEST_ACCESS_FORBIDDEN', error: 'Guests cannot use the key backup.' },
-    });
+function errorsOf({ badRequest, notFound, storesKeys, body }: OperationOptions): DocumentedError[] {
+  const errors: DocumentedError[] = [storesKeys ? WRONG_VERSION : GUEST, ...EVERYWHERE];
+  if (badRequest) {
+    const { description, ...example } = badRequest;
+    errors.push({ status: 400, description, example });
   }
-  return ApiResponse({
-    status: 403,
-    description:
-      'The version is not that of the current backup, whose version is in `current_version`; the access token is a guest’s (`M_GUEST_ACCESS_FORBIDDEN`); or the user would have more than the server allows (`M_USER_LIMIT_EXCEEDED`, with `info_uri`).',
-    type: WrongVersionErrorDto,
-    example: {
-      errcode: 'M_WRONG_ROOM_KEYS_VERSION',
-      error: 'Wrong backup version.',
-      current_version: '42',
-    },
-  });
+  if (notFound) {
+    const { description, error } = notFound;
+    errors.push({ status: 404, description, example: { errcode: 'M_NOT_FOUND', error } });
+  }
+  if (body) errors.push(...OF_BODIES);
+  return errors;
 }
+
+const EVERYWHERE: readonly DocumentedError[] = [
+  {
+    status: 401,
+    description: 'The access token is missing (`M_MISSING_TOKEN`) or unknown (`M_UNKNOWN_TOKEN`).',
+    example: { errcode: 'M_MISSING_TOKEN', error: 'The access token is missing.' },
+  },
+  { status: 429, description: 'This request was rate-limited.', type: RateLimitErrorDto },
+  {
+    status: 503,
+    description:
+      'The server cannot check the token or reach its database at the moment, or takes no more bodies. Try again later.',
+    example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
+  },
+];
+
+const OF_BODIES: readonly DocumentedError[] = [
+  {
+    status: 408,
+    description: 'Nothing of the body came for too long.',
+    example: { errcode: 'M_UNKNOWN', error: 'The body took too long.' },
+  },
+  {
+    status: 415,
+    description: 'The Content-Encoding of the body is none of identity, gzip, deflate and br.',
+    example: {
+      errcode: 'M_UNKNOWN',
+      error: 'The Content-Encoding of the body is not supported.',
+    },
+  },
+  {
+    status: 413,
+    description:
+      'The body, or a value in it, is larger than the server takes, or it holds more than 20,000 keys.',
+    example: { errcode: 'M_TOO_LARGE', error: 'The body is larger than 16777216 bytes.' },
+  },
+];
+
+const GUEST: DocumentedError = {
+  status: 403,
+  description: 'The access token is a guest’s.',
+  example: { errcode: 'M_GUEST_ACCESS_FORBIDDEN', error: 'Guests cannot use the key backup.' },
+};
+
+const WRONG_VERSION: DocumentedError = {
+  status: 403,
+  description:
+    'The version is not that of the current backup, whose version is in `current_version`; the access token is a guest’s (`M_GUEST_ACCESS_FORBIDDEN`); or the user would have more than the server allows (`M_USER_LIMIT_EXCEEDED`, with `info_uri`).',
+  type: WrongVersionErrorDto,
+  example: {
+    errcode: 'M_WRONG_ROOM_KEYS_VERSION',
+    error: 'Wrong backup version.',
+    current_version: '42',
+  },
+};
 
 /** Tells Nest that the answer is sent by us: see `ResponseInterceptor`. A handler that injects the response says so. */
 const sendsItsAnswer: MethodDecorator = (target, key) => {

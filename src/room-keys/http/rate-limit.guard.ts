@@ -8,7 +8,7 @@ import {
 import type { Request } from 'express';
 import { rateLimits } from '../rate-limits.js';
 import { limitExceeded, MatrixError } from '../room-keys.errors.js';
-import { ROOM_KEYS_OPTIONS } from '../room-keys.module-definition.js';
+import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type {
   RateLimitedRequest,
   RateLimiter,

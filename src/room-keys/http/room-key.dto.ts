@@ -1,6 +1,6 @@
-import { ApiProperty, ApiSchema, getSchemaPath } from '@nestjs/swagger';
 import { IsBoolean, IsInt, Max, Min } from 'class-validator';
 import { IsJsonObject, type RawJson } from '../json/raw-json.js';
+import { DocumentedProperty, DocumentedSchema } from './documentation.js';
 
 const SESSION_DATA = {
   ephemeral: 'base64+ephemeral+key',
@@ -19,65 +19,87 @@ const KEY = {
 const WHOLE = { message: '$property must be a whole number from 0 to 9007199254740991' };
 
 /** One backed up key. */
-@ApiSchema({ name: 'KeyBackupData' })
+@DocumentedSchema('RoomKeysKey')
 export class KeyBackupDataDto {
-  /** The index of the first message in the session that the key can decrypt. */
-  @ApiProperty({ type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, example: 1 })
+  @DocumentedProperty({
+    description: 'The index of the first message in the session that the key can decrypt.',
+    type: 'integer',
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    example: 1,
+  })
   @IsInt(WHOLE)
   @Min(0, WHOLE)
   @Max(Number.MAX_SAFE_INTEGER, WHOLE)
   first_message_index!: number;
 
-  /** How many times the key has been forwarded between devices by key sharing. */
-  @ApiProperty({ type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, example: 0 })
+  @DocumentedProperty({
+    description: 'How many times the key has been forwarded between devices by key sharing.',
+    type: 'integer',
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    example: 0,
+  })
   @IsInt(WHOLE)
   @Min(0, WHOLE)
   @Max(Number.MAX_SAFE_INTEGER, WHOLE)
   forwarded_count!: number;
 
-  /** Whether the device that backs up the key verified the device that the key is from. */
-  @ApiProperty({ example: false })
+  @DocumentedProperty({
+    description:
+      'Whether the device that backs up the key verified the device that the key is from.',
+    example: false,
+  })
   @IsBoolean({ message: '$property must be true or false' })
   is_verified!: boolean;
 
-  /** The encrypted key; opaque to the server, and returned as it was sent. */
-  @ApiProperty({ type: 'object', additionalProperties: true, example: SESSION_DATA })
+  @DocumentedProperty({
+    description: 'The encrypted key; opaque to the server, and returned as it was sent.',
+    type: 'object',
+    additionalProperties: true,
+    example: SESSION_DATA,
+  })
   @IsJsonObject()
   session_data!: RawJson;
 }
 
 /** The keys of one room. */
-@ApiSchema({ name: 'RoomKeyBackup' })
+@DocumentedSchema('RoomKeysRoom')
 export class RoomKeyBackupDto {
-  /** Session ids and their keys. */
-  @ApiProperty({
+  @DocumentedProperty(({ getSchemaPath }) => ({
+    description: 'Session ids and their keys.',
     type: 'object',
     additionalProperties: { $ref: getSchemaPath(KeyBackupDataDto) },
     example: { sessionid1: KEY },
-  })
+  }))
   sessions!: Record<string, KeyBackupDataDto>;
 }
 
 /** The keys of several rooms. */
-@ApiSchema({ name: 'RoomKeys' })
+@DocumentedSchema('RoomKeysRooms')
 export class RoomKeysDto {
-  /** Room ids and the keys of each room. */
-  @ApiProperty({
+  @DocumentedProperty(({ getSchemaPath }) => ({
+    description: 'Room ids and the keys of each room.',
     type: 'object',
     additionalProperties: { $ref: getSchemaPath(RoomKeyBackupDto) },
     example: { '!room:example.org': { sessions: { sessionid1: KEY } } },
-  })
+  }))
   rooms!: Record<string, RoomKeyBackupDto>;
 }
 
 /** The answer to each change of the keys. */
-@ApiSchema({ name: 'RoomKeysUpdateResponse' })
+@DocumentedSchema('RoomKeysUpdateResponse')
 export class RoomKeysUpdateResponseDto {
-  /** The exact number of keys in the backup. */
-  @ApiProperty({ type: 'integer', example: 10 })
+  @DocumentedProperty({
+    description: 'The exact number of keys in the backup.',
+    type: 'integer',
+    example: 10,
+  })
   count!: number;
 
-  /** An opaque string that stands for the stored keys, another one after each change. */
-  @ApiProperty({ example: 'abcdefg' })
+  @DocumentedProperty({
+    description: 'An opaque string that stands for the stored keys, another one after each change.',
+    example: 'abcdefg',
+  })
   etag!: string;
 }

@@ -6,17 +6,14 @@ import {
   UseInterceptors,
   VERSION_NEUTRAL,
 } from '@nestjs/common';
-import { ApiBearerAuth, ApiExcludeController, ApiTags } from '@nestjs/swagger';
 import { AccessTokenGuard } from './access-token.guard.js';
-import { ResponseInterceptor } from './response.interceptor.js';
-import { PATH_PREFIXES } from './room-keys.middleware.js';
+import { Documented } from './documentation.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { RateLimitGuard } from './rate-limit.guard.js';
+import { ResponseInterceptor } from './response.interceptor.js';
+import { PATH_PREFIXES } from './room-keys.middleware.js';
 
 const [documented, ...legacy] = PATH_PREFIXES;
-
-/** Name of the security scheme in the OpenAPI document. */
-export const SECURITY_SCHEME = 'accessToken';
 
 /** A controller of operations under the documented prefix: guarded in this order, and answering as Matrix does. */
 export const RoomKeysController = () =>
@@ -25,10 +22,12 @@ export const RoomKeysController = () =>
     UseGuards(AccessTokenGuard, RateLimitGuard),
     UseInterceptors(ResponseInterceptor),
     UseFilters(MatrixErrorFilter),
-    ApiTags('End-to-end encryption'),
-    ApiBearerAuth(SECURITY_SCHEME),
+    Documented(({ ApiTags }) => ApiTags('End-to-end encryption')),
   );
 
 /** The same operations for old clients, for a class that extends one with {@link RoomKeysController}. */
 export const LegacyRoomKeysController = () =>
-  applyDecorators(Controller({ path: legacy, version: VERSION_NEUTRAL }), ApiExcludeController());
+  applyDecorators(
+    Controller({ path: legacy, version: VERSION_NEUTRAL }),
+    Documented(({ ApiExcludeController }) => ApiExcludeController()),
+  );

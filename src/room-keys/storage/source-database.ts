@@ -1,6 +1,5 @@
 /** Connections to the database of a homeserver, which is read and never written. */
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Row } from './database/connection.js';
 
@@ -92,15 +91,12 @@ async function openSqlite(path: string): Promise<SourceDatabase> {
       `There is no file ${path}: write the path of the homeserver's SQLite file.`,
     );
   }
-  try {
-    createRequire(import.meta.url).resolve('better-sqlite3');
-  } catch (error) {
+  const { default: Sqlite } = await import('better-sqlite3').catch((error: unknown) => {
     throw new SourceError(
       "The package 'better-sqlite3' reads from SQLite: run 'npm install better-sqlite3' first.",
       { cause: error },
     );
-  }
-  const { default: Sqlite } = await import('better-sqlite3');
+  });
   const attempt = <T>(work: () => T): Promise<T> => {
     try {
       return Promise.resolve(work());

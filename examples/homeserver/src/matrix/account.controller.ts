@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Post, UseGuards } from '@nestjs/common';
 import { ApiBearerAuth, ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { ROOM_KEYS_SECURITY_SCHEME } from 'nestjs-room-keys';
 import { AccountsService } from '../accounts/accounts.service.js';
+import { MATRIX_SECURITY_SCHEME } from '../docs.js';
 import { BareAnswers } from '../http/envelope.interceptor.js';
 import { UsersService } from '../users/users.service.js';
 import { authenticationNeeded } from './errors.js';
@@ -13,7 +13,7 @@ import { type Caller, CurrentCaller, SessionGuard } from './session.guard.js';
 @UseGuards(SessionGuard)
 @BareAnswers()
 @ApiTags('Account management')
-@ApiBearerAuth(ROOM_KEYS_SECURITY_SCHEME)
+@ApiBearerAuth(MATRIX_SECURITY_SCHEME)
 export class AccountController {
   constructor(
     private readonly users: UsersService,

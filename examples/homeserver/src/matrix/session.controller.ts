@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Controller, Get, HttpCode, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiBearerAuth, ApiBody, ApiOkResponse, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ROOM_KEYS_SECURITY_SCHEME } from 'nestjs-room-keys';
+import { MATRIX_SECURITY_SCHEME } from '../docs.js';
 import { BareAnswers } from '../http/envelope.interceptor.js';
 import { type Login, UsersService } from '../users/users.service.js';
 import {
@@ -74,7 +74,7 @@ export class SessionController {
   @Post('v3/logout')
   @HttpCode(200)
   @UseGuards(SessionGuard)
-  @ApiBearerAuth(ROOM_KEYS_SECURITY_SCHEME)
+  @ApiBearerAuth(MATRIX_SECURITY_SCHEME)
   @ApiOkResponse({ description: 'The access token is worth nothing any more.' })
   async logOut(@CurrentCaller() { token }: Caller) {
     await this.users.logOut(token);

@@ -25,6 +25,15 @@ import {
 import { isEmpty, selectWrites, type Writes } from './replacement.js';
 import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import {
+  checkDeviceId,
+  checkedInformation,
+  checkedKeys,
+  checkKeyId,
+  checkSelection,
+  checkUserId,
+  checkVersion,
+} from './service-arguments.js';
 import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import type { LockedBackup } from './storage/locked-backup.js';
@@ -37,8 +46,8 @@ export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
 
 /**
  * The use cases of the key backup: five on versions, three on keys. A host may call them itself;
- * `userId` is then to come from an access token that was checked, and ids are to be as the
- * endpoints would take them.
+ * `userId` is then to come from an access token that was checked. Arguments that the endpoints would not take are
+ * refused with their errors: 400 `M_INVALID_PARAM` for ids, `M_BAD_JSON` and `M_NOT_JSON` for what is to be stored.
  *
  * @publicApi
  */
@@ -69,7 +78,9 @@ export class RoomKeysService {
    * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm, or that is empty;
    *   413 `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
-  async createBackup(userId: string, information: BackupInformation): Promise<string> {
+  async createBackup(userId: string, given: BackupInformation): Promise<string> {
+    checkUserId(userId);
+    const information = checkedInformation(given);
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
     }
@@ -93,11 +104,13 @@ export class RoomKeysService {
    * @throws 404 `M_NOT_FOUND` where there is none
    */
   async currentBackup(userId: string): Promise<Backup> {
+    checkUserId(userId);
     return (await this.repository.currentBackup(userId)) ?? raise(noCurrentBackup());
   }
 
   /** @throws 404 `M_NOT_FOUND` where it does not exist, or is deleted */
   async backup(userId: string, version: string): Promise<Backup> {
+    checkOwner(userId, version);
     return (await this.repository.backup(userId, version)) ?? raise(unknownBackup());
   }
 
@@ -110,8 +123,10 @@ export class RoomKeysService {
   async updateBackup(
     userId: string,
     version: string,
-    { algorithm, authData }: BackupInformation,
+    information: BackupInformation,
   ): Promise<void> {
+    checkOwner(userId, version);
+    const { algorithm, authData } = checkedInformation(information);
     this.limits.checkAuthData(authData);
     await this.checkFits(userId, 'auth_data', authData);
     await this.repository.locked(userId, version, async ({ backup }) => {
@@ -128,6 +143,7 @@ export class RoomKeysService {
    * @throws 404 `M_NOT_FOUND` where it never existed
    */
   async deleteBackup(userId: string, version: string): Promise<void> {
+    checkOwner(userId, version);
     await this.repository.locked(
       userId,
       version,
@@ -144,7 +160,7 @@ export class RoomKeysService {
    * Stores keys in the current backup, each unless the stored one of the same ids is to stay. All
    * or, where it throws, none of them.
    *
-   * @param keys no two of them with the same ids
+   * @param keys at most 20,000, no two of them with the same ids
    * @param deviceId the device that sends them
    * @throws 403 `M_WRONG_ROOM_KEYS_VERSION` where a newer backup exists; 404 `M_NOT_FOUND`; 413
    *   `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
@@ -153,7 +169,23 @@ export class RoomKeysService {
     userId: string,
     version: string,
     keys: readonly RoomKey[],
-    deviceId?: string,
+    deviceId?: string | null,
+  ): Promise<KeysState> {
+    checkOwner(userId, version);
+    checkDeviceId(deviceId);
+    return this.putCheckedKeys(userId, version, checkedKeys(keys), deviceId ?? undefined);
+  }
+
+  /**
+   * As {@link putKeys}, with arguments that an endpoint has read and checked.
+   *
+   * @internal
+   */
+  async putCheckedKeys(
+    userId: string,
+    version: string,
+    keys: readonly RoomKey[],
+    deviceId: string | undefined,
   ): Promise<KeysState> {
     for (const { sessionData } of keys) {
       this.limits.checkSessionData(sessionData);
@@ -209,11 +241,15 @@ export class RoomKeysService {
    * @throws 404 `M_NOT_FOUND` where there is no such backup
    */
   async keys(userId: string, version: string, selection: KeySelection = {}): Promise<KeyPages> {
+    checkOwner(userId, version);
+    checkSelection(selection);
     return (await this.repository.keys(userId, version, selection)) ?? raise(unknownBackup());
   }
 
   /** @throws 404 `M_NOT_FOUND` where there is no such backup, or no such key in it */
   async key(userId: string, version: string, id: KeyId): Promise<RoomKey> {
+    checkOwner(userId, version);
+    checkKeyId(id);
     const key = await this.repository.key(userId, version, id);
     if (key === undefined) throw unknownBackup();
     return key ?? raise(unknownKey());
@@ -229,6 +265,8 @@ export class RoomKeysService {
     version: string,
     selection: KeySelection = {},
   ): Promise<KeysState> {
+    checkOwner(userId, version);
+    checkSelection(selection);
     const state = await this.repository.locked(userId, version, async ({ backup }) => {
       if (!backup) throw unknownBackup();
       return (await backup.remove(selection)) ? backup.touch() : backup.state;
@@ -243,12 +281,14 @@ export class RoomKeysService {
    * a user again, or one who never had a backup, changes nothing.
    */
   async eraseUser(userId: string): Promise<void> {
+    checkUserId(userId);
     await this.repository.eraseUser(userId);
     this.sweeper.wake();
   }
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
+    checkUserId(userId);
     return summaryOf(await this.statistics.summaries(userId));
   }
 
@@ -286,6 +326,11 @@ export function summaryOf(backups: BackupSummary[]): UserSummary {
     firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
     lastChange: latest(backups.map(({ changedAt }) => changedAt)),
   };
+}
+
+function checkOwner(userId: string, version: string): void {
+  checkUserId(userId);
+  checkVersion(version);
 }
 
 const sum = (numbers: number[]) => numbers.reduce((total, one) => total + one, 0);

@@ -114,4 +114,45 @@ describe.each(databases)('the service on $name', ({ create }) => {
     await Promise.all(versions);
     expect(service.activity().transactionsWaiting).toBe(0);
   });
+
+  describe('asked for what the endpoints would not take', () => {
+    const user = '@erin:hs1';
+    const key = {
+      roomId: '!r:hs1',
+      sessionId: 's',
+      isVerified: true,
+      firstMessageIndex: 0,
+      forwardedCount: 0,
+      sessionData: '{"x":"y"}',
+    };
+    const refused = (errcode: string) =>
+      expect.objectContaining({ body: expect.objectContaining({ errcode }) as object }) as object;
+
+    it.each<[string, errcode: string, object[]]>([
+      ['JSON that is none', 'M_NOT_JSON', [{ ...key, sessionData: 'not json' }]],
+      ['a negative index', 'M_BAD_JSON', [{ ...key, firstMessageIndex: -1 }]],
+      ['an id of 300 bytes', 'M_INVALID_PARAM', [{ ...key, sessionId: 'x'.repeat(300) }]],
+      ['two keys with the same ids', 'M_BAD_JSON', [key, { ...key, forwardedCount: 1 }]],
+      ['an object in place of text', 'M_BAD_JSON', [{ ...key, sessionData: { x: 'y' } }]],
+    ])('says so, and stores nothing: %s', async (_, errcode, keys) => {
+      const version = await service.createBackup(user, {
+        algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2',
+        authData: '{}',
+      });
+      await service.putKeys(user, version, [{ ...key, roomId: '!other:hs1' }]);
+      await expect(service.putKeys(user, version, keys as never)).rejects.toEqual(refused(errcode));
+      const restored = await application.client('erin').get(`/keys?version=${version}`);
+      expect(restored.body).toMatchObject({ rooms: { '!other:hs1': { sessions: { s: {} } } } });
+      expect(Object.keys((restored.body as { rooms: object }).rooms)).toHaveLength(1);
+    });
+
+    it.each<[string, () => Promise<unknown>]>([
+      ['a user id', () => service.eraseUser('')],
+      ['a version', () => service.deleteBackup(user, 1 as never)],
+      ['a room', () => service.deleteKeys(user, '1', { roomId: {} } as never)],
+      ['a session without its room', () => service.keys(user, '1', { sessionId: 's' } as never)],
+    ])('says so of %s', async (_, call) => {
+      await expect(call()).rejects.toEqual(refused('M_INVALID_PARAM'));
+    });
+  });
 });

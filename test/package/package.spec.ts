@@ -52,6 +52,7 @@ function nest(range: string): Record<string, string> {
     'better-sqlite3': versionOf('better-sqlite3'),
     'class-transformer': '^0.5.1',
     mysql2: '^3.15.3',
+    pg: '^8.16.0',
     'reflect-metadata': '^0.2.0',
     rxjs: '^7.8.0',
     typescript: versionOf('typescript'),
@@ -68,7 +69,7 @@ const OF_THE_SERVER = [
   'nestjs-room-keys/dist/main.js',
   'nestjs-room-keys/dist/server',
 ];
-const OPTIONAL_PEERS = ['@nestjs/swagger', '@nestjs/typeorm', 'mysql2'];
+const OPTIONAL_PEERS = ['@nestjs/swagger', '@nestjs/typeorm', 'mysql2', 'pg'];
 
 const hasRegistry = await registryAnswers();
 const describeWithRegistry = hasRegistry ? describe : describe.skip;

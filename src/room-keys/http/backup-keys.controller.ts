@@ -62,7 +62,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'allRooms');
-    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys')
@@ -110,7 +110,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'oneRoom');
-    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId')
@@ -164,7 +164,7 @@ export class BackupKeysController {
     const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const keys = uploadedKeys(request, 'oneKey');
-    return responses.keysState(await this.service.putKeys(userId, version, keys, deviceId));
+    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
   @Get('keys/:roomId/:sessionId')

@@ -1,18 +1,12 @@
 import type { RoomKey } from '../room-key.js';
 import { badJson, tooLarge } from '../room-keys.errors.js';
+import { MAX_KEYS } from '../service-arguments.js';
 import { checkDto } from './check-dto.js';
 import { type JsonBody, MAX_MEMBERS } from './json-body.js';
 import { JsonCursor } from '../json/json-cursor.js';
 import { checkId } from '../json/ids.js';
 import { RawJson } from '../json/raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
-
-/**
- * The most keys that one request may hold: they are stored in one transaction, and SQLite stores it
- * while everybody else waits. Keys of real clients, 860 bytes each, are not that many in the largest
- * body that is taken by default; a client sends 100 at once, old ones 500.
- */
-const MAX_KEYS = 20_000;
 
 // The three shapes of an upload, each folded into one list of keys. Maps of maps are read by hand:
 // class-transformer drops members that are named `__proto__` or `constructor`, which are ids like

@@ -363,3 +363,39 @@ describe('buffered pages', () => {
     expect(source.closes).toBe(1);
   });
 });
+
+describe('pages of keys in a loop', () => {
+  const rows = rowsOf(5, 7);
+
+  it('are every key, and closed at the end', async () => {
+    const source = new FakeSource(rows, 1024 * 1024);
+    const keys: RoomKey[] = [];
+    for await (const key of new KeyPages(source)) keys.push(key);
+    expect(keys).toEqual(keysOf(rows));
+    expect(source.closes).toBe(1);
+  });
+
+  it('are closed when the loop is left', async () => {
+    const source = new FakeSource(rows, 1024 * 1024);
+    for await (const key of new KeyPages(source)) if (key.roomId === '!r0') break;
+    expect(source.closes).toBe(1);
+  });
+
+  it('are closed at the end of the block that uses them', async () => {
+    const source = new FakeSource(rows, 1024 * 1024);
+    await new KeyPages(source)[Symbol.asyncDispose]();
+    expect(source.closes).toBe(1);
+  });
+});
+
+describe('pages of keys that nobody reads on', () => {
+  it('are closed after a while, and say so to who comes back', async () => {
+    const source = new FakeSource(rowsOf(5), 1024 * 1024);
+    const pages = new KeyPages(source, 20);
+    await pages.next();
+    while (source.closes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await expect(pages.next()).rejects.toThrow('not read on for too long');
+    await pages.close();
+    expect(source.closes).toBe(1);
+  });
+});

@@ -9,6 +9,9 @@ const BYTES_PER_PAGE = 1024 * 1024;
  */
 const ROWS_PER_PAGE = 300;
 
+/** For how long pages that nobody reads on stay open; a client that takes nothing of an answer is cut off before. */
+const FORGOTTEN_MS = 120_000;
+
 /** Where a row stands in its key set; a page begins after one. */
 export interface KeyPosition {
   roomNo: number;
@@ -28,18 +31,30 @@ export interface PageSource {
 }
 
 /**
- * The keys of a backup, a page at a time, those of a room together: see `RoomKeysService.keys`. It may hold a
- * connection of the host's pool until it is closed.
+ * The keys of a backup, those of a room together, a page at a time or one after the other: see
+ * `RoomKeysService.keys`. It may hold a connection of the host's pool until it is closed, which it is after the last
+ * key, at the end of a `for await` or of the block of an `await using`, and two minutes after the last call of `next`.
  */
-export class KeyPages {
+export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
   private readonly rowsPerPage: number;
   private after: KeyPosition = { roomNo: -1, seq: -1 };
   /** The page after the one that was handed out last. */
   private ahead: Promise<Page> | undefined;
   private ended: boolean;
   private closed: Promise<void> | undefined;
+  private isForgotten = false;
+  private readonly forgotten: NodeJS.Timeout;
 
-  constructor(private readonly source: PageSource) {
+  /** @param forgottenMs milliseconds after the last call of `next` after which it is closed */
+  constructor(
+    private readonly source: PageSource,
+    forgottenMs = FORGOTTEN_MS,
+  ) {
+    this.forgotten = setTimeout(() => {
+      this.isForgotten = true;
+      // who reads on hears of it
+      this.close().catch(() => undefined);
+    }, forgottenMs).unref();
     this.rowsPerPage = Math.max(
       1,
       Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, source.largestKey))),
@@ -52,8 +67,12 @@ export class KeyPages {
    * no more than that one.
    *
    * @returns undefined when there are no more keys
+   * @throws when it was closed because nobody read on
    */
   async next(): Promise<RoomKey[] | undefined> {
+    if (this.isForgotten)
+      throw new Error('The keys were not read on for too long: read them again.');
+    if (!this.closed) this.forgotten.refresh();
     if (this.ended) {
       await this.close();
       return undefined;
@@ -80,9 +99,23 @@ export class KeyPages {
 
   /** Gives back what the pages were read from; safe to call again, and in the middle. */
   close(): Promise<void> {
+    clearTimeout(this.forgotten);
     this.ended = true;
     this.closed ??= this.closeAfter(this.ahead);
     return this.closed;
+  }
+
+  /** Key after key; closed at the end, also when the loop is left. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<RoomKey, void, undefined> {
+    try {
+      for (let page = await this.next(); page; page = await this.next()) yield* page;
+    } finally {
+      await this.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   private async closeAfter(reading: Promise<Page> | undefined): Promise<void> {

@@ -1,0 +1,114 @@
+/**
+ * What the service checks of its arguments, with the errors of the endpoints: what is stored is handed to clients as it
+ * stands, and one key that is wrong would break the whole restore of its user.
+ */
+import { idFault } from './json/ids.js';
+import { findJsonFault } from './json/json-validator.js';
+import { MAX_JSON_DEPTH, toAscii } from './json/opaque-json.js';
+import type { BackupInformation, KeyId, KeySelection, RoomKey } from './room-key.js';
+import { badJson, invalidParameter, notJson, tooLarge } from './room-keys.errors.js';
+
+/**
+ * The most keys that one upload may hold: they are stored in one transaction, and SQLite stores it
+ * while everybody else waits. Keys of real clients, 860 bytes each, are not that many in the largest
+ * body that is taken by default; a client sends 100 at once, old ones 500.
+ */
+export const MAX_KEYS = 20_000;
+
+/** @throws 400 `M_INVALID_PARAM` */
+export function checkUserId(userId: unknown): void {
+  checkText('The user id', userId);
+}
+
+/** Any text passes, being at worst the name of no backup. @throws 400 `M_INVALID_PARAM` */
+export function checkVersion(version: unknown): void {
+  if (typeof version !== 'string') throw invalidParameter('The version must be a string.');
+}
+
+/** @throws 400 `M_INVALID_PARAM` */
+export function checkDeviceId(deviceId: unknown): void {
+  if (deviceId !== undefined && deviceId !== null) checkText('The device id', deviceId);
+}
+
+/** @throws 400 `M_INVALID_PARAM` */
+export function checkKeyId({ roomId, sessionId }: KeyId): void {
+  checkText('The room id', roomId);
+  checkText('The session id', sessionId);
+}
+
+/** @throws 400 `M_INVALID_PARAM` */
+export function checkSelection({ roomId, sessionId }: KeySelection): void {
+  if ((roomId as unknown) !== undefined) checkText('The room id', roomId);
+  if (sessionId === undefined) return;
+  if ((roomId as unknown) === undefined) throw invalidParameter('The room id is missing.');
+  checkText('The session id', sessionId);
+}
+
+/**
+ * Algorithm and auth_data as they are stored.
+ *
+ * @throws 400 `M_BAD_JSON`, `M_NOT_JSON`, `M_INVALID_PARAM`
+ */
+export function checkedInformation(information: BackupInformation): BackupInformation {
+  const { algorithm, authData }: { algorithm: unknown; authData: unknown } = information;
+  if (typeof algorithm !== 'string') throw badJson('algorithm must be a string');
+  if (algorithm !== '') checkText('algorithm', algorithm);
+  return { algorithm, authData: checkedObject('authData', authData) };
+}
+
+/**
+ * Keys as they are stored.
+ *
+ * @throws 400 `M_BAD_JSON`, `M_NOT_JSON` or `M_INVALID_PARAM`, which name the key; 413 `M_TOO_LARGE` for too many
+ */
+export function checkedKeys(keys: readonly RoomKey[]): RoomKey[] {
+  if (!Array.isArray(keys)) throw badJson('keys must be a list');
+  if (keys.length > MAX_KEYS) throw tooLarge(`There are more than ${MAX_KEYS} keys.`);
+  const rooms = new Map<string, Set<string>>();
+  return keys.map((key: RoomKey, index) => {
+    const what = `keys[${index}]`;
+    if (typeof key !== 'object' || (key as unknown) === null)
+      throw badJson(`${what} must be an object`);
+    checkKeyId(key);
+    const sessions = rooms.get(key.roomId) ?? new Set();
+    if (sessions.has(key.sessionId)) throw badJson(`${what} has the same ids as one before it`);
+    rooms.set(key.roomId, sessions.add(key.sessionId));
+    if (typeof (key.isVerified as unknown) !== 'boolean')
+      throw badJson(`${what}.isVerified must be true or false`);
+    return {
+      roomId: key.roomId,
+      sessionId: key.sessionId,
+      isVerified: key.isVerified,
+      firstMessageIndex: checkedWhole(`${what}.firstMessageIndex`, key.firstMessageIndex),
+      forwardedCount: checkedWhole(`${what}.forwardedCount`, key.forwardedCount),
+      sessionData: checkedObject(`${what}.sessionData`, key.sessionData),
+    };
+  });
+}
+
+function checkText(what: string, id: unknown): void {
+  if (typeof id !== 'string') throw invalidParameter(`${what} must be a string.`);
+  const fault = idFault(id);
+  if (fault !== undefined) throw invalidParameter(`${what} ${fault}.`);
+}
+
+function checkedWhole(what: string, value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) {
+    throw badJson(`${what} must be a whole number from 0 to 9007199254740991`);
+  }
+  // −0 is a whole number from 0 too
+  return (value as number) + 0;
+}
+
+function checkedObject(what: string, value: unknown): string {
+  if (typeof value !== 'string') throw badJson(`${what} must be the text of a JSON object`);
+  const json = value.trim();
+  // a lone surrogate has no UTF-8
+  const fault = json.isWellFormed()
+    ? findJsonFault(json, { maxDepth: MAX_JSON_DEPTH })
+    : 'not JSON';
+  if (fault === 'too deep') throw badJson(`${what} nests deeper than ${MAX_JSON_DEPTH} levels`);
+  if (fault !== undefined) throw notJson(`${what} is not JSON.`);
+  if (!json.startsWith('{')) throw badJson(`${what} must be an object`);
+  return toAscii(json);
+}

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
 import { openDatabase } from '../server/database.js';
-import { type DatabaseSettings, fileOf, isLocal } from '../server/database-url.js';
+import { type DatabaseSettings, fileOf, lacksPassword } from '../server/database-url.js';
 import { readEnvironment, type Variables } from '../server/environment.js';
 import { settingMeant } from '../server/unknown-settings.js';
 import { Failure } from './exit.js';
@@ -16,7 +16,7 @@ export interface DatabaseOptions {
 export const databaseOption = () =>
   new Option(
     '--database <url>',
-    'sqlite:FILE, mysql://… or mariadb://…; takes the place of DATABASE_URL, and of DATABASE_PASSWORD unless a password is all it lacks. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
+    'sqlite:FILE, postgres://…, mysql://… or mariadb://…; takes the place of DATABASE_URL, and of DATABASE_PASSWORD unless a password is all it lacks. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
   );
 
 /** A command of the server's database. */
@@ -29,17 +29,11 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
   if (database === undefined) return process.env;
   // empty, which counts as not set
   const url = { DATABASE_URL: database, DATABASE_URL_FILE: '' };
+  // the password of the environment would take the place of one in the URL
   const password = lacksPassword(database)
     ? {}
     : { DATABASE_PASSWORD: '', DATABASE_PASSWORD_FILE: '' };
   return { ...process.env, ...url, ...password };
-}
-
-/** Whether the password of the environment can be that of the URL: it would take the place of one in it. */
-function lacksPassword(database: string): boolean {
-  if (!URL.canParse(database)) return true;
-  const url = new URL(database);
-  return !isLocal(url) && url.password === '';
 }
 
 /** The database that the command is about, as the server would find it. */

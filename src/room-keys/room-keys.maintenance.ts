@@ -36,7 +36,7 @@ export class RoomKeysMaintenance {
   private readonly retired: RetiredKeysRepository;
   private readonly statisticsRepository: StatisticsRepository;
 
-  /** @param dataSource initialized, of type 'mysql', 'mariadb' or 'better-sqlite3' */
+  /** @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3' */
   constructor(private readonly dataSource: DataSource) {
     this.repository = new RoomKeysRepository(dataSource);
     this.retired = new RetiredKeysRepository(dataSource);

@@ -22,7 +22,7 @@ import type {
  * @publicApi
  */
 export class RoomKeysTransfer {
-  /** @param dataSource initialized, of type 'mysql', 'mariadb' or 'better-sqlite3' */
+  /** @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3' */
   constructor(private readonly dataSource: DataSource) {}
 
   /**

@@ -17,6 +17,7 @@ import { MetricsServer } from './metrics/metrics-server.js';
 import { connectionsWithin, openFilesLimit } from './open-files.js';
 import { exempting } from './rate-limit-exemption.js';
 import { RedisConnection } from './redis-connection.js';
+import { databaseCode } from './start-failure.js';
 import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
 
 /** The standalone server: the first host of {@link RoomKeysModule}. */
@@ -90,14 +91,16 @@ function rateLimitOf(
 }
 
 /** A database that is starting is waited for; a wrong password or name is not. */
-function isNotUpYet(error: { code?: string }): boolean {
+function isNotUpYet(error: NodeJS.ErrnoException): boolean {
   return [
+    '57P03', // PostgreSQL that recovers
     'ECONNREFUSED',
+    'ENOENT', // no socket yet
     'ECONNRESET',
     'ETIMEDOUT',
     'ENOTFOUND',
     'EAI_AGAIN',
     'PROTOCOL_CONNECTION_LOST',
     'ER_UNKNOWN_COM_ERROR', // a node that is about to join its cluster
-  ].includes(error.code ?? '');
+  ].includes(databaseCode(error));
 }

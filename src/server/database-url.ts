@@ -1,6 +1,6 @@
 /** DATABASE_URL: the one place of the server that looks at which database it is. */
+import { userInfo } from 'node:os';
 import type { DataSourceOptions } from 'typeorm';
-import type { Environment } from './environment.js';
 import { hostOf, type Kind, SettingError } from './setting-kinds.js';
 
 /**
@@ -10,13 +10,25 @@ import { hostOf, type Kind, SettingError } from './setting-kinds.js';
 const BUSY_TIMEOUT_MS = 100;
 /** After so long without a byte, TCP asks whether the database is still there; ten seconds later it is gone. */
 const KEEP_ALIVE_MS = 15_000;
+/** As long as mysql2 takes by default; pg would wait for as long as the system does. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How long a connection to PostgreSQL is kept that nothing needs. pg's default of 10 seconds is soon over. */
+const IDLE_CONNECTION_MS = 60_000;
 
-const EXAMPLES = "'sqlite:data/room-keys.db' or 'mysql://user:password@host:3306/database'";
+const EXAMPLES =
+  "'sqlite:data/room-keys.db', 'postgres://user:password@host:5432/database' or 'mysql://user:password@host:3306/database'";
+const NOTHING_BEHIND =
+  'holds a query or a fragment, which would do nothing: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.';
+const QUERY_OF_POSTGRES =
+  "has more behind the '?' than PostgreSQL's host, port and schema: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.";
 
-/** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…` or `mariadb://…`. */
+/** A URL of PostgreSQL that names no host, or leaves it to `?host=`. */
+const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
+
+/** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…`, `mariadb://…` or `postgres://…`. */
 export const databaseUrl: Kind<URL> = (text, name) => {
-  if (!URL.canParse(text)) throw new SettingError(`${name} is not a URL: write ${EXAMPLES}.`);
-  const url = new URL(text);
+  const url = parse(text);
+  if (!url) throw new SettingError(`${name} is not a URL: write ${EXAMPLES}.`);
   if (!isDecodable(url)) {
     throw new SettingError(
       `${name} holds a '%' that stands for nothing: write '%25' where one is meant.`,
@@ -32,20 +44,47 @@ export const databaseUrl: Kind<URL> = (text, name) => {
       if (!url.hostname || url.pathname.length < 2) {
         throw new SettingError(`${name} names no host or no database: write ${EXAMPLES}.`);
       }
-      if (url.search || url.hash) {
-        throw new SettingError(
-          `${name} holds a query or a fragment, which would do nothing: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.`,
-        );
-      }
+      if (url.search || url.hash) throw new SettingError(`${name} ${NOTHING_BEHIND}`);
+      return url;
+    case 'postgres:':
+    case 'postgresql:':
+      checkPostgres(url, text, name);
       return url;
     default:
       throw new SettingError(`${name} begins with '${url.protocol}': write ${EXAMPLES}.`);
   }
 };
 
-function isDecodable({ pathname, username, password }: URL): boolean {
+/** The URL that a text is; of one without a host the password could not be set. */
+function parse(text: string): URL | undefined {
+  const whole = text.replace(WITHOUT_HOST, '$1localhost');
+  return URL.canParse(whole) ? new URL(whole) : undefined;
+}
+
+function checkPostgres(url: URL, text: string, name: string): void {
+  const { searchParams: query } = url;
+  if (url.hash || [...query.keys()].some((key) => !['host', 'port', 'schema'].includes(key)))
+    throw new SettingError(`${name} ${QUERY_OF_POSTGRES}`);
+  const host = query.get('host') ?? (WITHOUT_HOST.test(text) ? '' : url.hostname);
+  if (host === '' || url.pathname.length < 2) {
+    throw new SettingError(
+      `${name} names no host or no database: write 'postgres://user:password@host:5432/database', or 'postgres://user@/database?host=/run/postgresql' for a socket.`,
+    );
+  }
+  const port = query.get('port');
+  if (port !== null && !/^[1-9][0-9]{0,4}$/.test(port))
+    throw new SettingError(`${name} has a port that is no number: write one such as '?port=5433'.`);
+  const schema = query.get('schema');
+  if (schema !== null && !/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(schema)) {
+    throw new SettingError(
+      `${name} has a schema of other characters than letters, digits and '_': write one such as '?schema=room_keys'.`,
+    );
+  }
+}
+
+function isDecodable({ hostname, pathname, username, password }: URL): boolean {
   try {
-    for (const part of [pathname, username, password]) decodeURIComponent(part);
+    for (const part of [hostname, pathname, username, password]) decodeURIComponent(part);
     return true;
   } catch {
     return false;
@@ -55,6 +94,15 @@ function isDecodable({ pathname, username, password }: URL): boolean {
 /** Whether it names a SQLite database, in a file or in memory, which is for one process and has no password. */
 export const isLocal = ({ protocol }: URL): boolean => protocol === 'sqlite:';
 
+/** Whether the database is reached through a socket of this machine, on which there is no TLS. */
+export const isSocket = (url: URL): boolean => serverOf(url).startsWith('/');
+
+/** Whether a database that needs a password would find none in the URL. */
+export function lacksPassword(text: string): boolean {
+  const url = parse(text);
+  return !url || (!isLocal(url) && url.password === '');
+}
+
 /** The path of the SQLite file; undefined for a database in memory or on a server. */
 export function fileOf(url: URL): string | undefined {
   const path = decodeURIComponent(url.pathname);
@@ -63,37 +111,38 @@ export function fileOf(url: URL): string | undefined {
 
 /** The URL as it can be shown. */
 export function withoutCredentials(url: URL): string {
-  return isLocal(url) ? url.href : `${url.protocol}//${url.host}${url.pathname}`;
+  return isLocal(url) ? url.href : `${url.protocol}//${url.host}${url.pathname}${url.search}`;
 }
 
+/** The host or the folder of a socket. */
+const serverOf = (url: URL): string =>
+  url.searchParams.get('host') ?? decodeURIComponent(hostOf(url));
+
 /** The database that the settings name, and how it is spoken to. */
-export type DatabaseSettings = Pick<
-  Environment,
-  'databaseUrl' | 'databaseTls' | 'databaseTlsCa' | 'databaseConnections'
->;
+export interface DatabaseSettings {
+  databaseUrl: URL;
+  databaseTls: 'off' | 'verify-ca' | 'verify-full';
+  databaseTlsCa: string | undefined;
+  databaseConnections: number;
+}
 
 type Options<Type> = Extract<DataSourceOptions, { type: Type }>;
 
 /** TypeORM's options for the connections to it. */
 export function connectionOptions(
   settings: DatabaseSettings,
-): Options<'better-sqlite3' | 'mysql' | 'mariadb'> {
-  const url = settings.databaseUrl;
-  if (isLocal(url)) return sqliteOptions(url);
-  return {
-    type: url.protocol === 'mariadb:' ? 'mariadb' : 'mysql',
-    // in parts: TypeORM's own reading of a URL takes an address of IPv6 for a name
-    host: hostOf(url),
-    ...(url.port && { port: Number(url.port) }),
-    username: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-    database: decodeURIComponent(url.pathname.slice(1)),
-    charset: 'utf8mb4',
-    ...tlsOf(settings),
-    poolSize: settings.databaseConnections,
-    // The system's own two hours are how long an idle connection to a host that is gone would look well.
-    extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
-  };
+): Options<'better-sqlite3' | 'mysql' | 'mariadb' | 'postgres'> {
+  switch (settings.databaseUrl.protocol) {
+    case 'sqlite:':
+      return sqliteOptions(settings.databaseUrl);
+    case 'postgres:':
+    case 'postgresql:':
+      return postgresOptions(settings);
+    case 'mariadb:':
+      return { type: 'mariadb', ...mysqlOptions(settings) };
+    default:
+      return { type: 'mysql', ...mysqlOptions(settings) };
+  }
 }
 
 function sqliteOptions(url: URL): Options<'better-sqlite3'> {
@@ -112,7 +161,66 @@ function sqliteOptions(url: URL): Options<'better-sqlite3'> {
   };
 }
 
-function tlsOf({ databaseTls, databaseTlsCa: ca }: DatabaseSettings) {
-  if (databaseTls === 'off') return {};
-  return { ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' } };
+/** Host, database and who comes there, in parts: TypeORM's own reading of a URL takes an address of IPv6 for a name. */
+const partsOf = (url: URL) => ({
+  host: serverOf(url),
+  ...(url.port && { port: Number(url.port) }),
+  username: decodeURIComponent(url.username),
+  password: decodeURIComponent(url.password),
+  database: decodeURIComponent(url.pathname.slice(1)),
+});
+
+function mysqlOptions(settings: DatabaseSettings) {
+  const { databaseTls, databaseTlsCa: ca } = settings;
+  return {
+    ...partsOf(settings.databaseUrl),
+    charset: 'utf8mb4',
+    ...(databaseTls !== 'off' && {
+      ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' },
+    }),
+    poolSize: settings.databaseConnections,
+    // The system's own two hours are how long an idle connection to a host that is gone would look well.
+    extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
+  };
+}
+
+function postgresOptions(settings: DatabaseSettings): Options<'postgres'> {
+  const url = settings.databaseUrl;
+  const { databaseTls, databaseTlsCa: ca } = settings;
+  const parts = partsOf(url);
+  const port = url.searchParams.get('port');
+  const schema = url.searchParams.get('schema');
+  return {
+    type: 'postgres',
+    ...parts,
+    ...(port !== null && { port: Number(port) }),
+    // without one it is the user of this process, as peer authentication wants it
+    username: parts.username || ownName(),
+    ...(schema !== null && { schema }),
+    // said in any case: pg looks at PGSSLMODE otherwise
+    ssl:
+      databaseTls === 'off' || isSocket(url)
+        ? false
+        : {
+            ...(ca && { ca }),
+            ...(databaseTls === 'verify-ca' && { checkServerIdentity: () => undefined }),
+          },
+    applicationName: 'room-keys',
+    poolSize: settings.databaseConnections,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    extra: {
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+      idleTimeoutMillis: IDLE_CONNECTION_MS,
+    },
+  };
+}
+
+function ownName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // the system has no name for the user, as in some containers
+    return '';
+  }
 }

@@ -102,6 +102,8 @@ describe('DATABASE_URL', () => {
     'mysql://host/database',
     'mariadb://user@[::1]/database',
     'mysql://user:p%40ss@host/database',
+    'postgres://user:p%40ss@host:5432/database',
+    'postgresql://host/database?schema=room_keys',
   ])('can be %s', (text) => {
     expect(urlOf({ DATABASE_URL: text }).href).toBe(text);
   });
@@ -119,7 +121,7 @@ describe('DATABASE_URL', () => {
     'mysql://user:password@host',
     'mysql://user:password@host/',
     'mysql://host:99999/database',
-    'postgres://user:password@host/database',
+    'oracle://user:password@host/database',
     'file:room-keys.db',
     'http://host/database',
     ' ',
@@ -128,6 +130,7 @@ describe('DATABASE_URL', () => {
     expect(message).toMatch(sentenceOn('DATABASE_URL'));
     expect(message).toContain('sqlite:data/room-keys.db');
     expect(message).toContain('mysql://user:password@host:3306/database');
+    expect(message).toContain('postgres://user:password@host:5432/database');
   });
 
   it.each([
@@ -137,7 +140,10 @@ describe('DATABASE_URL', () => {
     'mysql://root:hunter2@host:port/database',
     'mysql://root:hunter2@/database',
     'mysql://root:hunter2 @ho st/database',
-    'postgres://root:hunter2@host/database',
+    'postgres://root:hunter2@host',
+    'postgres://root:hunter2@/database',
+    'postgres://host/database?user=root&password=hunter2',
+    'oracle://root:hunter2@host/database',
     'root:hunter2@host/database',
     'root@hunter2',
     'hunter2',

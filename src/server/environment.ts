@@ -9,7 +9,9 @@ import type {
   RoomKeysLimits,
 } from '../index.js';
 import { isLocal } from './database-url.js';
-import { hostOf, SettingError } from './setting-kinds.js';
+import { hostOf, SettingError, type Variables } from './setting-kinds.js';
+
+export type { Variables } from './setting-kinds.js';
 import {
   type Setting,
   type SettingName,
@@ -18,9 +20,6 @@ import {
   type SettingValues,
 } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
-
-/** Environment variables, those of other programs among them. */
-export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** What the standalone server is told by its environment: each setting, and what several of them make. */
 export interface Environment extends SettingValues {

@@ -1,4 +1,4 @@
-import { isLocal } from './database-url.js';
+import { isLocal, isSocket } from './database-url.js';
 import { type Environment, readEnvironment, sourceOf, type Variables } from './environment.js';
 import type { SettingName } from './settings.js';
 
@@ -18,12 +18,17 @@ const IDLE: readonly Idleness[] = [
   {
     names: ['DATABASE_TLS'],
     isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) && databaseTls !== 'off',
-    words: 'with a SQLite file: write the DATABASE_URL of a MySQL or MariaDB',
+    words: 'with a SQLite file: write the DATABASE_URL of a database server',
+  },
+  {
+    names: ['DATABASE_TLS', 'DATABASE_TLS_CA'],
+    isSo: ({ databaseUrl, databaseTls }) => isSocket(databaseUrl) && databaseTls !== 'off',
+    words: 'on a socket of this machine: write the host of the database in DATABASE_URL',
   },
   {
     names: ['DATABASE_CONNECTIONS'],
     isSo: ({ databaseUrl }) => isLocal(databaseUrl),
-    words: 'with a SQLite file, which has one: write the DATABASE_URL of a MySQL or MariaDB',
+    words: 'with a SQLite file, which has one: write the DATABASE_URL of a database server',
   },
   {
     names: ['DATABASE_TLS_CA'],

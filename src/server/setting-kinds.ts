@@ -1,5 +1,8 @@
 /** The kinds of settings: how the text of an environment variable becomes a value, or is refused. */
 
+/** Environment variables, those of other programs among them. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
 /** A setting that cannot be used: each line of the message is one sentence that says what to write. */
 export class SettingError extends Error {}
 

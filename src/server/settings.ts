@@ -42,7 +42,7 @@ const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
 export const SETTINGS = {
   DATABASE_URL: {
     kind: databaseUrl,
-    doc: 'where the keys are: `sqlite:FILE`, `mysql://…` or `mariadb://…`',
+    doc: 'where the keys are: `sqlite:FILE`, `postgres://…`, `mysql://…` or `mariadb://…`',
     default: 'sqlite:data/room-keys.db',
     example: 'mysql://room_keys:secret@db:3306/room_keys',
     secret: true,
@@ -56,7 +56,7 @@ export const SETTINGS = {
   },
   DATABASE_TLS: {
     kind: oneOf('off', 'verify-ca', 'verify-full'),
-    doc: 'TLS to MySQL or MariaDB: `verify-full` checks who signed its certificate, and for which host; `verify-ca` not for which host',
+    doc: 'TLS to the database server: `verify-full` checks who signed its certificate, and for which host; `verify-ca` not for which host',
     default: 'off',
     example: 'verify-full',
   },
@@ -69,7 +69,7 @@ export const SETTINGS = {
   },
   DATABASE_CONNECTIONS: {
     kind: whole(1, 1000),
-    doc: 'connections to MySQL or MariaDB in each process; users are served in turn, and one connection is kept for health checks',
+    doc: 'connections to the database server in each process; users are served in turn, and one connection is kept for health checks',
     default: '10',
     example: '20',
   },

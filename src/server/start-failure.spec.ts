@@ -24,9 +24,37 @@ describe('startFailure', () => {
     ['ER_HOST_NOT_PRIVILEGED', /^The database does not let this machine in: create a user/],
     ['ER_SECURE_TRANSPORT_REQUIRED', /: write DATABASE_TLS=verify-full/],
     ['HANDSHAKE_NO_SSL_SUPPORT', /^The database has no TLS: .*write DATABASE_TLS=off\.$/],
+    ['28P01', /^The database refuses the user or the password: write /],
+    ['28000', /^PostgreSQL does not let this user in from here: add a line for it to pg_hba\.conf/],
+    ['3D000', /^The database that DATABASE_URL names does not exist: create it/],
+    ['3F000', /^The schema in DATABASE_URL does not exist: create it/],
+    ['42501', /^PostgreSQL lets the user in.*: make it the owner/],
+    ['53300', /^PostgreSQL has no connection to spare: raise max_connections/],
+    ['57P03', /^PostgreSQL is still starting/],
+    ['SELF_SIGNED_CERT_IN_CHAIN', /^The certificate of the database is not to be trusted: write /],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', /^The certificate of the database is not to be trusted/],
   ])('says what to do about the %s of a database', (code, sentence) => {
     const failed = Object.assign(new Error('words of the driver'), { code });
     expect(startFailure(failed, {})).toMatch(sentence);
+  });
+
+  it.each([
+    [
+      'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string',
+      /^The database refuses the user or the password: write /,
+    ],
+    ['The server does not support SSL connections', /^The database has no TLS: /],
+    ['Connection terminated unexpectedly', /^The database that DATABASE_URL names broke/],
+    ['timeout exceeded when trying to connect', /^The host in DATABASE_URL is not to be reached/],
+    ['Connection terminated due to connection timeout', /^The host in DATABASE_URL is not to be/],
+  ])('says what to do where pg has no code: %s', (message, sentence) => {
+    expect(startFailure(new Error(message), {})).toMatch(sentence);
+  });
+
+  it.each(['ENOENT', 'EACCES', 'ECONNREFUSED'])('says what a socket lacks (%s)', (code) => {
+    const address = '/run/postgresql/.s.PGSQL.5432';
+    const failed = Object.assign(new Error('connect'), { code, syscall: 'connect', address });
+    expect(startFailure(failed, {})).toMatch(/^There is no database behind the socket .*: start/);
   });
 
   it.each([

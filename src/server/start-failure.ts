@@ -15,6 +15,12 @@ const brokenOff = () =>
 const notReached = () =>
   'The host in DATABASE_URL is not to be reached: write another one, or see what a firewall does with its port.';
 
+const wrongPassword = () =>
+  'The database refuses the user or the password: write the right ones in DATABASE_URL, or the password in DATABASE_PASSWORD or its file; a user who may only come encrypted needs DATABASE_TLS.';
+
+const noSuchDatabase = () =>
+  'The database that DATABASE_URL names does not exist: create it, or write the name of one that does.';
+
 function unknownHost(variables: Variables, prefix: Prefix | undefined): string {
   return prefix === undefined
     ? 'The host in DATABASE_URL is not known: write the name of one that is.'
@@ -29,8 +35,7 @@ const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) =>
     `${prefix}PORT ${variables[`${prefix}PORT`] ?? '8090'} needs privileges: write one above 1023, such as ${prefix}PORT=8090.`,
   EADDRNOTAVAIL: (variables, prefix = '') =>
     `${prefix}HOST ${variables[`${prefix}HOST`] ?? ''} is no address of this machine: write ${prefix}HOST=127.0.0.1.`,
-  ER_ACCESS_DENIED_ERROR: () =>
-    'The database refuses the user or the password: write the right ones in DATABASE_URL, or the password in DATABASE_PASSWORD or its file; a user who may only come encrypted needs DATABASE_TLS.',
+  ER_ACCESS_DENIED_ERROR: wrongPassword,
   ER_DBACCESS_DENIED_ERROR: () =>
     'The database does not let the user in: grant it all privileges on the database that DATABASE_URL names.',
   ER_TABLEACCESS_DENIED_ERROR: () =>
@@ -43,8 +48,7 @@ const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) =>
     'The certificate of the database is not to be trusted: write who signed it in DATABASE_TLS_CA_FILE, and in DATABASE_URL the name that it is made out to (DATABASE_TLS=verify-ca does not look at the name).',
   ER_HOST_NOT_PRIVILEGED: () =>
     'The database does not let this machine in: create a user that may come from here.',
-  ER_BAD_DB_ERROR: () =>
-    'The database that DATABASE_URL names does not exist: create it, or write the name of one that does.',
+  ER_BAD_DB_ERROR: noSuchDatabase,
   ECONNREFUSED: () =>
     'No database answers at the host and port of DATABASE_URL: start it, or write others.',
   ETIMEDOUT: notReached,
@@ -56,6 +60,19 @@ const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) =>
     "The database lacks tables or columns: run 'npx nestjs-room-keys migrate', or write RUN_MIGRATIONS=true.",
   ECONNRESET: brokenOff,
   PROTOCOL_CONNECTION_LOST: brokenOff,
+  '28P01': wrongPassword,
+  '28000': () =>
+    'PostgreSQL does not let this user in from here: add a line for it to pg_hba.conf and reload, or write another user in DATABASE_URL (on a socket with peer authentication, that of this process); a line with hostssl needs DATABASE_TLS.',
+  '3D000': noSuchDatabase,
+  '3F000': () =>
+    'The schema in DATABASE_URL does not exist: create it with CREATE SCHEMA, or write another one.',
+  '42501': () =>
+    'PostgreSQL lets the user in, and not do what is needed: make it the owner of the database or of the schema (CREATE SCHEMA … AUTHORIZATION), or run the migrations as another user and grant it SELECT, INSERT, UPDATE and DELETE.',
+  '53300': () =>
+    'PostgreSQL has no connection to spare: raise max_connections or the CONNECTION LIMIT of the user, or write a smaller DATABASE_CONNECTIONS.',
+  '57P03': () => 'PostgreSQL is still starting, or about to stop: try again.',
+  '08P01': () =>
+    'The pooler in front of PostgreSQL refuses the connection: see its log, and write the user and the database that it knows in DATABASE_URL.',
   SQLITE_CANTOPEN: () =>
     'The file in DATABASE_URL cannot be opened: write one in a folder that this user may write to.',
   SQLITE_READONLY: () =>
@@ -64,17 +81,41 @@ const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) =>
     'The file in DATABASE_URL is no SQLite database: write the name of another file.',
 };
 
+const NO_SOCKET =
+  'There is no database behind the socket in DATABASE_URL, or this user may not use it: start it, or write its folder behind ?host=, such as ?host=/run/postgresql.';
+
 const NO_FOLDER =
   'The folder of the file in DATABASE_URL cannot be made or written to: make it, or write another.';
+
+/** What Node says of a certificate that it does not trust. mysql2 has one code for all of it. */
+const CERTIFICATE = /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_)/;
+
+/** What pg says without a code. */
+const MESSAGES: readonly [RegExp, code: string][] = [
+  [/^SASL: .* client password must be/, '28P01'],
+  [/^The server does not support SSL/, 'HANDSHAKE_NO_SSL_SUPPORT'],
+  [/^Connection terminated due to connection timeout|^timeout e/, 'ETIMEDOUT'],
+  [/^Connection terminated/, 'PROTOCOL_CONNECTION_LOST'],
+];
+
+/** The code of an error of a database's driver, and one such as other drivers have for an error without. */
+export function databaseCode({ code, message }: NodeJS.ErrnoException): string {
+  if (code !== undefined) return CERTIFICATE.test(code) ? 'HANDSHAKE_SSL_ERROR' : code;
+  return MESSAGES.find(([words]) => words.test(message))?.[1] ?? '';
+}
 
 /** The text for a start that failed: one sentence where the operator can mend it, else where it happened. */
 export function startFailure(error: unknown, variables: Variables): string {
   if (error instanceof SettingError) return error.message;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const { code = '', prefix, syscall } = cause as NodeJS.ErrnoException & { prefix?: Prefix };
+    const { prefix, syscall, address } = cause as NodeJS.ErrnoException & {
+      prefix?: Prefix;
+      address?: string;
+    };
     // with the codes that a port may have too
     if (syscall === 'mkdir' || syscall === 'open') return NO_FOLDER;
-    const advice = ADVICE[code];
+    if (syscall === 'connect' && address?.startsWith('/')) return NO_SOCKET;
+    const advice = ADVICE[databaseCode(cause)];
     if (advice) return advice(variables, prefix);
     const missing = missingPackage(cause);
     if (missing) return `${missing} is not installed: run npm install ${missing}.`;

@@ -349,7 +349,7 @@ async function holdLocks(database: TestDatabase, dataSource: DataSource) {
   const { DataSource: Another } = await import('typeorm');
   const another = await new Another(database.dataSourceOptions).initialize();
   const runner = another.createQueryRunner();
-  giveUpEarly(dataSource);
+  const bePatient = giveUpEarly(dataSource);
   if (another.options.type === 'better-sqlite3') {
     await runner.query('BEGIN IMMEDIATE');
   } else {
@@ -359,6 +359,7 @@ async function holdLocks(database: TestDatabase, dataSource: DataSource) {
   return {
     release: async () => {
       await runner.query('ROLLBACK');
+      bePatient();
       await another.destroy();
     },
   };

@@ -76,11 +76,12 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
   };
 
   it('who waits longer than is reasonable is told 503, and nothing is stored', async () => {
-    giveUpEarly(application.dataSource);
+    const bePatient = giveUpEarly(application.dataSource);
     await stranger.query(name === 'SQLite' ? 'BEGIN IMMEDIATE' : 'BEGIN');
     await stranger.query('UPDATE room_keys_users SET last_version = last_version + 1');
     const answer = await alice.put(KEY, BETTER);
     await stranger.query('ROLLBACK');
+    bePatient();
 
     expect(answer.status).toBe(503);
     expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);

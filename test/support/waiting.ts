@@ -1,4 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
 import { query } from './sql.js';
 
 interface Pool {
@@ -71,22 +72,21 @@ export function onEachConnection(dataSource: DataSource, statement: string): voi
   (pool ?? master)?.on('acquire', (connection) => void connection.query(statement));
 }
 
-/** From now on a statement of the DataSource waits for a lock of another session for a second at most. */
-export function giveUpEarly(dataSource: DataSource): void {
-  const { driver } = dataSource;
-  const ways: Partial<Record<DataSource['options']['type'], () => void>> = {
-    'better-sqlite3': () => {
-      (
-        driver as unknown as { databaseConnection: { pragma: (text: string) => unknown } }
-      ).databaseConnection.pragma('busy_timeout = 1');
-    },
-    mysql: () => {
-      onEachConnection(dataSource, 'SET SESSION innodb_lock_wait_timeout = 1');
-    },
-    postgres: () => {
-      onEachConnection(dataSource, "SET lock_timeout = '100ms'");
-    },
+/**
+ * From now on a statement of the DataSource waits for a lock of another session for a second at most.
+ *
+ * @returns ends that where it holds for all DataSources
+ */
+export function giveUpEarly(dataSource: DataSource): () => void {
+  const { driver, options } = dataSource;
+  const { lockMs } = timeouts;
+  if (options.type === 'better-sqlite3') {
+    (
+      driver as unknown as { databaseConnection: { pragma: (text: string) => unknown } }
+    ).databaseConnection.pragma('busy_timeout = 1');
+  } else if (options.type === 'postgres') timeouts.lockMs = 100;
+  else onEachConnection(dataSource, 'SET SESSION innodb_lock_wait_timeout = 1');
+  return () => {
+    timeouts.lockMs = lockMs;
   };
-  ways.mariadb = ways.mysql!;
-  ways[dataSource.options.type]?.();
 }

@@ -1,7 +1,8 @@
 import type { BackupInformation } from '../room-key.js';
 import { badJson, tooLarge, versionMismatch } from '../room-keys.errors.js';
 import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
-import { type JsonBody, MAX_MEMBERS } from './json-body.js';
+import { MAX_MEMBERS } from './json-body.js';
+import type { JsonBody } from './request-state.js';
 import { checkId } from '../json/ids.js';
 import { JsonCursor } from '../json/json-cursor.js';
 import { RawJson } from '../json/raw-json.js';

@@ -7,6 +7,7 @@ import { badJson, type MatrixError, notJson, tooLarge } from '../room-keys.error
 import { type BodyBounds, readBytes } from './body-reader.js';
 import { findJsonFault, type JsonFault } from '../json/json-validator.js';
 import { countRequestBytes } from './request-observation.js';
+import type { JsonBody } from './request-state.js';
 
 /** Values in a body: 20,000 keys of real clients are a quarter of that. */
 const MAX_VALUES = 1_000_000;
@@ -16,11 +17,6 @@ export const MAX_MEMBERS = 40_000;
 
 /** Characters whose reading takes more than a few milliseconds. */
 const LONG = 1024 * 1024;
-
-/** A body as sent, which is JSON. It is not parsed: its values would take many times the memory. */
-export interface JsonBody {
-  text: string;
-}
 
 /** By these, body parsers tell whether there is a body, and whether it is for them. */
 const BODY_HEADERS = ['content-type', 'content-length', 'transfer-encoding'] as const;

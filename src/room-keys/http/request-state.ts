@@ -1,8 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { invalidParameter, missingParameter } from '../room-keys.errors.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
-import type { JsonBody } from './json-body.js';
 import { checkId } from '../json/ids.js';
+
+/** A body as sent, which is JSON. It is not parsed: its values would take many times the memory. */
+export interface JsonBody {
+  text: string;
+}
 
 /** The placeholders of our paths. */
 export type PathParameter = 'version' | 'roomId' | 'sessionId';

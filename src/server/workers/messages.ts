@@ -1,5 +1,8 @@
 /** THE MESSAGES between the primary process and its workers. */
-import type { MetricSnapshot } from './metrics-together.js';
+import type { Registry } from 'prom-client';
+
+/** A metric with its values, as it is sent from a worker to the primary. */
+export type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
 /** What a worker tells the primary. */
 export type FromWorker =

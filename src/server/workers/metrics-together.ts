@@ -1,9 +1,6 @@
 import type { Worker } from 'node:cluster';
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { FromWorker, ToWorker } from './messages.js';
-
-/** A metric with its values, as it is sent from a worker to the primary. */
-export type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
+import type { FromWorker, MetricSnapshot, ToWorker } from './messages.js';
 
 /** The workers, as far as their metrics depend on them. */
 interface Workers {

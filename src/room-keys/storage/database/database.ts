@@ -96,7 +96,8 @@ export class Database {
   }
 
   /**
-   * Runs single statements that read, each its own transaction, on a connection of the primary.
+   * Runs single statements that read, each its own transaction, on a connection of the primary. In a session whose
+   * transactions are SERIALIZABLE even they can give way to others, and are begun again.
    *
    * @param user whose reads it waits for
    * @param timeoutMs how long a connection, and the answer to each statement, may take
@@ -108,7 +109,7 @@ export class Database {
     timeoutMs = timeouts.requestMs,
   ): Promise<T> {
     return translated(
-      inPlace(this.places.reads, user, () => this.executor.single(work, timeoutMs)),
+      inPlace(this.places.reads, user, () => retried(() => this.executor.single(work, timeoutMs))),
     );
   }
 

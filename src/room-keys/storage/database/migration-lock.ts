@@ -1,5 +1,6 @@
 /** What the dialects share about who runs migrations. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type DataSource, type Migration, MigrationExecutor, type QueryRunner } from 'typeorm';
 
 /** How long a process waits for another one that runs migrations. */
 export const MIGRATIONS_MS = 60_000;
@@ -21,4 +22,15 @@ export async function withinMigrationTime<T>(
     if (result !== undefined || Date.now() > deadline) return result;
     await sleep(50 + Math.random() * 100);
   }
+}
+
+/** Whether the host wants a transaction for all migrations, for each, or for none. */
+export const transactionMode = ({ options }: DataSource): 'all' | 'each' | 'none' =>
+  options.migrationsTransactionMode ?? 'all';
+
+/** As `runMigrations` of the DataSource does, on a connection that has the lock: the pool may have no second one. */
+export async function migrateOn(dataSource: DataSource, runner: QueryRunner): Promise<Migration[]> {
+  const executor = new MigrationExecutor(dataSource, runner);
+  executor.transaction = transactionMode(dataSource);
+  return executor.executePendingMigrations();
 }

@@ -2,7 +2,7 @@
 import { type DataSource, type Migration, MigrationExecutor } from 'typeorm';
 import { causalReads, checkCausalReads } from './causal-reads.js';
 import { conflictCode, mysqlCode } from './errors.js';
-import { MIGRATIONS_MS, stillMigrating, withinMigrationTime } from './migration-lock.js';
+import { MIGRATIONS_MS, migrateOn, stillMigrating, withinMigrationTime } from './migration-lock.js';
 
 /** What only one server of a cluster has at a time, whichever members the servers are connected to. */
 interface ClusterLock {
@@ -66,7 +66,7 @@ async function locked(dataSource: DataSource): Promise<Migration[]> {
     )) as { got: unknown }[];
     if (Number(row?.got) !== 1) throw stillMigrating();
     try {
-      return await dataSource.runMigrations();
+      return await migrateOn(dataSource, runner);
     } finally {
       await runner.query(`SELECT RELEASE_LOCK(${name})`);
     }

@@ -4,12 +4,7 @@ import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { postgresCode, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
 import { parseBytea, postgresSyntax } from './postgres-literals.js';
-
-/** What waits longer for a lock is begun again. */
-const LOCK_WAIT_MS = 3000;
-/** A statement that this process has given up must not go on for ever, nor a lock be kept by one that stands still. */
-const STATEMENT_MS = 60_000;
-const IDLE_IN_TRANSACTION_MS = 60_000;
+import { timeouts } from './timeouts.js';
 
 /** What every database takes: PostgreSQL itself 1 GB. */
 const MOST_CHARACTERS = 256 * 1024 * 1024;
@@ -30,7 +25,8 @@ const settings = (lockMs: number, statementMs: number, idleMs: number) =>
      CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END,
      set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`;
 
-const BEGIN_TO_WRITE = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(LOCK_WAIT_MS, STATEMENT_MS, IDLE_IN_TRANSACTION_MS)}`;
+const beginToWrite = () =>
+  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(timeouts.lockMs, timeouts.statementMs, timeouts.statementMs)}`;
 // a restore may stand still for as long as its client
 const BEGIN_SNAPSHOT = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings(0, 0, 0)}`;
 
@@ -68,7 +64,7 @@ export class PostgresConnection extends LentConnection {
   }
 
   beginToWrite(): Promise<void> {
-    return this.begin(BEGIN_TO_WRITE);
+    return this.begin(beginToWrite());
   }
 
   beginSnapshot(): Promise<void> {

@@ -1,29 +1,58 @@
 /** Migrations on PostgreSQL, for one process at a time. */
-import type { DataSource, Migration } from 'typeorm';
-import { stillMigrating, withinMigrationTime } from './migration-lock.js';
+import type { DataSource, Migration, QueryRunner } from 'typeorm';
+import {
+  migrateOn,
+  stillMigrating,
+  transactionMode,
+  withinMigrationTime,
+} from './migration-lock.js';
 
 /** An advisory lock belongs to one database: its key says which schema it is about. */
-const KEY = "hashtextextended('room_keys_migrations.' || current_schema(), 0)";
+const KEY =
+  "hashtextextended('room_keys_migrations.' || COALESCE($1::text, current_schema(), ''), 0)";
 
-/** As `Dialect.runMigrations` says. */
+/**
+ * As `Dialect.runMigrations` says. The lock belongs to a transaction, not to a session, which poolers such as
+ * pgBouncer give to somebody else after each transaction; and it is tried for, since a statement that waits keeps a
+ * snapshot, for whose end a `CREATE INDEX CONCURRENTLY` of the host's would wait in its turn.
+ */
 export async function runPostgresMigrations(dataSource: DataSource): Promise<Migration[]> {
   const runner = dataSource.createQueryRunner('master');
   try {
-    // the lock of a transaction, which no pooler gives to another session
-    await runner.query('BEGIN');
-    await runner.query(
-      "SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('statement_timeout', '0', true)",
-    );
-    const got = await withinMigrationTime(async () => {
-      const [row] = (await runner.query(
-        `SELECT CASE WHEN pg_try_advisory_xact_lock(${KEY}) THEN 1 END AS got`,
-      )) as { got: unknown }[];
-      return row?.got ?? undefined;
-    });
-    if (got === undefined) throw stillMigrating();
-    return await dataSource.runMigrations();
+    await beginLocked(dataSource, runner);
+    // in that transaction, where the host wants one for all: the pool may have no second connection
+    const ran =
+      transactionMode(dataSource) === 'all'
+        ? await migrateOn(dataSource, runner)
+        : await dataSource.runMigrations();
+    await runner.commitTransaction();
+    return ran;
+  } catch (error) {
+    // the first failure says more
+    if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+    throw error;
   } finally {
-    await runner.query('ROLLBACK').catch(() => undefined);
     await runner.release();
   }
+}
+
+/** Begins a transaction that has the lock, and that no time-out of the role or the database ends. */
+async function beginLocked({ options }: DataSource, runner: QueryRunner): Promise<void> {
+  const { schema } = options as { schema?: string };
+  const isOurs = await withinMigrationTime(async () => {
+    // it sees what the one before it has made, whatever `default_transaction_isolation` says
+    await runner.startTransaction('READ COMMITTED');
+    await runner.query('SET TRANSACTION READ WRITE');
+    await runner.query(`SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true),
+      set_config('idle_in_transaction_session_timeout', '0', true),
+      CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END`);
+    const [row] = (await runner.query(
+      `SELECT CASE WHEN pg_try_advisory_xact_lock(${KEY}) THEN 1 END AS got`,
+      [schema ?? null],
+    )) as { got: unknown }[];
+    if (Number(row?.got) === 1) return true;
+    await runner.rollbackTransaction();
+    return undefined;
+  });
+  if (!isOurs) throw stillMigrating();
 }

@@ -6,6 +6,13 @@ export const timeouts = {
    * which proxies give up, so that the client hears from us that it is to come again.
    */
   requestMs: 55_000,
+  /** For a lock that another session holds, on PostgreSQL: what waits longer is begun again. */
+  lockMs: 3000,
+  /**
+   * After which PostgreSQL itself ends a statement of a change, or a change that stands still: one that this process
+   * has given up must not go on for ever, nor keep its locks.
+   */
+  statementMs: 60_000,
   /** For the answer to a statement of an operator: those that go through whole tables take their time. */
   operatorMs: 60 * 60_000,
   /**

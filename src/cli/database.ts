@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { Logger } from '@nestjs/common';
 import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
 import { openDatabase } from '../server/database.js';
@@ -44,6 +45,12 @@ export function databaseSettings(options: DatabaseOptions): DatabaseSettings {
   return readEnvironment(Object.fromEntries(about));
 }
 
+/** Opens the database of a command. What a server warns of when it starts is not part of a command's output. */
+export function openForCommand(settings: DatabaseSettings): Promise<DataSource> {
+  Logger.overrideLogger(['error', 'fatal']);
+  return openDatabase(settings, false);
+}
+
 /** Opens the database, whose tables must be there, and closes it when `work` is through. */
 export async function withDatabase<T>(
   options: DatabaseOptions,
@@ -56,7 +63,7 @@ export async function withDatabase<T>(
       `There is no database ${file}: write another --database, or run 'nestjs-room-keys migrate' to create it.`,
     );
   }
-  const dataSource = await openDatabase(settings, false);
+  const dataSource = await openForCommand(settings);
   try {
     await checkTables(dataSource);
     return await work(dataSource);

@@ -1,6 +1,10 @@
 import type { Command } from 'commander';
-import { openDatabase } from '../server/database.js';
-import { databaseCommand, type DatabaseOptions, databaseSettings } from './database.js';
+import {
+  databaseCommand,
+  type DatabaseOptions,
+  databaseSettings,
+  openForCommand,
+} from './database.js';
 import { print } from './output.js';
 
 /** `migrate`: creates the tables, or brings them up to date. */
@@ -19,7 +23,7 @@ Examples:
     )
     .action(async (options: DatabaseOptions & { json?: true }) => {
       const { runMigrations } = await import('../index.js');
-      const dataSource = await openDatabase(databaseSettings(options), false);
+      const dataSource = await openForCommand(databaseSettings(options));
       try {
         const migrations = await runMigrations(dataSource);
         print(options.json, { migrations }, () =>

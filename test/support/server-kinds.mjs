@@ -115,22 +115,25 @@ const postgres = {
   package: 'postgresql',
   programs: ['postgres'],
   example: 'postgres://user:password@host:5432/',
-  url: (port) => `postgres://test@127.0.0.1:${port}/`,
+  url: (port) => `postgres://test:test@127.0.0.1:${port}/`,
   // SIGKILL would leave its processes and its shared memory behind
   stopSignal: 'SIGQUIT',
   prepareFolder: (folder) => {
     mkdirSync(folder);
+    writeFileSync(`${folder}/password`, 'test');
     if (!isRoot) return;
     const { uid, gid } = somebodyElse();
     chmodSync(dirname(folder), 0o711);
-    chownSync(folder, uid, gid);
+    for (const path of [folder, `${folder}/password`]) chownSync(path, uid, gid);
   },
   install: (program, folder) => [
     ...asSomebodyElse(),
     join(dirname(program), 'initdb'),
     `--pgdata=${folder}/data`,
     '--username=test',
-    '--auth=trust',
+    // without the work that scram makes for each connection, and a wrong password is refused
+    '--auth=password',
+    `--pwfile=${folder}/password`,
     '--encoding=UTF8',
     '--locale=C',
     '--no-sync',

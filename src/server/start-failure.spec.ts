@@ -43,6 +43,10 @@ describe('startFailure', () => {
       'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string',
       /^The database refuses the user or the password: write /,
     ],
+    [
+      'transaction blocks not allowed in statement pooling mode',
+      /^The pooler in front of PostgreSQL allows no transactions: set pool_mode=transaction/,
+    ],
     ['The server does not support SSL connections', /^The database has no TLS: /],
     ['Connection terminated unexpectedly', /^The database that DATABASE_URL names broke/],
     ['timeout exceeded when trying to connect', /^The host in DATABASE_URL is not to be reached/],

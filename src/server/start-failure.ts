@@ -71,8 +71,10 @@ const ADVICE: Readonly<Record<string, (variables: Variables, prefix?: Prefix) =>
   '53300': () =>
     'PostgreSQL has no connection to spare: raise max_connections or the CONNECTION LIMIT of the user, or write a smaller DATABASE_CONNECTIONS.',
   '57P03': () => 'PostgreSQL is still starting, or about to stop: try again.',
+  ROOM_KEYS_NO_TRANSACTIONS: () =>
+    'The pooler in front of PostgreSQL allows no transactions: set pool_mode=transaction in the configuration of pgBouncer.',
   '08P01': () =>
-    'The pooler in front of PostgreSQL refuses the connection: see its log, and write the user and the database that it knows in DATABASE_URL.',
+    'The pooler in front of PostgreSQL refuses the connection, and its log says why: write a user, a password and a database that it knows in DATABASE_URL.',
   SQLITE_CANTOPEN: () =>
     'The file in DATABASE_URL cannot be opened: write one in a folder that this user may write to.',
   SQLITE_READONLY: () =>
@@ -90,8 +92,9 @@ const NO_FOLDER =
 /** What Node says of a certificate that it does not trust. mysql2 has one code for all of it. */
 const CERTIFICATE = /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_)/;
 
-/** What pg says without a code. */
+/** What pg says without a code, or pgBouncer with one that says less. */
 const MESSAGES: readonly [RegExp, code: string][] = [
+  [/statement pooling mode/, 'ROOM_KEYS_NO_TRANSACTIONS'],
   [/^SASL: .* client password must be/, '28P01'],
   [/^The server does not support SSL/, 'HANDSHAKE_NO_SSL_SUPPORT'],
   [/^Connection terminated due to connection timeout|^timeout e/, 'ETIMEDOUT'],
@@ -100,8 +103,9 @@ const MESSAGES: readonly [RegExp, code: string][] = [
 
 /** The code of an error of a database's driver, and one such as other drivers have for an error without. */
 export function databaseCode({ code, message }: NodeJS.ErrnoException): string {
-  if (code !== undefined) return CERTIFICATE.test(code) ? 'HANDSHAKE_SSL_ERROR' : code;
-  return MESSAGES.find(([words]) => words.test(message))?.[1] ?? '';
+  const [, better] = MESSAGES.find(([words]) => words.test(message)) ?? [];
+  if (better !== undefined) return better;
+  return CERTIFICATE.test(code ?? '') ? 'HANDSHAKE_SSL_ERROR' : (code ?? '');
 }
 
 /** The text for a start that failed: one sentence where the operator can mend it, else where it happened. */

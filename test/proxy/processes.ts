@@ -104,16 +104,28 @@ export async function startProxy(
   environment: Record<string, string> = {},
 ): Promise<Running> {
   const url = `http://${at}`;
-  const proxy = spawn(program, parameters, { env: { ...process.env, ...environment } });
+  return startDaemon(program, parameters, url, () => fetch(url), environment);
+}
+
+/** Anything else that listens, once `ask` succeeds. */
+export async function startDaemon(
+  program: string,
+  parameters: string[],
+  url: string,
+  ask: () => Promise<unknown>,
+  environment: Record<string, string> = {},
+): Promise<Running> {
+  const daemon = spawn(program, parameters, { env: { ...process.env, ...environment } });
   const answers = async () => {
     try {
-      return (await fetch(url)).status > 0;
+      await ask();
+      return true;
     } catch {
       return false;
     }
   };
-  const stop = () => end(proxy);
-  await ready(proxy, answers, stop);
+  const stop = () => end(daemon);
+  await ready(daemon, answers, stop);
   return { url, stop };
 }
 

@@ -6,7 +6,8 @@ const OLDEST = 15;
 
 /** @throws Error with one sentence that says what to do, for a database on which promises would not hold */
 export async function checkPostgresSettings(dataSource: DataSource): Promise<void> {
-  const [row] = await dataSource.query<Record<string, string>[]>(
+  const [row] = await inTransaction<Record<string, string>>(
+    dataSource,
     `SELECT current_setting('server_version_num') AS version, current_setting('server_version') AS name,
        current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes`,
@@ -23,6 +24,22 @@ export async function checkPostgresSettings(dataSource: DataSource): Promise<voi
     );
   }
 }
+
+/** Rows of a statement, in a transaction as all changes are: a pooler may allow none. */
+async function inTransaction<T>(dataSource: DataSource, sql: string): Promise<T[]> {
+  try {
+    return await dataSource.transaction((manager) => manager.query<T[]>(sql));
+  } catch (error) {
+    if (!(error as Error).message.includes(STATEMENT_POOLING)) throw error;
+    throw new Error(
+      'RoomKeysModule: the pooler in front of PostgreSQL allows no transactions: set pool_mode=transaction in the configuration of pgBouncer.',
+      { cause: error },
+    );
+  }
+}
+
+/** In what pgBouncer says with `pool_mode=statement`. */
+const STATEMENT_POOLING = 'statement pooling mode';
 
 const LOSSES = [
   ['synchronous_commit', 'a crash of the server loses the keys of the last moments'],

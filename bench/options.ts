@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { SERVERS } from './database.js';
 import { BATCH } from './keys.js';
 import type { NeighboursSizes } from './neighbours.stage.js';
 
@@ -55,7 +56,7 @@ export function readOptions(argv: readonly string[]): Options {
     )
     .requiredOption(
       '--database <url>',
-      "'sqlite' or 'sqlite:FOLDER'; 'mysql://user:password@host:3306/' or 'mariadb://…', where the user may create databases",
+      "'sqlite' or 'sqlite:FOLDER'; 'mysql://user:password@host:3306/', 'mariadb://…' or 'postgres://…', where the user may create databases",
       database,
     )
     .option('--workers <count>', 'processes that serve; one with SQLite', whole, 1)
@@ -148,8 +149,10 @@ export function readOptions(argv: readonly string[]): Options {
 
 function database(text: string): URL {
   const url = text === 'sqlite' ? new URL('sqlite:') : URL.canParse(text) ? new URL(text) : null;
-  if (!url || !['sqlite:', 'mysql:', 'mariadb:'].includes(url.protocol)) {
-    throw new InvalidArgumentError("Write 'sqlite', or 'mysql://user:password@127.0.0.1:3306/'.");
+  if (!url || !['sqlite:', ...SERVERS].includes(url.protocol)) {
+    throw new InvalidArgumentError(
+      "Write 'sqlite', 'mysql://user:password@127.0.0.1:3306/' or 'postgres://user:password@127.0.0.1:5432/'.",
+    );
   }
   return url;
 }

@@ -8,8 +8,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Effect } from '../bench/neighbours/samples.js';
+import { databases } from './support/databases.js';
 
 const run = promisify(execFile);
+const postgres = databases.filter(({ name }) => name === 'PostgreSQL');
 const root = resolve(import.meta.dirname, '..');
 
 let folder: string;
@@ -63,6 +65,24 @@ it('writes a table, JSON and a plot', async () => {
     true,
   ]);
   expect(await readFile(svg, 'utf8')).toMatch(/^<svg [^]*<polyline class="ours" points="\d/);
+});
+
+it.each(postgres)('measures $name beside the bare driver', async ({ create }) => {
+  const database = await create();
+  const json = join(folder, 'server.json');
+  await bench(
+    ...['--database', database.url, '--stages', 'compare,large', '--large', '5000'],
+    ...['--json', json],
+  );
+  await database.drop();
+  const { phases, large } = JSON.parse(await readFile(json, 'utf8'));
+  expect(phases).toHaveLength(10);
+  for (const { times } of phases) {
+    expect(times.ours.median).toBeGreaterThan(0);
+    expect(times.floor.median).toBeGreaterThan(0);
+  }
+  expect(large.table.data).toBeGreaterThan(800 * large.keys);
+  expect(large.table.index).toBeGreaterThan(40 * large.keys);
 });
 
 it('measures what other users notice of a busy one', async () => {

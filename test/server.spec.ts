@@ -246,7 +246,7 @@ describe('the standalone server', () => {
       { PORT: 'eighty' },
       /^PORT is 'eighty': write a whole number from 0 to 65535, such as 8090\.$/,
     ],
-    [{ DATABASE_URL: 'postgres://x:secret@h/d' }, /^DATABASE_URL begins with 'postgres:': write /],
+    [{ DATABASE_URL: 'oracle://x:secret@h/d' }, /^DATABASE_URL begins with 'oracle:': write /],
     [{ HOST: '0.0.0.0' }, /^HOST is '0\.0\.0\.0'.*: write /],
     [{ DEV_TOKENS: 'secret' }, /^DEV_TOKENS .*: write 'token=@user:server'/],
     [{ MAX_BODY_BYTES: '-1' }, /^MAX_BODY_BYTES is '-1': write /],

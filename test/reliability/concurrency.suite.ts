@@ -110,7 +110,11 @@ export async function devicesAtWork(
   for (const other of others) expect(await inspectRows(other)).toEqual(rows);
   for (const devices of users) states.settle(devices);
   expect(rows).toEqual({ faults: [], retired: 0, ...states.content });
-  for (const server of servers) expect(server.printed).not.toMatch(/fail|error|warn/i);
+  for (const { printed } of servers) {
+    // a database of tests does without what survives a loss of power, and that is told
+    const others = printed.replace(/^.* of the database is off: .*$/gm, '');
+    expect(others).not.toMatch(/fail|error|warn/i);
+  }
   const conflicts = await conflictsOf(servers);
   return `${servers.length} servers, ${tally.rounds} rounds, ${tally.requests} requests, ${tally.writes} of them to change something, conflicts: ${conflicts}, lost: 0, seed ${extent.seed}`;
 }

@@ -121,10 +121,9 @@ const postgres = {
   prepareFolder: (folder) => {
     mkdirSync(folder);
     writeFileSync(`${folder}/password`, 'test');
-    if (!isRoot) return;
-    const { uid, gid } = somebodyElse();
-    chmodSync(dirname(folder), 0o711);
-    for (const path of [folder, `${folder}/password`]) chownSync(path, uid, gid);
+    if (isRoot) chmodSync(dirname(folder), 0o711);
+    giveToServer(folder);
+    giveToServer(`${folder}/password`);
   },
   install: (program, folder) => [
     ...asSomebodyElse(),
@@ -229,6 +228,13 @@ function asSomebodyElse() {
   if (!isRoot) return [];
   const { uid, gid } = somebodyElse();
   return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'];
+}
+
+/** Lets a PostgreSQL that root starts own a file: it takes no key that others own. */
+export function giveToServer(path) {
+  if (!isRoot) return;
+  const { uid, gid } = somebodyElse();
+  chownSync(path, uid, gid);
 }
 
 function somebodyElse() {

@@ -64,10 +64,10 @@ export type { LargeBackup, RoomKeysStatistics } from './room-keys/statistics.js'
 
 // --- moving backups in and out ---------------------------------------------------------------
 export { RoomKeysTransfer } from './room-keys/room-keys.transfer.js';
-export type { ImportOptions as RoomKeysImportOptions } from './room-keys/transfer/backup-importer.js';
-export { SourceError as RoomKeysSourceError } from './room-keys/storage/source-database.js';
-export type { HomeserverKind as RoomKeysHomeserverKind } from './room-keys/storage/homeserver.source.js';
+export { SourceError as RoomKeysSourceError } from './room-keys/transfer/source-database.js';
+export type { HomeserverKind as RoomKeysHomeserverKind } from './room-keys/transfer/homeserver.source.js';
 export type {
+  RoomKeysImportOptions,
   RoomKeysImportResult,
   RoomKeysTransferIssue,
   RoomKeysTransferIssueCode,

@@ -22,20 +22,19 @@ interface ImportCommandOptions extends DatabaseOptions {
   from: string;
   user?: string;
   changed?: true;
+  followDeletions?: true;
   report?: string;
   json?: true;
 }
 
-/** Decisions that are as they should be; all others are about something that is missing. */
-const HARMLESS = new Set(['deleted-here', 'changed-here']);
 /** Issues that are printed one by one; `--report` has all of them. */
 const SHOWN = 20;
 
-/** `import synapse`, `import dendrite`, `import jsonl`: takes backups over. */
+/** `import synapse`, `import dendrite`, `import jsonl`. */
 export function addImport(program: Command): void {
   const group = program
     .command('import')
-    .description('take over the backups of a homeserver, or of a file that was exported');
+    .description('import backups from a homeserver, or from an exported file');
   addHomeserver(group, 'synapse', 'Synapse', [
     'postgres://synapse@127.0.0.1/synapse',
     '/var/lib/matrix-synapse/homeserver.db',
@@ -47,14 +46,14 @@ export function addImport(program: Command): void {
   importCommand(
     group,
     'jsonl',
-    'take over a file of `export jsonl`',
+    'import a file written by `export jsonl`',
     '<file>',
     'the file, or - for stdin',
   )
     .addHelpText(
       'after',
       `
-The file is read through, and its counts and checksums are compared, before anything is written.
+The whole file is read, and its counts and checksums are verified, before anything is written.
 ${MANNERS}
 
 Examples:
@@ -63,18 +62,17 @@ Examples:
     )
     .action((options: ImportCommandOptions) =>
       withFile(options.from, (file) =>
-        runImport(options, (transfer, told) => transfer.importJsonl(file, told)),
+        runImport(options, (transfer, more) => transfer.importJsonl(file, more)),
       ),
     );
 }
 
 const MANNERS = `
-Versions, etags, deletions, auth_data and session_data stay as they are. What nobody has changed here follows
-the source; what was changed here takes the keys that are missing or better, and loses none. It can be broken
-off at any time, and run again: a second import changes nothing. In the end counts and checksums of what is
-stored have been compared with the source's.
+New backups keep their versions, etags, auth_data and session_data. Keys are merged into existing backups: no key
+is removed, and none is replaced by a worse one. Backups that were deleted here stay deleted. All that is written
+is read back and compared. An import can be interrupted at any time and run again; a second one changes nothing.
 
-Exit codes: 0 all was taken, 1 something was not (it says what), 130 or 143 broken off.`;
+Exit codes: 0 everything was imported, 1 something was not (it is reported), 130 or 143 interrupted.`;
 
 function addHomeserver(
   group: Command,
@@ -85,25 +83,24 @@ function addHomeserver(
   importCommand(
     group,
     kind,
-    `take over the backups of a ${name}, which may be running`,
+    `import backups from ${name}, which may be running`,
     '<database>',
     `its database: ${postgres}, or the path of its SQLite file`,
   )
     .addHelpText(
       'after',
       `
-Only reads from the database of ${name}. A password is better kept in PGPASSWORD, or in the file that
-PGPASSFILE names, than in the URL: others see the arguments of a command. A SQLite file is better read while
-${name} does not write to it: stop it, or copy the file.
+The database of ${name} is only read. Set the password in PGPASSWORD or PGPASSFILE rather than in the URL: other
+users can see the arguments of a command. With SQLite, stop ${name} first, or import from a copy of the file.
 ${MANNERS}
 
 Examples:
   $ nestjs-room-keys import ${kind} --from ${postgres}
-  $ nestjs-room-keys import ${kind} --from ${postgres} --changed
-  $ nestjs-room-keys import ${kind} --from ${sqlite} --user '@alice:example.org' --report not-taken.jsonl`,
+  $ nestjs-room-keys import ${kind} --from ${postgres} --changed --follow-deletions
+  $ nestjs-room-keys import ${kind} --from ${sqlite} --user '@alice:example.org' --report issues.jsonl`,
     )
     .action((options: ImportCommandOptions) =>
-      runImport(options, (transfer, told) => transfer.importHomeserver(kind, options.from, told)),
+      runImport(options, (transfer, more) => transfer.importHomeserver(kind, options.from, more)),
     );
 }
 
@@ -117,30 +114,35 @@ function importCommand(
   return databaseCommand(group, name)
     .description(description)
     .addOption(new Option(`--from ${argument}`, from).makeOptionMandatory())
-    .option('--user <user-id>', 'take over one user only', userId)
+    .option('--user <user-id>', 'import only this user', userId)
     .option(
       '--changed',
-      'pass over backups whose etag and auth_data are as at the last import, without reading their keys',
+      'skip backups whose etag and auth_data in the source are those of the last import, without reading their keys',
     )
-    .option('--report <file>', 'write what was not taken, and why, as JSON lines')
+    .option(
+      '--follow-deletions',
+      'delete backups that were deleted in the source and not changed here; only before clients use this server',
+    )
+    .option('--report <file>', 'write what was not imported, and why, as JSON lines')
     .option('--json', 'print a JSON document');
 }
 
 async function runImport(
   options: ImportCommandOptions,
-  work: (transfer: RoomKeysTransfer, told: RoomKeysImportOptions) => Promise<RoomKeysImportResult>,
+  work: (transfer: RoomKeysTransfer, more: RoomKeysImportOptions) => Promise<RoomKeysImportResult>,
 ): Promise<void> {
   const { RoomKeysTransfer, RoomKeysSourceError } = await import('../index.js');
   const report = options.report === undefined ? undefined : await openReport(options.report);
   const shown: RoomKeysTransferIssue[] = [];
   const what = options.changed ? 'users' : 'keys';
-  const about = { what, shown: !options.json, brokenOff: BROKEN_OFF };
+  const about = { what, shown: !options.json, brokenOff: INTERRUPTED };
   try {
     const result = await withDatabase(options, (dataSource) =>
       withProgress(about, (bar, signal) =>
         work(new RoomKeysTransfer(dataSource), {
           userId: options.user,
           changedOnly: options.changed,
+          followDeletions: options.followDeletions,
           signal,
           onProgress: ({ users, usersInAll, keys, keysInAll }) =>
             options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),
@@ -157,13 +159,11 @@ async function runImport(
       Object.keys(result.issues).length === 0
     ) {
       throw new Failure(
-        `The source has no backup of ${options.user}: write the id of another user in --user.`,
+        `The source has no backup of ${options.user}. Check the user id in --user.`,
       );
     }
     print(options.json, result, () => summary(result, shown, options.report));
-    if (Object.keys(result.issues).some((code) => !HARMLESS.has(code))) {
-      process.exitCode = EXIT.failed;
-    }
+    if (!result.complete) process.exitCode = EXIT.failed;
   } catch (error) {
     if (error instanceof RoomKeysSourceError) throw new Failure(error.message);
     throw error;
@@ -175,16 +175,14 @@ async function runImport(
   }
 }
 
-const BROKEN_OFF =
-  'Broken off. What was taken is complete, backup by backup; run the same command again for the rest.';
+const INTERRUPTED =
+  'Interrupted. Each backup that was imported is complete; run the same command again for the rest.';
 
 async function openReport(file: string): Promise<WriteStream> {
   const report = createWriteStream(file, { mode: 0o600 });
   await once(report, 'open').catch((error: unknown) => {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new Failure(
-      `The file in --report cannot be written (${code}): write the path of another one.`,
-    );
+    throw new Failure(`The file in --report cannot be written (${code}). Check the path.`);
   });
   return report;
 }
@@ -194,14 +192,14 @@ function summary(
   shown: readonly RoomKeysTransferIssue[],
   report: string | undefined,
 ): string[] {
-  const told = Object.values(issues).reduce((sum, count) => sum + count, 0);
-  const more = told - shown.length;
+  const total = Object.values(issues).reduce((sum, count) => sum + count, 0);
+  const more = total - shown.length;
   return [
     ...shown.map(sentence),
     ...(more > 0
       ? [`… and ${grouped(more)} more${report ? '' : '; --report FILE writes all'}`]
       : []),
-    ...(told > 0 ? [''] : []),
+    ...(total > 0 ? [''] : []),
     ...table([
       ['Users', grouped(users)],
       [
@@ -213,13 +211,13 @@ function summary(
       ],
       [
         'Keys',
-        `${grouped(keys.read)} read, ${grouped(keys.written)} written, ${grouped(keys.refused)} refused`,
+        `${grouped(keys.read)} read, ${grouped(keys.written)} written, ${grouped(keys.skipped)} skipped`,
       ],
       [
         'Verified',
         verified.backups === 0
           ? 'nothing: no keys were read'
-          : `${counted(verified.keys, 'key')} of ${counted(verified.backups, 'backup')}: counts and checksums are the source's`,
+          : `${counted(verified.keys, 'key')} of ${counted(verified.backups, 'backup')}: stored as in the source, or better`,
       ],
     ]),
   ];
@@ -237,7 +235,7 @@ function sentence({
   return `${code}: ${place.filter(Boolean).join(' ')}: ${message}`;
 }
 
-/** A file that can be read more than once: what comes through a pipe is put into one. */
+/** A file that can be read more than once: stdin is copied into one. */
 async function withFile(from: string, work: (file: string) => Promise<void>): Promise<void> {
   if (from !== '-') return work(from);
   const folder = await mkdtemp(join(tmpdir(), 'nestjs-room-keys-'));

@@ -59,7 +59,7 @@ export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;
 /** What {@link RoomKeysService.summary} tells of a backup. */
 export interface BackupSummary extends KeysState {
   version: string;
-  /** Of the newest; of none while a newer one waits to be taken over by an import. */
+  /** Whether it is the newest. */
   isCurrent: boolean;
   algorithm: string;
   /** Bytes of all `session_data` in the backup. */

@@ -99,7 +99,7 @@ export class RoomKeysService {
   }
 
   /**
-   * The user's newest backup that is not deleted; none while an import could not take a newer one.
+   * The user's newest backup that is not deleted.
    *
    * @throws 404 `M_NOT_FOUND` where there is none
    */
@@ -144,15 +144,10 @@ export class RoomKeysService {
    */
   async deleteBackup(userId: string, version: string): Promise<void> {
     checkOwner(userId, version);
-    await this.repository.locked(
-      userId,
-      version,
-      async ({ backup, everExisted, deleteWithheld }) => {
-        if (!everExisted) throw unknownBackup();
-        await backup?.delete();
-        await deleteWithheld?.();
-      },
-    );
+    await this.repository.locked(userId, version, async ({ everExisted, deleteVersion }) => {
+      if (!everExisted) throw unknownBackup();
+      await deleteVersion();
+    });
     this.sweeper.wake();
   }
 
@@ -205,14 +200,12 @@ export class RoomKeysService {
     // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
     // the answer; and where something is, it is mostly still true under the lock.
     const snapshot = await this.repository.readForUpload(userId, version, keys);
-    if (snapshot?.isCurrent && !snapshot.isMirror && isEmpty(selectWrites(keys, snapshot.ranks))) {
+    if (snapshot?.isCurrent && isEmpty(selectWrites(keys, snapshot.ranks))) {
       return { state: snapshot.state, added: 0, replaced: 0 };
     }
     let mayHold = snapshot;
     return this.repository.locked(userId, version, async ({ backup, currentVersion }) => {
-      if (!backup) throw unknownBackup();
-      // an import could not take the one that is: no version can be named
-      if (currentVersion === undefined) throw noCurrentBackup();
+      if (!backup || currentVersion === undefined) throw unknownBackup();
       if (backup.version !== currentVersion) {
         throw wrongVersion(currentVersion);
       }
@@ -220,8 +213,6 @@ export class RoomKeysService {
       // if the database gives this up, something is not as it was seen
       mayHold = undefined;
       if (isEmpty(writes)) {
-        // the client is told that its keys are here: no import may follow a source that has worse ones
-        await backup.leaveSource();
         return { state: backup.state, added: 0, replaced: 0 };
       }
       await this.checkGrowth(backup, writes);

@@ -1,23 +1,24 @@
 import type { DataSource } from 'typeorm';
-import { type HomeserverKind, HomeserverSource } from './storage/homeserver.source.js';
-import { ImportRepository } from './storage/import.repository.js';
-import { BackupImporter, type ImportOptions } from './transfer/backup-importer.js';
+import { ExportRepository } from './storage/export.repository.js';
+import { BackupImporter } from './transfer/backup-importer.js';
+import type { BackupSource } from './transfer/backup-source.js';
+import { type HomeserverKind, HomeserverSource } from './transfer/homeserver.source.js';
 import { exportedLines } from './transfer/jsonl.export.js';
 import { JsonlSource } from './transfer/jsonl.source.js';
 import type {
-  BackupSource,
+  RoomKeysImportOptions,
   RoomKeysImportResult,
   RoomKeysTransferProgress,
 } from './transfer/transfer.js';
 
 /**
- * Moves backups in and out, beside servers that are in use. It needs nothing but a DataSource whose
- * `migrations` were run: `new RoomKeysTransfer(dataSource)`.
+ * Moves backups in and out, while servers are running. All it needs is a DataSource whose `migrations` have run:
+ * `new RoomKeysTransfer(dataSource)`.
  *
- * An import takes one user after the other. It keeps version ids, etags, `auth_data` and `session_data`
- * as they stand, and which versions are deleted. What it can be broken off in it can also repeat: a second
- * import changes nothing. A backup that nobody has changed here follows its source, deletions included;
- * one that was changed here keeps what it has, and takes the keys that are missing or better.
+ * An import goes through users one after the other. It creates backups that do not exist here, with their version
+ * ids, etags, `auth_data` and `session_data` unchanged, and merges keys into those that do: it never removes a key,
+ * and never replaces one by a worse one. `auth_data` is replaced unless it was changed here. Versions that were
+ * deleted here stay deleted. An import can be aborted and run again; a second one changes nothing.
  *
  * @publicApi
  */
@@ -26,31 +27,34 @@ export class RoomKeysTransfer {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Imports from the database of a homeserver, which is only read, and may go on running.
+   * Imports from the database of a homeserver, which is only read and may be running.
    *
    * @param from `postgres://user@host/database`, or the path of a SQLite file
-   * @throws RoomKeysSourceError where the source cannot be read, or no more; what was taken stays
+   * @throws RoomKeysSourceError where the source cannot be read; what was imported before stays
    */
   async importHomeserver(
     kind: HomeserverKind,
     from: string,
-    options: ImportOptions = {},
+    options: RoomKeysImportOptions = {},
   ): Promise<RoomKeysImportResult> {
     return this.importFrom(await HomeserverSource.open(kind, from), options);
   }
 
   /**
-   * Imports a file of {@link exportJsonl}. It is read through once before anything is written.
+   * Imports a file of {@link exportJsonl}. It is read once as a whole before anything is written.
    *
-   * @throws RoomKeysSourceError where the file is not complete, or its checksums are not right
+   * @throws RoomKeysSourceError where the file is not complete, or a checksum does not match
    */
-  async importJsonl(file: string, options: ImportOptions = {}): Promise<RoomKeysImportResult> {
+  async importJsonl(
+    file: string,
+    options: RoomKeysImportOptions = {},
+  ): Promise<RoomKeysImportResult> {
     return this.importFrom(await JsonlSource.open(file), options);
   }
 
   /**
-   * Yields the text of a file with the backups of one user or of all, some lines at a time. Each user
-   * is read as of one moment.
+   * Yields the text of a file with the backups of one user or of all, some lines at a time. Each user is read in a
+   * consistent snapshot.
    */
   exportJsonl({
     userId,
@@ -59,13 +63,13 @@ export class RoomKeysTransfer {
     userId?: string | undefined;
     onProgress?: ((progress: RoomKeysTransferProgress) => void) | undefined;
   } = {}): AsyncIterable<string> {
-    const storage = new ImportRepository(this.dataSource);
+    const storage = new ExportRepository(this.dataSource);
     return exportedLines(storage, userId, onProgress ?? (() => undefined));
   }
 
   private async importFrom(
     source: BackupSource,
-    options: ImportOptions,
+    options: RoomKeysImportOptions,
   ): Promise<RoomKeysImportResult> {
     try {
       return await new BackupImporter(this.dataSource, source, options).run();

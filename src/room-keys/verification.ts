@@ -10,9 +10,8 @@
  * | `etag`                     | an etag is a whole number from 0                                      |
  * | `time`                     | a backup changed after it was created                                 |
  * | `algorithm`, `auth-data`   | they are readable: 1 to 255 bytes of UTF-8, a JSON object             |
- * | `current-version`          | the current backup is the newest one that is not deleted, unless an import could not take a newer one |
+ * | `current-version`          | the current backup is the newest one that is not deleted |
  * | `last-version`             | no backup has a higher version than was given to its user             |
- * | `withheld-versions`        | what an import could not take was given to the user, and is not there |
  * | `backup-without-user`      | each backup has a user                                                |
  * | `backup-without-key-set`   | each backup has a key set                                             |
  * | `key-set-retired`          | a key set that waits to be swept belongs to no backup                 |
@@ -42,7 +41,6 @@ export type RoomKeysFindingCode =
   | 'auth-data'
   | 'current-version'
   | 'last-version'
-  | 'withheld-versions'
   | 'backup-without-user'
   | 'backup-without-key-set'
   | 'key-set-retired'

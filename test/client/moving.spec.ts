@@ -78,7 +78,7 @@ const nginx = serverProgram('nginx', 'nginx-light');
       // the client goes on while nothing is switched yet
       messages.push(...(await encryptMessages(phone, rooms, 50)));
       await phone.backedUp();
-      expect(await run(true)).toMatchObject({ backups: { followed: 1 }, issues: {} });
+      expect(await run(true)).toMatchObject({ backups: { merged: 1 }, issues: {} });
       const atSynapse = await phone.currentBackup();
       expect(await run()).toMatchObject({
         backups: { unchanged: 1 },

@@ -39,6 +39,7 @@ const from = testHomeserverDatabase();
       new RoomKeysTransfer(application.dataSource).importHomeserver('synapse', from!, {
         userId: user.user_id,
         changedOnly,
+        followDeletions: true,
       });
     const upload = async (version: string, keys: Parameters<typeof roomsBody>[0]) =>
       expect((await synapse.put(`/keys?version=${version}`, roomsBody(keys))).status).toBe(200);
@@ -105,12 +106,19 @@ const from = testHomeserverDatabase();
       await upload('3', many(3000, 100));
       await upload('3', [['!room3:hs1', 's/3+=', keyData({ is_verified: true })]]);
       await synapse.delete('/version/1');
-      expect(await run(true)).toMatchObject({ backups: { followed: 1, deleted: 1 } });
+      expect(await run(true)).toMatchObject({ backups: { merged: 1, deleted: 1 } });
       await sameAnswers(...READS);
 
+      // no import removes a key; the etag is one that no client knows from Synapse
+      const { etag, count } = (await ours.get('/version')).body;
       await synapse.delete(`${keyPath('!room3:hs1')}?version=3`);
       await run(true);
-      await sameAnswers(...READS);
+      const { body } = await ours.get('/version');
+      expect(body.count).toBe(count);
+      expect(Number(body.etag)).toBeGreaterThan(Number((await synapse.get('/version')).body.etag));
+      expect(Number(body.etag)).toBeGreaterThan(Number(etag));
+      expect(await run(true)).toMatchObject({ backups: { unchanged: 1 }, keys: { read: 0 } });
+
       await synapse.delete('/version/3');
       await run(true);
       await sameAnswers(...READS);

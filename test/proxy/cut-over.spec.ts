@@ -231,10 +231,13 @@ class SwitchedNginx {
       };
 
       await more();
-      expect(await imported()).toMatchObject({ backups: { created: 1 } });
+      expect(await imported('--follow-deletions')).toMatchObject({ backups: { created: 1 } });
       await more();
       await proxy.switchTo('held off');
-      expect(await imported('--changed')).toMatchObject({ backups: { followed: 1 } });
+      expect(await imported('--changed', '--follow-deletions')).toMatchObject({
+        complete: true,
+        backups: { merged: 1 },
+      });
       await proxy.switchTo('room keys');
       await more();
       expect(await imported()).toMatchObject({ keys: { written: 0 } });

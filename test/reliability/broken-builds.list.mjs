@@ -1,5 +1,5 @@
 // Ways to break the code, and the suite that each of them must not get past.
-const REPOSITORY = 'src/room-keys/storage/room-keys.repository.ts';
+const LOCKED_USER = 'src/room-keys/storage/locked-user.ts';
 const LOCKED_BACKUP = 'src/room-keys/storage/locked-backup.ts';
 const BACKUP_ROWS = 'src/room-keys/storage/backup-rows.ts';
 const SERVICE = 'src/room-keys/room-keys.service.ts';
@@ -104,7 +104,7 @@ export const breaks = [
   {
     suite: 'test/storage/locks.spec.ts',
     name: 'uploads do not lock the user',
-    file: REPOSITORY,
+    file: LOCKED_USER,
     code: "WHERE u.user_id = ?${dialect.locksOneTable ? '' : dialect.forUpdate}",
     broken: 'WHERE u.user_id = ?',
     words: /✕ is waited for by whatever changes a backup/,
@@ -113,7 +113,7 @@ export const breaks = [
     ...concurrency,
     name: 'the etag stays where it is',
     file: LOCKED_BACKUP,
-    code: 'this.etag = Math.max(this.etag, above) + 1;',
+    code: 'this.etag = Math.max(this.etag + 1, least);',
     broken: '',
     words: /No serial order gives these answers/,
   },
@@ -168,7 +168,7 @@ export const breaks = [
     ...concurrency,
     name: 'a deleted backup leaves no current one',
     file: LOCKED_BACKUP,
-    code: '${newestBackup(this.storage.tables)} WHERE user_id = ?`,\n      [this.user, this.newestWithheld, this.user],',
+    code: '(SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,\n      [this.user, this.user],',
     broken: 'NULL WHERE user_id = ?`,\n      [this.user],',
     words: /No serial order gives these answers/,
   },
@@ -446,12 +446,21 @@ export const breaks = [
   },
   {
     suite: 'test/transfer/import.spec.ts',
-    title: 'SQLite does not follow a source',
-    name: 'an upload that found its key in a copy of the source leaves it a copy',
-    file: SERVICE,
-    code: 'await backup.leaveSource();',
-    broken: '',
-    words: /✕ does not follow a source to a worse key/,
+    title: 'SQLite',
+    name: 'an import takes an etag that clients know for other keys',
+    file: 'src/room-keys/transfer/backup-merge.ts',
+    code: 'return this.action.backup.etag + (isEqual ? 0 : 1);',
+    broken: 'return this.action.backup.etag + (isEqual ? 0 : 0);',
+    words: /✕ takes what is missing or better|✕ steps over an etag/,
+  },
+  {
+    suite: 'test/transfer/import.spec.ts',
+    title: 'SQLite',
+    name: 'a backup that clients changed is deleted as in the source',
+    file: 'src/room-keys/transfer/backup-merge.ts',
+    code: 'const isImported = !clientsChanged && record?.etag === stored.etag;',
+    broken: 'const isImported = !clientsChanged;',
+    words: /✕ keeps it when the source has deleted it/,
   },
   {
     suite: 'src/room-keys/http/body-reader.spec.ts',

@@ -1,5 +1,7 @@
 import type { DataSource } from 'typeorm';
-import { ImportRepository } from '../../src/room-keys/storage/import.repository.js';
+import { hashOf } from '../../src/room-keys/storage/import-records.js';
+import { type Additions, ImportRepository } from '../../src/room-keys/storage/import.repository.js';
+import type { StagedKeySet } from '../../src/room-keys/storage/staged-key-set.js';
 import type { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';
 import { RoomKeysService } from '../../src/room-keys/room-keys.service.js';
 import type { RoomKey } from '../../src/index.js';
@@ -18,6 +20,21 @@ const KEY: RoomKey = {
   isVerified: false,
   sessionData: '{}',
 };
+
+/** A new backup of an import. */
+const addition = (version: number, keys: StagedKeySet): Additions => ({
+  lastVersion: 2,
+  reserved: [],
+  backups: [
+    {
+      ...INFORMATION,
+      version,
+      etag: 0,
+      keys,
+      record: { sourceEtag: 0, etag: 0, authDataHash: hashOf(INFORMATION.authData) },
+    },
+  ],
+});
 
 /** Transactions that write different rows, on two nodes that hear nothing of each other's locks. */
 export function describeClusterConflicts(test: ClusterUnderTest): void {
@@ -107,10 +124,13 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
       await versions(2);
       await here.service.deleteBackup(user, '1');
       const keys = await here.storage.stage();
-      const expected = (await here.storage.users([user])).get(user);
       await atOnce(
         () =>
-          here.storage.attach(user, expected, 2, [{ ...INFORMATION, version: 1, etag: 0, keys }]),
+          here.storage.attach(
+            user,
+            addition(1, keys),
+            ({ currentVersion }) => currentVersion === 2,
+          ),
         () => there.service.deleteBackup(user, '2'),
       );
       const current = await there.service.currentBackup(user).catch(() => undefined);
@@ -122,10 +142,13 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
     it('one that imports a newer backup meets the one that stores a key in the present one', async () => {
       await versions(1);
       const keys = await here.storage.stage();
-      const expected = (await here.storage.users([user])).get(user);
       const [attached, upload] = await atOnce(
         () =>
-          here.storage.attach(user, expected, 2, [{ ...INFORMATION, version: 2, etag: 0, keys }]),
+          here.storage.attach(
+            user,
+            addition(2, keys),
+            ({ currentVersion }) => currentVersion === 1,
+          ),
         () => there.service.putKeys(user, '1', [KEY]),
       );
       expect(conflicts).toEqual([expect.stringMatching(test.kind.conflict)]);

@@ -1,4 +1,5 @@
 /** Proves that the migrations make the tables that the entities describe, on each database, also when several servers start at once. */
+import { hash } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import {
   RoomKeysMaintenance,
@@ -54,7 +55,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(await drift(dataSource)).not.toEqual([]);
     await dataSource.runMigrations();
     expect(await drift(dataSource)).toEqual([]);
-    expect(await tables(dataSource)).toHaveLength(6);
+    expect(await tables(dataSource)).toHaveLength(7);
   });
 
   it('keep to the entity prefix of the DataSource', async () => {
@@ -122,6 +123,74 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     });
   });
 
+  it('carry on what earlier versions remembered of imports', async () => {
+    const before = await open({ migrations: roomKeysMigrations.slice(0, 5) });
+    await before.runMigrations();
+    const bytes = (text: string) => Buffer.from(text);
+    const users: [name: string, lastVersion: number, withheld: string | null][] = [
+      ['@alice:hs1', 3, '1,3'],
+      ['@bob:hs1', 2, null],
+    ];
+    for (const [name, lastVersion, withheld] of users) {
+      await query(
+        before,
+        'INSERT INTO room_keys_users (user_id, last_version, current_version, withheld_versions) VALUES (?, ?, NULL, ?)',
+        [bytes(name), lastVersion, withheld],
+      );
+    }
+    const backups: [name: string, version: number, mirrored: number | null][] = [
+      ['@alice:hs1', 2, 4],
+      ['@bob:hs1', 1, 3],
+      ['@bob:hs1', 2, null],
+    ];
+    for (const [n, [name, version, mirrored]] of backups.entries()) {
+      await query(before, 'INSERT INTO room_keys_key_sets (key_set_id) VALUES (?)', [n + 1]);
+      await query(
+        before,
+        `INSERT INTO room_keys_backups (user_id, version, key_set_id, algorithm, auth_data, etag, key_count, byte_count,
+           largest_key, next_seq, created_at, changed_at, mirrored_etag) VALUES (?, ?, ?, ?, '{}', 4, 0, 0, 0, 0, 1, 1, ?)`,
+        [bytes(name), version, n + 1, bytes('m.megolm_backup.v1.curve25519-aes-sha2'), mirrored],
+      );
+    }
+    await query(before, 'UPDATE room_keys_users SET current_version = 2 WHERE user_id = ?', [
+      bytes('@bob:hs1'),
+    ]);
+    const dataSource = await open();
+    const remembered = async () =>
+      (
+        await query<Record<string, unknown>>(
+          dataSource,
+          'SELECT * FROM room_keys_imports ORDER BY user_id, version',
+        )
+      ).map((row) => [
+        String(row.user_id),
+        ...[row.version, row.source_etag, row.etag].map((value) => value && Number(value)),
+        row.auth_data_hash && (row.auth_data_hash as Buffer).toString('hex'),
+      ]);
+    const reserved = [
+      ['@alice:hs1', 1, null, null, null],
+      ['@alice:hs1', 3, null, null, null],
+    ];
+    await dataSource.runMigrations();
+    expect(await drift(dataSource)).toEqual([]);
+    // a backup that was changed since is none that an import would take for its own
+    expect(await remembered()).toEqual([
+      reserved[0],
+      ['@alice:hs1', 2, 4, 4, hash('sha256', '{}')],
+      reserved[1],
+    ]);
+    const findings: unknown[] = [];
+    for await (const finding of new RoomKeysMaintenance(dataSource).verify())
+      findings.push(finding);
+    expect(findings).toEqual([]);
+    expect((await new RoomKeysMaintenance(dataSource).summary('@alice:hs1')).backups).toMatchObject(
+      [{ version: '2', isCurrent: true }],
+    );
+    await dataSource.undoLastMigration();
+    await dataSource.runMigrations();
+    expect(await remembered()).toEqual(reserved);
+  });
+
   it('are run once when four servers start at once', async () => {
     // as the server sets it: while SQLite waits by itself, nobody else in this process goes on
     const open = () => openOne({ timeout: 100 });
@@ -145,7 +214,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
   it('make the same tables as a host that synchronizes its schema', async () => {
     const dataSource = await open({ migrations: [] });
     await dataSource.synchronize();
-    expect(await tables(dataSource)).toHaveLength(6);
+    expect(await tables(dataSource)).toHaveLength(7);
     // A column that compares without regard to case would show here.
     for (const id of ['Order-1', 'order-1', 'order-1 ']) {
       await query(

@@ -8,8 +8,7 @@ import { databases, type TestDatabase } from '../support/databases.js';
 
 const ADDED = [
   ['users', 'revision'],
-  ['users', 'withheld_versions'],
-  ['backups', 'mirrored_etag'],
+  ['imports', 'source_etag'],
   ['keys', 'device_id'],
 ] as const;
 

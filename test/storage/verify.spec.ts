@@ -171,26 +171,6 @@ describe.each(databases)('verify on $name', ({ create }) => {
       ['last-version'],
     ],
     [
-      'an older backup that is the current one, though a newer one was not taken',
-      `UPDATE room_keys_users SET withheld_versions = '3', last_version = 3 WHERE user_id = ALICE`,
-      ['current-version'],
-    ],
-    [
-      'a version that was not taken, and is there',
-      `UPDATE room_keys_users SET withheld_versions = '1' WHERE user_id = ALICE`,
-      ['withheld-versions'],
-    ],
-    [
-      'a version that was not taken, and never given',
-      `UPDATE room_keys_users SET withheld_versions = '3', current_version = NULL WHERE user_id = ALICE`,
-      ['withheld-versions'],
-    ],
-    [
-      'versions that were not taken, and are none',
-      `UPDATE room_keys_users SET withheld_versions = 'one' WHERE user_id = ALICE`,
-      ['withheld-versions', 'current-version'],
-    ],
-    [
       'backups whose user has no row',
       'DELETE FROM room_keys_users WHERE user_id = ALICE',
       ['backup-without-user', 'backup-without-user'],

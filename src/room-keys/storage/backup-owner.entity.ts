@@ -11,11 +11,11 @@ export class BackupOwnerEntity {
   @PrimaryColumn({ name: 'user_id', type: 'varbinary', length: 255 })
   userId!: Buffer;
 
-  /** The highest version id ever given to this user; those up to it without a backup are deleted or withheld. */
+  /** The highest version id ever given to this user; those up to it without a backup are deleted, or reserved. */
   @Column({ name: 'last_version', type: 'bigint' })
   lastVersion!: number;
 
-  /** The newest backup that is not deleted, null when there is none, or when a withheld version is newer. */
+  /** The newest backup that is not deleted, null when there is none. */
   @Column({ name: 'current_version', type: 'bigint', nullable: true })
   currentVersion!: number | null;
 
@@ -26,11 +26,4 @@ export class BackupOwnerEntity {
    */
   @Column({ name: 'revision', type: 'bigint', default: 0 })
   revision!: number;
-
-  /**
-   * Versions that an import could not take, such as `1,4`, null when there are none. They are not
-   * deleted: a later import may take them.
-   */
-  @Column({ name: 'withheld_versions', type: 'longtext', nullable: true })
-  withheldVersions!: string | null;
 }

@@ -5,8 +5,8 @@ import { appendRest, insertKeySet, type Storage } from './key-rows.js';
 import { bytes, chunks, numberOrUndefined, placeholders } from './rows.js';
 import type { Tables } from './tables.js';
 
-/** What an import knows of a backup, and the key set that was filled for it. */
-export interface ImportedBackup {
+/** A backup whose key set is there already. */
+export interface FilledBackup {
   version: number;
   algorithm: string;
   authData: string;
@@ -18,7 +18,7 @@ export interface ImportedBackup {
     largestKey: number;
     nextSeq: number;
   };
-  /** Milliseconds since 1970; now where it is not known. */
+  /** Milliseconds since 1970; now where it is not given. */
   createdAt?: number | undefined;
   changedAt?: number | undefined;
 }
@@ -78,20 +78,20 @@ export async function insertBackup(
   return String(version);
 }
 
-/** 1 statement, more for a large text: a backup takes over the key set that an import has filled. */
-export async function insertImportedBackup(
+/** 1 statement, more for a large text: makes a backup with a key set that is there already. */
+export async function insertFilledBackup(
   connection: Connection,
   { dialect, tables }: Storage,
   user: Buffer,
-  { version, algorithm, authData, etag, keys, createdAt, changedAt }: ImportedBackup,
+  { version, algorithm, authData, etag, keys, createdAt, changedAt }: FilledBackup,
 ): Promise<void> {
   const { keySetId, keyCount, byteCount, largestKey, nextSeq } = keys;
   const created = createdAt === undefined ? dialect.now : String(Math.trunc(createdAt));
   const changed = changedAt === undefined ? dialect.now : String(Math.trunc(changedAt));
   await connection.execute(
     `INSERT INTO ${tables.backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
-       byte_count, largest_key, next_seq, mirrored_etag, created_at, changed_at)
-     VALUES (${placeholders(11)}, ${created}, ${
+       byte_count, largest_key, next_seq, created_at, changed_at)
+     VALUES (${placeholders(10)}, ${created}, ${
        // the clocks of those who wrote the one and the other may differ
        dialect.greatest(changed, created)
      })`,
@@ -106,23 +106,21 @@ export async function insertImportedBackup(
       byteCount,
       largestKey,
       nextSeq,
-      etag,
     ],
   );
   await appendAuthData(connection, tables, [user, version], authData);
 }
 
-/** 4 statements, however many keys there are: forgets all backups of a user, and retires their keys. */
+/** 5 statements, however many keys there are: forgets all backups of a user, and retires their keys. */
 export async function deleteBackups(
   connection: Connection,
   { dialect, tables }: Storage,
   user: Buffer,
 ): Promise<void> {
-  const { users, backups, keySets } = tables;
+  const { users, backups, keySets, imports } = tables;
   // comes first, as in every change: it takes the lock
   await connection.execute(
-    `UPDATE ${users} SET current_version = NULL, withheld_versions = NULL, revision = revision + 1
-     WHERE user_id = ?`,
+    `UPDATE ${users} SET current_version = NULL, revision = revision + 1 WHERE user_id = ?`,
     [user],
   );
   // locked each: a node of a cluster that gives one of them another key set meanwhile does so in
@@ -139,6 +137,20 @@ export async function deleteBackups(
     );
   }
   await connection.execute(`DELETE FROM ${backups} WHERE user_id = ?`, [user]);
+  await connection.execute(`DELETE FROM ${imports} WHERE user_id = ?`, [user]);
+}
+
+/** 1 statement: a version that is reserved counts as deleted from now on. */
+export async function deleteReservation(
+  connection: Connection,
+  { tables }: Storage,
+  user: Buffer,
+  version: number,
+): Promise<void> {
+  await connection.execute(
+    `DELETE FROM ${tables.imports} WHERE user_id = ? AND version = ? AND source_etag IS NULL`,
+    [user, version],
+  );
 }
 
 /**

@@ -50,11 +50,4 @@ export class BackupEntity {
   /** When the keys last changed; at first, when the backup was created. */
   @Column({ name: 'changed_at', type: 'bigint' })
   changedAt!: number;
-
-  /**
-   * The etag at which an import last made this backup equal to where it came from. While it is the
-   * etag, nobody has changed the backup here, and a later import may follow its source.
-   */
-  @Column({ name: 'mirrored_etag', type: 'bigint', nullable: true })
-  mirroredEtag!: number | null;
 }

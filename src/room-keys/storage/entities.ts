@@ -7,6 +7,7 @@ import {
 } from 'typeorm';
 import { BackupOwnerEntity } from './backup-owner.entity.js';
 import { BackupEntity } from './backup.entity.js';
+import { ImportedVersionEntity } from './imported-version.entity.js';
 import { KeyRoomEntity } from './key-room.entity.js';
 import { KeySetEntity } from './key-set.entity.js';
 import { RetiredRoomEntity } from './retired-room.entity.js';
@@ -20,6 +21,7 @@ const entityClasses = [
   KeyRoomEntity,
   RetiredRoomEntity,
   RoomKeyEntity,
+  ImportedVersionEntity,
 ] as const;
 
 /**

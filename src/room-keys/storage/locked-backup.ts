@@ -10,14 +10,13 @@ import {
   type Storage,
   writeRooms,
 } from './key-rows.js';
-import { bytes, numberOrUndefined, text } from './rows.js';
+import { bytes, text } from './rows.js';
 import {
   findRanks,
   type RowVersion,
   type StoredRank,
   type UploadSnapshot,
 } from './stored-ranks.js';
-import { newestBackup, newestWithheld, withheldVersions } from './withheld-versions.js';
 
 /**
  * A backup that no other transaction can change until the transaction ends: keys are written and removed through this
@@ -34,8 +33,6 @@ export class LockedBackup {
   private largestKey: number;
   private nextSeq: number;
   private readonly changedAt: number;
-  private readonly mirroredEtag: number | undefined;
-  private readonly newestWithheld: number;
   /** Of the rooms that were looked for, as far as they have one. */
   private readonly roomNumbers = new Map<string, number>();
   private readonly hashes = new Map<KeyId, string>();
@@ -58,13 +55,6 @@ export class LockedBackup {
     this.largestKey = Number(row.largest_key);
     this.nextSeq = Number(row.next_seq);
     this.changedAt = Number(row.changed_at);
-    this.mirroredEtag = numberOrUndefined(row.mirrored_etag);
-    this.newestWithheld = newestWithheld(withheldVersions(row.withheld_versions));
-  }
-
-  /** Whether it is as an import left it, equal to where it came from: nobody has changed it since. */
-  get isMirror(): boolean {
-    return this.mirroredEtag === this.etag;
   }
 
   /** Count and etag as they are, which no other transaction can change meanwhile. */
@@ -81,18 +71,15 @@ export class LockedBackup {
     return Number(row?.bytes);
   }
 
-  /** 1 statement, more for a large text. From now on an import merges keys into the backup, and follows its source no more. */
+  /** 1 statement, more for a large text. */
   async updateAuthData(authData: string): Promise<void> {
-    await this.writeAuthData(authData, null);
-  }
-
-  /** 1 statement where it is a mirror, else none: from now on an import merges keys, and follows no more. */
-  async leaveSource(): Promise<void> {
-    if (!this.isMirror) return;
-    await this.connection.execute(
-      `UPDATE ${this.storage.tables.backups} SET mirrored_etag = NULL WHERE user_id = ? AND version = ?`,
-      [this.user, this.versionId],
+    const { connection, storage } = this;
+    const which: [Buffer, number] = [this.user, this.versionId];
+    await connection.execute(
+      `UPDATE ${storage.tables.backups} SET auth_data = ? WHERE user_id = ? AND version = ?`,
+      [authData.slice(0, connection.textLimits.perStatement), ...which],
     );
+    await appendAuthData(connection, storage.tables, which, authData);
   }
 
   /**
@@ -175,23 +162,16 @@ export class LockedBackup {
    * 1 statement, and those that write the counts of rooms: increments the etag; every change of the keys ends
    * with this.
    *
-   * @param above an etag that clients may know for other keys: it is stepped over
+   * @param least what the etag is at least
    */
-  async touch(above = 0): Promise<KeysState> {
-    this.etag = Math.max(this.etag, above) + 1;
-    return this.write();
-  }
-
-  /** 2 statements, and those that write the counts of rooms: takes over etag and `auth_data` of where the backup came from, which its keys are equal to. */
-  async mirror({ etag, authData }: { etag: number; authData: string }): Promise<KeysState> {
-    this.etag = etag;
-    await this.writeAuthData(authData, etag);
+  async touch(least = 0): Promise<KeysState> {
+    this.etag = Math.max(this.etag + 1, least);
     return this.write();
   }
 
   /**
    * 3 statements, however many keys there are: forgets the backup, retires its keys, and makes the
-   * newest of those that are left the current one, unless an import could not take a newer one.
+   * newest of those that are left the current one.
    */
   async delete(): Promise<void> {
     const { users, backups } = this.storage.tables;
@@ -202,8 +182,8 @@ export class LockedBackup {
     await this.retireKeySet();
     await this.connection.execute(
       `UPDATE ${users} SET revision = revision + 1, current_version =
-         ${newestBackup(this.storage.tables)} WHERE user_id = ?`,
-      [this.user, this.newestWithheld, this.user],
+         (SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,
+      [this.user, this.user],
     );
   }
 
@@ -231,16 +211,6 @@ export class LockedBackup {
       ],
     );
     return this.state;
-  }
-
-  private async writeAuthData(authData: string, mirroredEtag: number | null): Promise<void> {
-    const { backups } = this.storage.tables;
-    const which: [Buffer, number] = [this.user, this.versionId];
-    await this.connection.execute(
-      `UPDATE ${backups} SET auth_data = ?, mirrored_etag = ? WHERE user_id = ? AND version = ?`,
-      [authData.slice(0, this.connection.textLimits.perStatement), mirroredEtag, ...which],
-    );
-    await appendAuthData(this.connection, this.storage.tables, which, authData);
   }
 
   private async removeAll(): Promise<boolean> {

@@ -13,34 +13,16 @@ import { type Conflict, Database } from './database/database.js';
 import { idHash } from './id-hash.js';
 import type { KeyPages } from './key-pages.js';
 import { deleteBackups, insertBackup } from './backup-rows.js';
-import { LockedBackup } from './locked-backup.js';
+import { type LockedUser, lockUser } from './locked-user.js';
 import { openKeyPages } from './restore.js';
 import { asKey, bytes, text, versionNumber } from './rows.js';
 import { readForUpload, type UploadSnapshot } from './stored-ranks.js';
-import {
-  newestBackup,
-  newestWithheld,
-  withheldText,
-  withheldVersions,
-} from './withheld-versions.js';
-
-/** What {@link RoomKeysRepository.locked} finds. */
-export interface LockedUser {
-  /** The id of the user's newest backup that is not deleted; undefined also where an import could not take the newest. */
-  currentVersion: string | undefined;
-  /** Whether the version asked for was ever given to this user, deleted or not. */
-  everExisted: boolean;
-  /** The backup asked for, unless it is deleted or never existed. */
-  backup: LockedBackup | undefined;
-  /** Where an import could not take the version asked for: 1 statement, from which on it is deleted. */
-  deleteWithheld: (() => Promise<void>) | undefined;
-}
 
 /** No database takes less than that in one value. */
 const SMALL_VALUE = 256 * 1024;
 
 /**
- * Reads and writes the six tables. Each method's doc opens with what it costs on MySQL, the
+ * Reads and writes the tables. Each method's doc opens with what it costs on MySQL, the
  * BEGIN and COMMIT of a transaction included, and with what it locks.
  *
  * @internal
@@ -81,7 +63,7 @@ export class RoomKeysRepository {
     );
   }
 
-  /** 1 statement, no lock: the newest backup that is not deleted, unless an import could not take a newer one. */
+  /** 1 statement, no lock: the newest backup that is not deleted. */
   async currentBackup(userId: string): Promise<Backup | undefined> {
     const { users, backups } = this.database.tables;
     const [row] = await this.read(
@@ -126,54 +108,14 @@ export class RoomKeysRepository {
   }
 
   /**
-   * 3 statements and those of `work`, 4 on PostgreSQL; locks the user and, but for PostgreSQL, the backup, which
-   * nobody changes without the user's lock. That comes first, before anything else is read: what `work` reads after it, it reads as it is now, and
-   * nobody else changes it until `work` is through. `work` runs again from the start when the
-   * database gave up its transaction in favour of another.
+   * 3 statements and those of `work`, 4 on PostgreSQL; locks the user, see {@link lockUser}. `work` runs again from
+   * the start when the database gave up its transaction in favour of another.
    */
-  async locked<T>(
-    userId: string,
-    version: string,
-    work: (user: LockedUser) => Promise<T>,
-  ): Promise<T> {
-    const { dialect, tables } = this.database;
-    const user = bytes(userId);
+  locked<T>(userId: string, version: string, work: (user: LockedUser) => Promise<T>): Promise<T> {
     const id = versionNumber(version);
-    return this.change(userId, async (connection) => {
-      if (dialect.locksOneTable) {
-        await connection.rows(
-          `SELECT 1 FROM ${tables.users} WHERE user_id = ?${dialect.forUpdate}`,
-          [user],
-        );
-      }
-      const [row] = await connection.rows(
-        `SELECT u.last_version, u.current_version, u.withheld_versions, b.version, b.algorithm, b.key_set_id, b.etag,
-           b.key_count, b.byte_count, b.largest_key, b.next_seq, b.mirrored_etag, b.changed_at
-         FROM ${tables.users} u
-         LEFT JOIN ${tables.backups} b ON b.user_id = u.user_id AND b.version = ?
-         WHERE u.user_id = ?${dialect.locksOneTable ? '' : dialect.forUpdate}`,
-        [id ?? 0, user],
-      );
-      const exists = row?.version !== null && row?.version !== undefined;
-      const withheld = withheldVersions(row?.withheld_versions);
-      return work({
-        currentVersion:
-          row?.current_version === null || row?.current_version === undefined
-            ? undefined
-            : String(Number(row.current_version)),
-        everExisted: row !== undefined && id !== undefined && id <= Number(row.last_version),
-        backup: exists ? new LockedBackup(connection, this.database, user, row) : undefined,
-        deleteWithheld:
-          id !== undefined && withheld.includes(id)
-            ? () =>
-                this.writeWithheld(
-                  connection,
-                  user,
-                  withheld.filter((other) => other !== id),
-                )
-            : undefined,
-      });
-    });
+    return this.change(userId, async (connection) =>
+      work(await lockUser(connection, this.database, userId, id)),
+    );
   }
 
   /**
@@ -222,7 +164,7 @@ export class RoomKeysRepository {
   }
 
   /**
-   * 6 statements, however many keys there are; locks the user. Forgets all backups and retires
+   * 7 statements, however many keys there are; locks the user. Forgets all backups and retires
    * their keys. What stays is the number of the last version, so that none is given out twice.
    */
   eraseUser(userId: string): Promise<void> {
@@ -249,19 +191,6 @@ export class RoomKeysRepository {
   /** No statement: what is known in this process. */
   activity(): Activity {
     return this.database.activity;
-  }
-
-  private async writeWithheld(
-    connection: Connection,
-    user: Buffer,
-    withheld: readonly number[],
-  ): Promise<void> {
-    const { tables } = this.database;
-    await connection.execute(
-      `UPDATE ${tables.users} SET revision = revision + 1, withheld_versions = ?, current_version =
-         ${newestBackup(tables)} WHERE user_id = ?`,
-      [withheldText(withheld), user, newestWithheld(withheld), user],
-    );
   }
 
   private change<T>(userId: string, work: (connection: Connection) => Promise<T>): Promise<T> {

@@ -20,9 +20,7 @@ import {
   sameNumber,
   shown,
   wrongInKey,
-  wrongInWithheld,
 } from './verification-rules.js';
-import { newestWithheld, withheldVersions } from './withheld-versions.js';
 
 const USERS_PER_SNAPSHOT = 100;
 /** A snapshot that is kept for long keeps the database from clearing old rows away. */
@@ -166,7 +164,7 @@ export class RoomKeysVerifier {
     after: Buffer | undefined,
   ): AsyncGenerator<RoomKeysFinding, Buffer | undefined> {
     const found = await snapshot.rows(
-      `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.tables.users}
+      `SELECT user_id, last_version, current_version FROM ${this.tables.users}
        ${after ? 'WHERE user_id > ?' : ''} ORDER BY user_id LIMIT ${USERS_PER_SNAPSHOT}`,
       after ? [after] : [],
     );
@@ -180,7 +178,7 @@ export class RoomKeysVerifier {
 
   private async *oneUser(snapshot: Snapshot, userId: Buffer): AsyncGenerator<RoomKeysFinding> {
     const [user] = await snapshot.rows(
-      `SELECT user_id, last_version, current_version, withheld_versions FROM ${this.tables.users} WHERE user_id = ?`,
+      `SELECT user_id, last_version, current_version FROM ${this.tables.users} WHERE user_id = ?`,
       [userId],
     );
     if (user) {
@@ -210,13 +208,10 @@ export class RoomKeysVerifier {
     if (isBadId(user.user_id)) yield badId('user id', user.user_id, place);
     const backups = await this.backupsOf(snapshot, user.user_id as Buffer);
     const newest = backups.at(-1)?.version ?? null;
-    const withheld = withheldVersions(user.withheld_versions);
-    yield* wrongInWithheld(user, withheld, backups, place);
-    const current = Number(newest) > newestWithheld(withheld) ? newest : null;
-    if (!sameNumber(user.current_version, current)) {
+    if (!sameNumber(user.current_version, newest)) {
       yield finding(
         'current-version',
-        `The current version is ${asText(user.current_version)}, and it must be ${asText(current)}.`,
+        `The current version is ${asText(user.current_version)}, and it must be ${asText(newest)}.`,
         place,
       );
     }

@@ -97,7 +97,7 @@ export class StagedKeySet {
     const leftMs = Number(row?.left_ms ?? 0);
     if (leftMs <= 0) {
       throw new Error(
-        'The import stood still for so long that its keys may be removed: begin it again.',
+        'The import was suspended for so long that its keys may have been removed. Run it again.',
       );
     }
     if (leftMs < RENEW_BELOW_MS) {

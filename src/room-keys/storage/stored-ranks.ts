@@ -21,8 +21,6 @@ export interface StoredRow {
 export interface UploadSnapshot {
   /** Whether it is the user's current backup. */
   isCurrent: boolean;
-  /** Whether it is as an import left it, and its source would be followed. */
-  isMirror: boolean;
   state: KeysState;
   /** The ranks of the keys that were asked for, in their order; undefined for those that are not stored. */
   ranks: readonly (StoredRank | undefined)[];
@@ -74,8 +72,7 @@ export async function readForUpload(
   // three kinds of rows in one statement, and so in one consistent read
   const rows = await connection.rows(
     `SELECT 'backup' AS kind, NULL AS id, b.key_set_id AS n1, b.etag AS n2, b.key_count AS n3,
-       b.changed_at AS n4, CASE WHEN u.current_version = b.version THEN 1 ELSE 0 END AS n5,
-       CASE WHEN b.mirrored_etag = b.etag THEN 1 ELSE 0 END AS n6
+       b.changed_at AS n4, CASE WHEN u.current_version = b.version THEN 1 ELSE 0 END AS n5, 0 AS n6
      FROM ${users} u JOIN ${backups} b ON b.user_id = u.user_id
      WHERE u.user_id = ${user()} AND b.version = ${values.integer(version)}
      UNION ALL SELECT 'key', k.id_hash, k.room_no, k.seq, k.first_message_index,
@@ -107,7 +104,6 @@ export async function readForUpload(
   return (
     backup && {
       isCurrent: Number(backup.n5) === 1,
-      isMirror: Number(backup.n6) === 1,
       state: { count: Number(backup.n3), etag: String(Number(backup.n2)) },
       ranks: Array.from(hashes, ([key, hash]) => found.get(hash, key)),
       hashes,

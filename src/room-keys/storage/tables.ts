@@ -1,4 +1,4 @@
-/** The names of the six tables. */
+/** The names of the tables. */
 export interface Tables {
   users: string;
   backups: string;
@@ -6,6 +6,7 @@ export interface Tables {
   rooms: string;
   retiredRooms: string;
   keys: string;
+  imports: string;
 }
 
 /**
@@ -21,5 +22,6 @@ export function tableNames(prefix: string, inSql: (name: string) => string): Tab
     rooms: table('rooms'),
     retiredRooms: table('retired_rooms'),
     keys: table('keys'),
+    imports: table('imports'),
   };
 }

@@ -4,7 +4,6 @@ import type { RoomKeysFinding, RoomKeysFindingCode } from '../verification.js';
 import type { Row } from './database/connection.js';
 import { MAX_ID_BYTES } from '../json/ids.js';
 import { idHash } from './id-hash.js';
-import { withheldText } from './withheld-versions.js';
 
 /** What a finding is about. */
 export type Place = Omit<RoomKeysFinding, 'code' | 'message'>;
@@ -15,25 +14,6 @@ export interface KeyFacts {
   bytes: number;
   largest: number;
   highestSeq: number;
-}
-
-export function* wrongInWithheld(
-  { withheld_versions: stored, last_version: last }: Row,
-  withheld: readonly number[],
-  backups: readonly Row[],
-  place: Place,
-): Generator<RoomKeysFinding> {
-  const there = new Set(backups.map(({ version }) => Number(version)));
-  const isSound =
-    withheldText(withheld) === stored &&
-    new Set(withheld).size === withheld.length &&
-    withheld.every((version) => version >= 1 && version <= Number(last) && !there.has(version));
-  if (isSound) return;
-  yield finding(
-    'withheld-versions',
-    `The versions that were not taken are ${asText(stored)}: they must be ascending, given to the user, and without a backup.`,
-    place,
-  );
 }
 
 export function* fieldsOf(row: Row, place: Place): Generator<RoomKeysFinding> {

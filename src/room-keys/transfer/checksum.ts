@@ -5,7 +5,7 @@ import type { RoomKey } from '../room-key.js';
  * Count and checksum of keys in any order: the sum of the SHA-256 of each key, word by word of 32
  * bits, modulo 2^32. A key is hashed as
  * `room_id NUL session_id NUL first_message_index NUL forwarded_count NUL is_verified (0 or 1) NUL session_data`.
- * It finds mistakes; it is no signature.
+ * It detects errors, not forgery.
  */
 export class KeysChecksum {
   count = 0;
@@ -19,7 +19,7 @@ export class KeysChecksum {
         'buffer',
       );
       for (let word = 0; word < 8; word++) {
-        // the array takes what is over 32 bits away
+        // the array keeps 32 bits of the sum
         this.words[word] = (this.words[word] ?? 0) + digest.readUInt32BE(word * 4);
       }
     }

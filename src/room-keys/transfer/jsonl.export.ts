@@ -1,4 +1,4 @@
-import type { ImportRepository } from '../storage/import.repository.js';
+import type { ExportRepository } from '../storage/export.repository.js';
 import type { KeyOfDevice } from '../storage/staged-key-set.js';
 import { KeysChecksum } from './checksum.js';
 import { FORMAT_VERSION, type Line } from './jsonl.format.js';
@@ -6,22 +6,22 @@ import type { RoomKeysTransferProgress } from './transfer.js';
 
 const USERS_PER_PAGE = 500;
 
-/** Yields the text of a file, some lines at a time; each user as of one moment. */
+/** Yields the text of a file, some lines at a time; each user is read in a consistent snapshot. */
 export async function* exportedLines(
-  storage: ImportRepository,
+  storage: ExportRepository,
   userId: string | undefined,
   onProgress: (progress: RoomKeysTransferProgress) => void,
 ): AsyncGenerator<string> {
   const totals = await storage.totals(userId);
   const done = { users: 0, backups: 0, keys: 0 };
-  const tell = () =>
+  const reportProgress = () =>
     onProgress({
       users: done.users,
       usersInAll: totals.users,
       keys: done.keys,
       keysInAll: totals.keys,
     });
-  tell();
+  reportProgress();
   yield text({ type: 'nestjs-room-keys', format: FORMAT_VERSION });
   for await (const id of userIds(storage, userId)) {
     let checksum: KeysChecksum | undefined;
@@ -30,17 +30,17 @@ export async function* exportedLines(
         checksum?.add(part.keys);
         done.keys += part.keys.length;
         yield part.keys.map(keyLine).join('');
-        tell();
+        reportProgress();
         continue;
       }
       if (checksum) yield endOf(checksum);
       if ('user' in part) {
-        const { lastVersion, withheld } = part.user;
+        const { lastVersion, reserved } = part.user;
         yield text({
           type: 'user',
           user_id: id,
           last_version: lastVersion,
-          ...(withheld.length === 0 ? {} : { withheld_versions: withheld }),
+          ...(reserved.length === 0 ? {} : { reserved_versions: [...reserved] }),
         });
         done.users += 1;
         continue;
@@ -60,13 +60,13 @@ export async function* exportedLines(
       });
     }
     if (checksum) yield endOf(checksum);
-    tell();
+    reportProgress();
   }
   yield text({ type: 'end', ...done });
 }
 
 async function* userIds(
-  storage: ImportRepository,
+  storage: ExportRepository,
   userId: string | undefined,
 ): AsyncGenerator<string> {
   if (userId !== undefined) {

@@ -1,9 +1,9 @@
-import type { SourceKey } from './transfer.js';
+import type { SourceKey } from './backup-source.js';
 
-// One JSON document a line, in this order: the header; for each user a line, then for each of the
-// user's backups a line, its keys, and a line that ends it; at last the end of the file.
+// One JSON document per line, in this order: the header; for each user a line, then for each of the user's backups a
+// line, its keys, and a line that ends it; at last the end of the file.
 
-/** Counts up when an older version could not read the file. */
+/** Is incremented when earlier versions could not read the file. */
 export const FORMAT_VERSION = 1;
 
 export interface HeaderLine {
@@ -14,9 +14,11 @@ export interface HeaderLine {
 export interface UserLine {
   type: 'user';
   user_id: string;
-  /** The highest version that was ever given: those up to it without a line are deleted, unless withheld. */
+  /** The highest version that was ever given out: those up to it without a line are deleted, unless they are reserved. */
   last_version: number;
-  /** Those among them that are not deleted: an import could not take them. Left out where there are none. */
+  /** Versions that were never imported and are not deleted. Left out where there are none. */
+  reserved_versions?: number[];
+  /** The same, in files of earlier versions. */
   withheld_versions?: number[];
 }
 
@@ -53,3 +55,7 @@ export interface EndLine {
 }
 
 export type Line = HeaderLine | UserLine | BackupLine | KeyLine | BackupEndLine | EndLine;
+
+/** See {@link UserLine.reserved_versions}. */
+export const reservedVersions = ({ reserved_versions, withheld_versions }: UserLine): number[] =>
+  reserved_versions ?? withheld_versions ?? [];

@@ -1,50 +1,53 @@
 import type { RoomKey } from '../room-key.js';
 
 /**
- * Why something was not taken, or not touched:
+ * Why something was not imported:
  *
- * | code                | what it is about                                                            | fails the import |
- * | ------------------- | --------------------------------------------------------------------------- | --- |
- * | `user`              | the user id is none                                                          | yes |
- * | `backup`            | the backup cannot be read: its version, algorithm, `auth_data`                | yes |
- * | `key`               | the key is one that no client could have stored, or is there a second time; the rest of its backup is taken | yes |
- * | `unread`            | the source counts more keys than it gave                                     | yes |
- * | `conflict`          | another backup has the same version here, and stays                          | yes |
- * | `superseding`       | the user made a current backup here, which a newer one would take the place of | yes |
- * | `superseded`        | the backup is here, and is not the current one: a newer one was not taken, so that the user has none | yes |
- * | `stray-keys`        | keys of a version that the source does not list                              | yes |
- * | `verification`      | what was stored is not what was read; it was not taken                       | yes |
- * | `in-use`            | the user's backups were changed here during each attempt, and not all of them could be taken | yes |
- * | `deleted-here`      | the backup was deleted here, and stays deleted                               | no  |
- * | `changed-here`      | the backup was deleted in the source, but changed here, and stays            | no  |
+ * | code                    | what it is about                                                                   | `complete` |
+ * | ----------------------- | ---------------------------------------------------------------------------------- | ----- |
+ * | `user-id`               | the user id is not valid; the user was skipped                                     | false |
+ * | `newest-backup`         | the user's newest backup cannot be read; all backups of the user were skipped      | false |
+ * | `backup`                | an older backup cannot be read: its version, algorithm or `auth_data`              | false |
+ * | `key`                   | no client could have stored the key, or the source has it twice; the rest of its backup was imported | false |
+ * | `key-count`             | the source counts another number of keys than it returned                          | false |
+ * | `conflict`              | the user has another backup with the same version here, which is kept              | false |
+ * | `would-replace-current` | the user created a backup here, and this newer version would replace it as the current one | false |
+ * | `orphaned-keys`         | keys of a version that is missing in the source                                    | false |
+ * | `verification`          | what was stored is not what was read; it was undone                                | false |
+ * | `in-use`                | clients changed the user's backups during each attempt                             | false |
+ * | `deleted-here`          | the backup was deleted here, and stays deleted                                     | true  |
+ * | `deleted-in-source`     | the backup was deleted in the source, and is kept here                             | true  |
  *
  * @publicApi
  */
 export type RoomKeysTransferIssueCode =
-  | 'user'
+  | 'user-id'
+  | 'newest-backup'
   | 'backup'
   | 'key'
-  | 'unread'
+  | 'key-count'
   | 'conflict'
-  | 'superseding'
-  | 'superseded'
-  | 'stray-keys'
+  | 'would-replace-current'
+  | 'orphaned-keys'
   | 'verification'
   | 'in-use'
   | 'deleted-here'
-  | 'changed-here';
+  | 'deleted-in-source';
 
-/** Codes that tell of a decision, not of something that is missing. */
-export const HARMLESS: readonly RoomKeysTransferIssueCode[] = ['deleted-here', 'changed-here'];
+/** Codes of decisions: nothing is missing. */
+export const DECISIONS: readonly RoomKeysTransferIssueCode[] = [
+  'deleted-here',
+  'deleted-in-source',
+];
 
 /**
- * One thing that an import did not take. It never holds `session_data` or `auth_data`.
+ * One thing that was not imported. It never contains `session_data` or `auth_data`.
  *
  * @publicApi
  */
 export interface RoomKeysTransferIssue {
   code: RoomKeysTransferIssueCode;
-  /** One sentence. */
+  /** One or two sentences. */
   message: string;
   userId: string;
   version?: string | undefined;
@@ -60,9 +63,9 @@ export interface RoomKeysTransferIssue {
 export interface RoomKeysTransferProgress {
   users: number;
   usersInAll: number;
-  /** Read, or passed over with the backup that they are in. */
+  /** Read, or skipped with their backup. */
   keys: number;
-  /** Keys that the source counted when it began. */
+  /** Keys that the source counted when the import or export began. */
   keysInAll: number;
 }
 
@@ -72,96 +75,56 @@ export interface RoomKeysTransferProgress {
  * @publicApi
  */
 export interface RoomKeysImportResult {
+  /** Whether everything in the source is here now, or was left out by a decision: see {@link RoomKeysTransferIssueCode}. */
+  complete: boolean;
   users: number;
   backups: {
-    /** Were not here. */
+    /** Did not exist here. */
     created: number;
-    /** Had not been changed here, and are again what they are in the source. */
-    followed: number;
-    /** Had been changed here: took the keys that were missing or better. */
+    /** Existed here: got new or better keys, another etag or `auth_data`. */
     merged: number;
     /** Were up to date. */
     unchanged: number;
-    /** Were deleted in the source, and had not been changed here. */
+    /** Were deleted here, as in the source. */
     deleted: number;
-    /** Were not taken: see the issues. */
-    refused: number;
+    /** Were not imported: see the issues. */
+    skipped: number;
   };
   keys: {
     /** Read from the source. */
     read: number;
     /** Written, those of created backups included. */
     written: number;
-    /** That could not be taken, those included that belong to no backup of the source. */
-    refused: number;
+    /** Could not be imported; includes those that belong to no backup of the source. */
+    skipped: number;
   };
-  /** Backups whose count and checksum were read back and compared with the source's, and their keys. */
+  /** Backups whose keys were read back and compared with the source, and those keys. */
   verified: { backups: number; keys: number };
   /** How many issues there are of each code. */
   issues: Partial<Record<RoomKeysTransferIssueCode, number>>;
 }
 
-/** A key as its source has it: nothing is known of it. */
-export interface SourceKey {
-  room_id: unknown;
-  session_id: unknown;
-  first_message_index: unknown;
-  forwarded_count: unknown;
-  is_verified: unknown;
-  session_data: unknown;
-  device_id?: unknown;
-}
-
-/** A backup as its source has it. */
-export interface SourceBackup {
-  version: unknown;
-  deleted: boolean;
-  algorithm: unknown;
-  authData: unknown;
-  /** undefined where it is no number: clients know none */
-  etag: number | undefined;
-  createdAt?: number;
-  changedAt?: number;
-  /** Why it cannot be read, where the source itself says so; one sentence. */
-  fault?: string;
-}
-
-/** A user as the source has them, the deleted backups included. */
-export interface SourceUser {
-  userId: string;
-  backups: SourceBackup[];
-  /** The highest version that was ever given. */
-  lastVersion: number;
-  /** Whether versions up to the last that are not among the backups are deleted too. */
-  restIsDeleted?: boolean;
-}
-
-/** One moment's state of one user in the source. */
-export interface OpenSourceUser {
-  user: SourceUser;
-  /** How many keys a backup has, by the source's own count. */
-  count(backup: SourceBackup): Promise<number>;
-  /** The keys of a backup, a page at a time, those of a room together; can be read again. */
-  keys(backup: SourceBackup): AsyncIterable<SourceKey[]>;
-  close(): Promise<void>;
-}
-
-/** Keys of a version that the source does not list: nobody reads them there. */
-export interface StrayKeys {
-  userId: unknown;
-  version: unknown;
-  count: number;
-}
-
-/** Where backups are taken from. */
-export interface BackupSource {
-  totals(userId: string | undefined): Promise<{ users: number; keys: number }>;
-  /** All users who ever had a backup, or one, some at a time. */
-  users(userId: string | undefined): AsyncIterable<SourceUser[]>;
-  /** Keys that belong to none of the backups, of all users, or of one. */
-  strays(userId: string | undefined): Promise<StrayKeys[]>;
-  open(userId: string): Promise<OpenSourceUser | undefined>;
-  close(): Promise<void>;
+/**
+ * What an import can be told.
+ *
+ * @publicApi
+ */
+export interface RoomKeysImportOptions {
+  /** Imports only this user. Default: everybody. */
+  userId?: string | undefined;
+  /** Skips backups whose etag and `auth_data` in the source are those of the last import, without reading their keys. Default: false. */
+  changedOnly?: boolean | undefined;
+  /**
+   * Deletes backups that were deleted in the source and that nobody has changed here. For imports before clients use
+   * this server only: it may delete keys that a client uploaded here and that were stored already. Default: false.
+   */
+  followDeletions?: boolean | undefined;
+  /** Aborts the import: it rejects with the signal's reason. What was imported stays, and is sound. Default: none. */
+  signal?: AbortSignal | undefined;
+  /** Called about once every thousand keys, and after each user. */
+  onProgress?: ((progress: RoomKeysTransferProgress) => void) | undefined;
+  /** Called with everything that is not imported, and why. */
+  onIssue?: ((issue: RoomKeysTransferIssue) => void) | undefined;
 }
 
 /** A key that can be stored. */

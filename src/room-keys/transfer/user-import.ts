@@ -1,548 +1,255 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isBetter, isEmpty, selectWrites } from '../replacement.js';
+import type { ExportRepository } from '../storage/export.repository.js';
 import {
-  ChangedMeanwhile,
+  ConcurrentChangeError,
   type ImportRepository,
-  isMirror,
   type StagedBackup,
-  type TargetBackup,
-  type TargetUser,
 } from '../storage/import.repository.js';
-import {
-  type CheckedBackup,
-  checkedBackup,
-  checkedKey,
-  Fault,
-  isVersion,
-  shownId,
-} from './checked.js';
-import { KeysChecksum } from './checksum.js';
-import { keysPassedOver } from './passed-over.js';
-import type {
-  OpenSourceUser,
-  SourceBackup,
-  SourceKey,
-  SourceUser,
-  TransferKey,
-} from './transfer.js';
-import type { UserLedger } from './user-ledger.js';
-import type { LockedBackup } from '../storage/locked-backup.js';
-import type { StoredRank } from '../storage/stored-ranks.js';
+import { hashOf } from '../storage/import-records.js';
 import type { StagedKeySet } from '../storage/staged-key-set.js';
-import type { RoomKeysRepository } from '../storage/room-keys.repository.js';
+import type { StoredUser } from '../storage/stored-users.js';
+import { BackupMerge, VerificationFailure } from './backup-merge.js';
+import type { OpenSourceUser, SourceBackup } from './backup-source.js';
+import { KeysChecksum } from './checksum.js';
+import { type Action, decide, type Decision, type SourceVersions } from './decide.js';
+import type { ImportReport } from './import-report.js';
+import { hasImportedAuthData } from './same-backup.js';
+import { sourceKeys } from './source-keys.js';
+import type { RoomKeysImportOptions, RoomKeysTransferIssueCode } from './transfer.js';
+import { shownVersion, type ValidBackup, ValidationError } from './validate.js';
+import { validateUser } from './validate-user.js';
 
-/** Up to so many changes are written one by one; more, and the keys are written anew beside the old ones. */
-const FEW_KEYS = 2000;
-const FEW_BYTES = 4 * 1024 * 1024;
+/** Times that it is decided what to do, while clients change the user's backups. */
+const ATTEMPTS = 5;
 
-/** A backup of the source beside the one of the same version that is stored. */
-interface Pair {
-  backup: CheckedBackup;
-  ours: TargetBackup;
-}
-
-/** How the keys of a pair differ. */
-interface Comparison {
-  /** Of the source's keys. */
-  checksum: KeysChecksum;
-  /** Keys of the source that are not stored. */
-  missing: TransferKey[];
-  /** Keys that are stored with another rank or other data. */
-  different: TransferKey[];
-  /** Whether there are more of both than are kept in memory. */
-  many: boolean;
-  /** Whether keys are stored that the source does not have. */
-  surplus: boolean;
+/** Where imports read and write. */
+export interface ImportStorage {
+  imports: ImportRepository;
+  exports: ExportRepository;
+  /** Whether the database can store a JSON text. */
+  fits(userId: string, json: string): Promise<boolean>;
 }
 
 /**
- * Takes over one user. It first looks and decides, and puts new keys where nobody reads them; then
- * gives them to their backups, all at once; last come the changes within backups.
+ * Imports one user. New backups are first written where no request reads them, and attached all at once; last come
+ * the changes of backups that are here already.
  */
 export class UserImport {
   private readonly userId: string;
-  private readonly staged: StagedKeySet[] = [];
-  private readonly attaching: StagedBackup[] = [];
-  private readonly afterwards: (() => Promise<void>)[] = [];
-  /** Versions that could not be taken, and that were not deleted here. */
-  private readonly withheld = new Set<number>();
-  /** Whether a version stays as if it had never been heard of. */
-  private leavesOpen = false;
+  private readonly staged = new Map<number, StagedBackup>();
+  private readonly keySets: StagedKeySet[] = [];
+  private readonly read = new Set<SourceBackup>();
 
   constructor(
-    private readonly storage: ImportRepository,
-    private readonly repository: RoomKeysRepository,
-    private readonly reading: OpenSourceUser,
-    private readonly ledger: UserLedger,
-    private readonly options: {
-      changedOnly?: boolean | undefined;
-      signal?: AbortSignal | undefined;
-    },
+    private readonly storage: ImportStorage,
+    private readonly source: OpenSourceUser,
+    private readonly report: ImportReport,
+    private readonly options: RoomKeysImportOptions,
   ) {
-    this.userId = reading.user.userId;
+    this.userId = source.user.userId;
   }
 
-  /** @throws ChangedMeanwhile where a client has changed the user: to be begun again */
   async run(): Promise<void> {
-    const { backups, lastVersion } = this.reading.user;
-    const target = (await this.storage.users([this.userId])).get(this.userId);
-    const keepsOwn = hasOwnCurrent(this.reading.user, target);
-    for (const ours of target?.backups ?? []) this.followUntold(ours);
-    for (const version of target?.withheld ?? []) {
-      if (!this.isUntold(version)) this.withheld.add(version);
+    const source = await validateUser(this.source.user, this.fits);
+    const decision = await this.attach(source);
+    for (const action of decision?.actions ?? []) await this.carryOut(action);
+    if (!decision) {
+      for (const { deleted } of source.versions) if (!deleted) this.report.backup('skipped');
+      this.issue('in-use', undefined, IN_USE);
     }
-    for (const source of backups) {
-      const same = backups.filter(({ version }) => version === source.version);
-      if (same.length > 1) {
-        // a unique index that is broken lets it in, and the keys name nothing but the version
-        this.refuse('backup', source, 'The source has the version more than once.');
-        if (!same.every(({ deleted }) => deleted)) {
-          this.withhold(source.version, target, keepsOwn);
-        }
-        continue;
-      }
-      const ours = target?.backups.find(({ version }) => version === source.version);
-      if (source.deleted) {
-        if (ours) this.followDeletion(source, ours);
-        this.withheld.delete(Number(source.version));
-        continue;
-      }
-      const backup = await this.readable(source);
-      if (!backup) this.withhold(source.version, target, keepsOwn);
-      else if (ours) await this.compareAndDecide({ backup, ours });
-      else if (wasDeletedHere(backup.version, target)) {
-        this.issue('deleted-here', backup, 'The backup was deleted here, and stays so.');
-      } else if (keepsOwn && !this.withheld.has(backup.version)) {
-        this.leavesOpen = true;
-        this.refuse(
-          'superseding',
-          backup,
-          `The user has made backup ${target?.currentVersion} here, which this newer one would take the place of.`,
-        );
-      } else if (await this.stage(backup, 'created')) this.withheld.delete(backup.version);
-      else this.withhold(backup.version, target, keepsOwn);
-    }
-    // what is left open must not look as if it had been deleted here the next time
-    const last = this.leavesOpen ? 0 : lastVersion;
-    const withheld = [...this.withheld].sort((one, other) => one - other);
-    const isAsBefore = isDeepStrictEqual(withheld, target?.withheld ?? []);
-    if (this.attaching.length > 0 || last > (target?.lastVersion ?? 0) || !isAsBefore) {
-      this.options.signal?.throwIfAborted();
-      await this.storage.attach(this.userId, target, last, this.attaching, withheld);
-    }
-    for (const work of this.afterwards) await work();
-    if (withheld.length > 0) await this.tellOfSuperseded();
-    // with `changedOnly` it is users that are counted
-    if (!this.options.changedOnly) {
-      this.ledger.passedOver(
-        await keysPassedOver(this.reading, (version) => this.ledger.hasRead(version)),
-      );
-    }
+    await this.passUnreadKeys();
   }
 
-  /** Lets go of key sets that no backup took. */
+  /** Imports nothing of a user who cannot be stored. */
+  async skip(): Promise<void> {
+    for (const { deleted } of this.source.user.backups) if (!deleted) this.report.backup('skipped');
+    await this.passUnreadKeys();
+  }
+
+  /** Retires key sets that no backup has. */
   async discard(): Promise<void> {
-    for (const keys of this.staged) await keys.discard().catch(() => undefined);
+    for (const keys of this.keySets) await keys.discard().catch(() => undefined);
   }
 
-  private async readable(source: SourceBackup): Promise<CheckedBackup | undefined> {
-    let backup = checkedBackup(source);
-    if (!(backup instanceof Fault) && !(await this.repository.fits(this.userId, backup.authData))) {
-      backup = new Fault('auth_data is larger than the database takes.');
+  /** Creates backups and reserves versions. Returns what was decided; undefined where clients changed it each time. */
+  private async attach(source: SourceVersions): Promise<Decision | undefined> {
+    const { imports } = this.storage;
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const stored = (await imports.users([this.userId])).get(this.userId);
+      const [versions, decision] = await this.stageAll(source, stored);
+      source = versions;
+      const additions = additionsOf(decision);
+      if (isDeepStrictEqual(additions, unchanged(stored))) return decision;
+      this.options.signal?.throwIfAborted();
+      const backups = additions.created.flatMap((version) => this.staged.get(version) ?? []);
+      try {
+        await imports.attach(this.userId, { ...decision, backups }, (now) =>
+          isDeepStrictEqual(additionsOf(decide(versions, now, this.options)), additions),
+        );
+        return decision;
+      } catch (error) {
+        if (!(error instanceof ConcurrentChangeError)) throw error;
+      }
     }
-    if (!(backup instanceof Fault)) return backup;
-    this.refuse('backup', source, backup.message);
     return undefined;
   }
 
   /**
-   * A version that could not be taken: that it has no backup here is no deletion. Where the user's own
-   * backup is to stay the current one, it is left open instead, as one that would take its place.
+   * Stages all backups that are to be created, the newest first. One that cannot be stored as it was read counts as one
+   * that cannot be read.
    */
-  private withhold(version: unknown, target: TargetUser | undefined, keepsOwn: boolean): void {
-    if (!isVersion(version) || wasDeletedHere(version, target)) return;
-    if (target?.backups.some((ours) => ours.version === version)) return;
-    if (keepsOwn && !this.withheld.has(version)) this.leavesOpen = true;
-    else this.withheld.add(version);
-  }
-
-  // --- decisions ------------------------------------------------------------------------------
-
-  private async compareAndDecide({ backup, ours }: Pair): Promise<void> {
-    const { ledger } = this;
-    if (!isSameBackup(backup, ours)) {
-      this.refuse('conflict', backup, 'Another backup has this version here, and stays.');
-      return;
-    }
-    // a source that went back, such as an older file, is not followed
-    const follows = isMirror(ours) && backup.etag >= ours.etag;
-    const sameEtag = backup.etag === ours.etag;
-    const sameFace = sameEtag && backup.authData === ours.authData;
-    if (follows && sameFace && this.options.changedOnly) {
-      ledger.outcome(backup.version, 'unchanged');
-      return;
-    }
-    const count = await this.reading.count(backup.source);
-    if (follows && backup.etag > ours.etag && count > ours.keyCount + FEW_KEYS) {
-      await this.stage(backup, 'followed');
-      return;
-    }
-    const found = await this.compare({ backup, ours });
-    const isEqual = !found.surplus && found.missing.length === 0 && found.different.length === 0;
-    // auth_data that was stored here stays: there is nothing to follow, and no key to merge
-    if (isEqual && (sameFace || (sameEtag && !isMirror(ours)))) {
-      ledger.outcome(backup.version, 'unchanged');
-      ledger.verified(backup.version, found.checksum.count);
-    } else if (!follows || (sameEtag && !isEqual)) {
-      // the second: keys changed, and the source's etag did not tell
-      this.afterwards.push(() => this.merge({ backup, ours }, found));
-    } else if (found.many || found.surplus) {
-      await this.stage(backup, 'followed');
-    } else {
-      this.afterwards.push(() => this.followInPlace({ backup, ours }, found));
-    }
-  }
-
-  private followDeletion(source: SourceBackup, ours: TargetBackup): void {
-    const backup = checkedBackup(source);
-    if (backup instanceof Fault || isSameBackup(backup, ours)) this.deleteUnlessChanged(ours);
-  }
-
-  /** A backup that the source says nothing of: where it names all that there are, that one is deleted. */
-  private followUntold(ours: TargetBackup): void {
-    if (this.isUntold(ours.version)) this.deleteUnlessChanged(ours);
-  }
-
-  private isUntold(version: number): boolean {
-    const { backups, lastVersion, restIsDeleted } = this.reading.user;
-    if (!restIsDeleted || version > lastVersion) return false;
-    return !backups.some((source) => source.version === version);
-  }
-
-  private deleteUnlessChanged(ours: TargetBackup): void {
-    if (!isMirror(ours)) {
-      this.issue(
-        'changed-here',
-        ours,
-        'The backup was deleted in the source, but was changed here, and stays.',
+  private async stageAll(
+    source: SourceVersions,
+    stored: StoredUser | undefined,
+  ): Promise<[SourceVersions, Decision]> {
+    for (;;) {
+      const decision = decide(source, stored, this.options);
+      const next = decision.actions.findLast(
+        (action) => action.type === 'create' && !this.staged.has(action.version),
       );
-      return;
+      if (next?.type !== 'create') return [source, decision];
+      if (await this.stage(next.backup)) continue;
+      const backup = new ValidationError(NOT_VERIFIED, 'verification');
+      source = {
+        ...source,
+        versions: source.versions.map((one) =>
+          one.version === next.version ? { ...one, backup } : one,
+        ),
+      };
     }
-    this.afterwards.push(async () => {
-      await this.locked(ours, (backup) => backup.delete());
-      this.ledger.outcome(ours.version, 'deleted');
-    });
   }
 
-  // --- ways to take keys over -----------------------------------------------------------------
-
-  /**
-   * Writes all keys where nobody reads them, reads them back, and leaves them to be attached.
-   *
-   * @returns whether what was read back is what was written
-   */
-  private async stage(backup: CheckedBackup, outcome: 'created' | 'followed'): Promise<boolean> {
-    const keys = await this.storage.stage();
-    this.staged.push(keys);
+  /** Writes all keys where no request reads them. Returns whether they are the same when they are read back. */
+  private async stage(backup: ValidBackup): Promise<boolean> {
+    const { imports, exports } = this.storage;
+    const keys = await imports.stage();
+    this.keySets.push(keys);
     const checksum = new KeysChecksum();
-    for await (const page of this.pages(backup)) {
+    for await (const page of this.keysOf(backup)) {
       checksum.add(page);
       await keys.add(page);
     }
-    if (!(await this.checksumOf(keys.keySetId, keys.largestKey)).equals(checksum)) {
-      this.refuse('verification', backup, 'What was stored is not what was read: it is not taken.');
-      return false;
-    }
+    const stored = new KeysChecksum();
+    for await (const page of exports.keysOf(keys.keySetId, keys.largestKey)) stored.add(page);
+    if (!stored.equals(checksum)) return false;
     const { version, algorithm, authData, etag, source } = backup;
     const { createdAt, changedAt } = source;
-    this.attaching.push({ version, algorithm, authData, etag, keys, createdAt, changedAt });
-    // after it is attached
-    this.afterwards.unshift(() => {
-      this.ledger.outcome(version, outcome);
-      this.ledger.written(checksum.count);
-      this.ledger.verified(version, checksum.count);
-      return Promise.resolve();
+    const record = { sourceEtag: etag, etag, authDataHash: hashOf(authData) };
+    this.staged.set(version, {
+      version,
+      algorithm,
+      authData,
+      etag,
+      keys,
+      createdAt,
+      changedAt,
+      record,
     });
     return true;
   }
 
-  /** Few changes, in one transaction. */
-  private async followInPlace({ backup, ours }: Pair, found: Comparison): Promise<void> {
-    await this.locked(ours, async (locked) => {
-      const ranks = await locked.ranks([...found.different, ...found.missing]);
-      await this.add(locked, found.missing);
-      const replacements = found.different.map((key, index) => {
-        const stored = ranks[index];
-        if (!stored) throw new ChangedMeanwhile();
-        return { key, stored };
-      });
-      await this.replace(locked, replacements);
-      await locked.mirror(backup);
-    });
-    this.ledger.outcome(backup.version, 'followed');
-    this.ledger.written(found.missing.length + found.different.length);
-    const now = await this.storage.users([this.userId]);
-    const stored = now.get(this.userId)?.backups.find(({ version }) => version === ours.version);
-    // clients go on: what they change is no mistake of ours
-    if (!stored || !isMirror(stored)) return;
-    const checksum = await this.checksumOf(stored.keySetId, stored.largestKey);
-    if (checksum.equals(found.checksum)) this.ledger.verified(backup.version, checksum.count);
-    else this.refuse('verification', backup, 'What is stored is not what was read.');
-  }
-
-  /** Takes what is missing or better, a page and a transaction at a time, as an upload would. */
-  private async merge({ backup, ours }: Pair, found: Comparison): Promise<void> {
-    const { userId } = this;
-    const version = String(backup.version);
-    let written = 0;
-    if (found.missing.length > 0 || found.different.length > 0) {
-      for await (const page of this.pages(backup)) {
-        written += await this.repository.locked(userId, version, async ({ backup: locked }) => {
-          if (!locked) throw new ChangedMeanwhile();
-          const writes = selectWrites(page, await locked.ranks(page));
-          if (isEmpty(writes)) return 0;
-          const { inserts, updates } = writes;
-          await this.add(locked, inserts);
-          await this.replace(locked, updates);
-          await locked.touch(backup.etag);
-          return inserts.length + updates.length;
-        });
+  private async carryOut(action: Action): Promise<void> {
+    const { report } = this;
+    switch (action.type) {
+      case 'create': {
+        const { keyCount } = this.staged.get(action.version)?.keys ?? { keyCount: 0 };
+        report.backup('created');
+        report.keysWritten(keyCount);
+        report.verified(keyCount);
+        return;
       }
-    }
-    // clients may know the source's etag for other keys than these
-    const { etag, isChanged } = await this.repository.locked(
-      userId,
-      version,
-      async ({ backup: locked }) => {
-        if (!locked) throw new ChangedMeanwhile();
-        const before = Number(locked.state.etag);
-        if (written > 0 || before > backup.etag) return { etag: before, isChanged: written > 0 };
-        return { etag: Number((await locked.touch(backup.etag)).etag), isChanged: true };
-      },
-    );
-    this.ledger.outcome(backup.version, isChanged ? 'merged' : 'unchanged');
-    this.ledger.written(written);
-    await this.verifyMerged({ backup, ours }, etag);
-  }
-
-  /** Whether no key of the source is missing, and none is better than the one that is stored. */
-  private async verifyMerged({ backup, ours }: Pair, etag: number): Promise<void> {
-    let read = 0;
-    let count = 0;
-    for await (const page of this.pages(backup)) {
-      read += page.length;
-      const stored = await this.storage.stored(ours.keySetId, page);
-      page.forEach((key, index) => {
-        const one = stored[index];
-        if (one && !isBetter(key, one)) count += 1;
-      });
-    }
-    // clients go on: what they delete meanwhile is no mistake of ours
-    const now = (await this.storage.users([this.userId])).get(this.userId);
-    const stored = now?.backups.find(({ version }) => version === ours.version);
-    if (count === read) this.ledger.verified(backup.version, count);
-    else if (stored?.etag === etag) {
-      this.refuse(
-        'verification',
-        backup,
-        `${read - count} keys are missing, or worse than those read.`,
-      );
+      case 'merge':
+        return this.merge(action);
+      case 'delete':
+        return this.delete(action);
+      case 'unchanged':
+        report.backup('unchanged');
+        return;
+      case 'skip':
+        report.backup('skipped');
+        if (action.reason) this.issue(action.reason.code, action.version, action.reason.message);
+        return;
+      case 'note':
+        this.issue(action.reason.code, action.version, action.reason.message);
     }
   }
 
-  private async add(locked: LockedBackup, keys: readonly TransferKey[]): Promise<void> {
-    for (const [deviceId, some] of grouped(keys, (key) => key.deviceId)) {
-      await locked.add(some, deviceId);
-    }
-  }
-
-  private async replace(
-    locked: LockedBackup,
-    keys: readonly { key: TransferKey; stored: StoredRank }[],
-  ): Promise<void> {
-    for (const [deviceId, some] of grouped(keys, ({ key }) => key.deviceId)) {
-      await locked.replace(some, deviceId);
-    }
-  }
-
-  private locked(ours: TargetBackup, work: (backup: LockedBackup) => Promise<unknown>) {
-    return this.repository.locked(this.userId, String(ours.version), async ({ backup }) => {
-      if (!backup?.isMirror || Number(backup.state.etag) !== ours.etag)
-        throw new ChangedMeanwhile();
-      await work(backup);
-    });
-  }
-
-  // --- reading --------------------------------------------------------------------------------
-
-  private async compare({ backup, ours }: Pair): Promise<Comparison> {
-    const checksum = new KeysChecksum();
-    const missing: TransferKey[] = [];
-    const different: TransferKey[] = [];
-    let missingCount = 0;
-    let kept = 0;
-    let many = false;
-    const keep = (list: TransferKey[], key: TransferKey) => {
-      kept += key.sessionData.length;
-      many ||= missing.length + different.length >= FEW_KEYS || kept > FEW_BYTES;
-      // one is enough to know that there is something to do
-      if (!many || list.length === 0) list.push(key);
-    };
-    for await (const page of this.pages(backup)) {
-      checksum.add(page);
-      const stored = await this.storage.stored(ours.keySetId, page);
-      page.forEach((key, index) => {
-        const one = stored[index];
-        if (!one) {
-          missingCount += 1;
-          keep(missing, key);
-        } else if (!isSameKey(key, one)) keep(different, key);
-      });
-    }
-    const surplus = ours.keyCount > checksum.count - missingCount;
-    return { checksum, missing, different, many, surplus };
-  }
-
-  /** The keys of a backup that can be taken, page by page; tells of those that cannot. */
-  private async *pages(backup: CheckedBackup): AsyncGenerator<TransferKey[]> {
-    const tell = this.ledger.reading(backup.version);
-    let read = 0;
-    for await (const page of this.reading.keys(backup.source)) {
-      this.options.signal?.throwIfAborted();
-      const keys: TransferKey[] = [];
-      for (const source of page) {
-        const key = await this.takable(source);
-        if (key instanceof Fault) {
-          tell.key({ code: 'key', message: key.message, ...this.placeOf(backup, source) });
-          continue;
-        }
-        const before = keys.at(-1);
-        if (before?.roomId !== key.roomId || before.sessionId !== key.sessionId) {
-          keys.push(key);
-          continue;
-        }
-        // a unique index that is broken lets it in; in the order of the ids both come one after the other
-        if (isBetter(key, before)) keys[keys.length - 1] = key;
-        const message = 'The source has the key more than once: the better one is taken.';
-        tell.key({ code: 'key', message, ...this.placeOf(backup, source) });
+  private async merge(action: Extract<Action, { type: 'merge' }>): Promise<void> {
+    const { report, storage, userId } = this;
+    try {
+      const merge = new BackupMerge(storage.imports, userId, action);
+      const result = await merge.run(this.keysOf(action.backup));
+      if (!result) {
+        this.issue(
+          'deleted-here',
+          action.version,
+          'The backup was deleted here during the import.',
+        );
+        return;
       }
-      read += page.length;
-      tell.page(page.length);
-      yield keys;
+      report.backup(result.isChanged ? 'merged' : 'unchanged');
+      report.keysWritten(result.written);
+      report.verified(result.keys);
+    } catch (error) {
+      if (!(error instanceof VerificationFailure)) throw error;
+      report.backup('skipped');
+      this.issue('verification', action.version, NOT_VERIFIED);
     }
-    const count = await this.reading.count(backup.source);
-    if (read !== count) {
-      this.issue('unread', backup, `The source counts ${count} keys, and gave ${read}.`);
+  }
+
+  private async delete({ stored, version }: Extract<Action, { type: 'delete' }>): Promise<void> {
+    const isDeleted = await this.storage.imports.locked(this.userId, version, async (target) => {
+      if (!target) return true;
+      const authData = await target.authData();
+      const isSame = Number(target.backup.state.etag) === stored.etag;
+      if (!isSame || !hasImportedAuthData({ ...stored, authData })) return false;
+      await target.backup.delete();
+      return true;
+    });
+    if (isDeleted) this.report.backup('deleted');
+    else {
+      const message = 'The backup was deleted in the source, but was changed here, and is kept.';
+      this.issue('deleted-in-source', version, message);
     }
   }
 
-  private async takable(source: SourceKey): Promise<TransferKey | Fault> {
-    const key = checkedKey(source);
-    if (key instanceof Fault || (await this.repository.fits(this.userId, key.sessionData)))
-      return key;
-    return new Fault('session_data is larger than the database takes.');
+  private keysOf(backup: ValidBackup) {
+    this.read.add(backup.source);
+    return sourceKeys(this.source, backup, this.fits, this.report);
   }
 
-  private placeOf({ version }: CheckedBackup, { room_id, session_id }: SourceKey) {
-    return {
-      userId: this.userId,
-      version: String(version),
-      roomId: shownId(room_id),
-      sessionId: shownId(session_id),
-    };
+  private readonly fits = (json: string) => this.storage.fits(this.userId, json);
+
+  /** Counts the keys of backups that were not read; a homeserver may keep those of deleted ones. */
+  private async passUnreadKeys(): Promise<void> {
+    // with `changedOnly`, progress is counted in users
+    if (this.options.changedOnly) return;
+    const versions = new Set([...this.read].map(({ version }) => version));
+    for (const backup of this.source.user.backups) {
+      // a broken index of the source lets a version in twice, and its keys belong to both
+      if (versions.has(backup.version)) continue;
+      versions.add(backup.version);
+      this.report.keysPassed(await this.source.count(backup));
+    }
   }
 
-  private async checksumOf(keySetId: number, largestKey: number): Promise<KeysChecksum> {
-    const checksum = new KeysChecksum();
-    for await (const page of this.storage.keysOf(keySetId, largestKey)) checksum.add(page);
-    return checksum;
-  }
-
-  // --- telling --------------------------------------------------------------------------------
-
-  private async tellOfSuperseded(): Promise<void> {
-    const now = (await this.storage.users([this.userId])).get(this.userId);
-    const newest = now?.backups.at(-1);
-    if (!newest || now?.currentVersion !== undefined) return;
-    this.issue(
-      'superseded',
-      newest,
-      `Version ${now?.withheld.at(-1)}, which is newer, was not taken: until it is, or the user makes a new backup, the user has no current one.`,
-    );
-  }
-
-  private issue(
-    code: Parameters<UserLedger['issue']>[0],
-    { version }: { version: unknown },
-    message: string,
-  ): void {
-    this.ledger.issue(code, message, this.userId, version);
-  }
-
-  private refuse(
-    code: Parameters<UserLedger['issue']>[0],
-    backup: { version: unknown },
-    message: string,
-  ): void {
-    this.issue(code, backup, message);
-    this.ledger.outcome(Number(backup.version), 'refused');
+  private issue(code: RoomKeysTransferIssueCode, version: unknown, message: string): void {
+    this.report.issue({ code, message, userId: this.userId, version: shownVersion(version) });
   }
 }
 
-/** Whether a version was here, and is no more. */
-const wasDeletedHere = (version: number, target: TargetUser | undefined): boolean =>
-  target !== undefined &&
-  version <= target.lastVersion &&
-  !target.withheld.includes(version) &&
-  !target.backups.some((ours) => ours.version === version);
+const NOT_VERIFIED = 'What was stored is not what was read, and was undone.';
+const IN_USE = `Clients changed the user's backups during each of ${ATTEMPTS} attempts. Run the import again.`;
 
-/**
- * Whether two are one backup: by the public key that its keys are encrypted to, or where there is
- * none, by all of `auth_data`, which devices otherwise sign anew.
- */
-function isSameBackup(one: Described, other: Described): boolean {
-  if (one.algorithm !== other.algorithm) return false;
-  const [data, otherData] = [one, other].map(
-    ({ authData }) => JSON.parse(authData) as { public_key?: unknown },
-  );
-  const publicKey = data?.public_key;
-  if (typeof publicKey === 'string' && typeof otherData?.public_key === 'string') {
-    return publicKey === otherData.public_key;
-  }
-  return isDeepStrictEqual(data, otherData);
-}
+/** What changes a user before anything is merged. */
+const additionsOf = ({ actions, lastVersion, reserved }: Decision) => ({
+  created: actions.flatMap((action) => (action.type === 'create' ? action.version : [])),
+  lastVersion,
+  reserved,
+});
 
-type Described = Pick<CheckedBackup, 'algorithm' | 'authData'>;
-
-/** Whether the user's current backup was made here, or has gone on here after the source deleted it. */
-function hasOwnCurrent(
-  { backups, lastVersion, restIsDeleted }: SourceUser,
-  target: TargetUser | undefined,
-): boolean {
-  const current = target?.backups.find(({ version }) => version === target.currentVersion);
-  if (!current) return false;
-  const source = backups.find(({ version }) => version === current.version);
-  if (!source) return !(restIsDeleted && current.version <= lastVersion && isMirror(current));
-  if (source.deleted) return !isMirror(current);
-  const backup = checkedBackup(source);
-  return backup instanceof Fault || !isSameBackup(backup, current);
-}
-
-const isSameKey = (
-  key: TransferKey,
-  stored: Pick<TransferKey, 'isVerified' | 'firstMessageIndex' | 'forwardedCount' | 'sessionData'>,
-) =>
-  key.isVerified === stored.isVerified &&
-  key.firstMessageIndex === stored.firstMessageIndex &&
-  key.forwardedCount === stored.forwardedCount &&
-  key.sessionData === stored.sessionData;
-
-function grouped<T, G>(all: readonly T[], groupOf: (one: T) => G): Map<G, T[]> {
-  const groups = new Map<G, T[]>();
-  for (const one of all) {
-    const group = groups.get(groupOf(one));
-    if (group) group.push(one);
-    else groups.set(groupOf(one), [one]);
-  }
-  return groups;
-}
+const unchanged = (stored: StoredUser | undefined): ReturnType<typeof additionsOf> => ({
+  created: [],
+  lastVersion: stored?.lastVersion ?? 0,
+  reserved: [...(stored?.reserved ?? [])],
+});

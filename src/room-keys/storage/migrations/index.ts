@@ -3,6 +3,7 @@ import { AddMirroredEtag1764000001000 } from './1764000001000-add-mirrored-etag.
 import { AddRevision1764000002000 } from './1764000002000-add-revision.js';
 import { AddWithheldVersions1764000003000 } from './1764000003000-add-withheld-versions.js';
 import { RetireRooms1764000004000 } from './1764000004000-retire-rooms.js';
+import { SeparateImports1764000005000 } from './1764000005000-separate-imports.js';
 
 /**
  * The migrations of this module, oldest first, for `migrations` in the options of the host's
@@ -17,4 +18,5 @@ export const roomKeysMigrations = [
   AddRevision1764000002000,
   AddWithheldVersions1764000003000,
   RetireRooms1764000004000,
+  SeparateImports1764000005000,
 ];

@@ -1,5 +1,6 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { type DialectId, dialectOf } from '../database/dialects.js';
+import type { SqlValues } from '../database/sql-values.js';
 import { tableNames, type Tables } from '../tables.js';
 
 /** What a migration has to know of the database that it runs on. */
@@ -9,6 +10,10 @@ export interface MigrationTarget {
   prefix: string;
   /** The tables, as statements name them. */
   tables: Tables;
+  /** The values of a new statement. */
+  values: () => SqlValues;
+  /** See `Dialect`. */
+  onConflict: (primaryKey: string) => string;
 }
 
 /** TypeORM 1 calls the DataSource of a QueryRunner `dataSource`, TypeORM 0.3 `connection`. */
@@ -19,5 +24,11 @@ export function migrationTarget(
   const { type, entityPrefix: prefix = '' } = dataSource.options;
   const dialect = dialectOf(type);
   const tables = tableNames(prefix, (name) => dialect.table(name, dataSource));
-  return { dialect: dialect.id, prefix, tables };
+  return {
+    dialect: dialect.id,
+    prefix,
+    tables,
+    values: () => dialect.values(),
+    onConflict: (primaryKey) => dialect.onConflict(primaryKey),
+  };
 }

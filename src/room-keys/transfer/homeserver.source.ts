@@ -1,14 +1,14 @@
-/** The SQL of two homeservers: reads their backups. */
+/** The SQL of two homeservers, to read their backups. */
+import type { Row } from '../storage/database/connection.js';
 import type {
   BackupSource,
   OpenSourceUser,
+  OrphanedKeys,
   SourceBackup,
   SourceKey,
   SourceUser,
-  StrayKeys,
-} from '../transfer/transfer.js';
+} from './backup-source.js';
 import { openSourceDatabase, type SourceDatabase, SourceError } from './source-database.js';
-import type { Row } from './database/connection.js';
 
 const USERS_PER_PAGE = 200;
 const ROWS_PER_PAGE = 1000;
@@ -18,7 +18,7 @@ const BYTES_PER_PAGE = 4 * 1024 * 1024;
 /** A homeserver whose tables are known. */
 export type HomeserverKind = 'synapse' | 'dendrite';
 
-/** Names of tables, newest first: one homeserver has renamed its own. */
+/** Names of tables, newest first: Dendrite has renamed its own. */
 const TABLES: Readonly<Record<HomeserverKind, readonly { versions: string; keys: string }[]>> = {
   synapse: [{ versions: 'e2e_room_keys_versions', keys: 'e2e_room_keys' }],
   dendrite: [
@@ -28,8 +28,8 @@ const TABLES: Readonly<Record<HomeserverKind, readonly { versions: string; keys:
 };
 
 /**
- * The backups of a homeserver that may be running. Each user is read in a transaction that sees one
- * moment's state and takes no lock that a writer of PostgreSQL would wait for.
+ * The backups of a homeserver that may be running. Each user is read in a consistent snapshot, which on PostgreSQL
+ * takes no lock that a writer would wait for.
  */
 export class HomeserverSource implements BackupSource {
   private constructor(
@@ -90,8 +90,8 @@ export class HomeserverSource implements BackupSource {
     }
   }
 
-  /** 1 statement, which goes once through an index of the keys. */
-  async strays(userId: string | undefined): Promise<StrayKeys[]> {
+  /** 1 statement, which reads an index of the keys once. */
+  async orphanedKeys(userId: string | undefined): Promise<OrphanedKeys[]> {
     const [where, parameters] = userId === undefined ? ['', []] : ['WHERE user_id = ?', [userId]];
     const { versions, keys } = this.tables;
     const found = await this.database.query(
@@ -204,7 +204,7 @@ export class HomeserverSource implements BackupSource {
         const keys: SourceKey[] = await next;
         // read while the page before is written
         next = keys.length === limit ? page(keys.at(-1)) : undefined;
-        // where it fails before it is waited for, nobody has heard of it yet: that would end the process
+        // a rejection that nobody has awaited yet would end the process
         next?.catch(() => undefined);
         if (keys.length > 0) yield keys;
       }

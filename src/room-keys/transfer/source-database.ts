@@ -1,16 +1,16 @@
-/** Connections to the database of a homeserver, which is read and never written. */
+/** Connections to the database of a homeserver, which is only read. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Row } from './database/connection.js';
+import type { Row } from '../storage/database/connection.js';
 
 /** The database of a homeserver cannot be read; the message is one sentence for the operator, without a password. */
 export class SourceError extends Error {}
 
-/** Reads from a database that somebody else writes to. */
+/** Reads from the database of a homeserver. */
 export interface SourceDatabase {
   /** @param sql with `?` for each parameter */
   query(sql: string, parameters?: unknown[]): Promise<Row[]>;
-  /** Until `end`, each query sees the same moment's state. */
+  /** Until `end`, all queries read one consistent snapshot. */
   begin(): Promise<void>;
   end(): Promise<void>;
   close(): Promise<void>;
@@ -30,7 +30,7 @@ export async function openSourceDatabase(from: string): Promise<SourceDatabase> 
   const path = from.replace(/^sqlite:(\/\/(?=\/))?/, '');
   if (/^\w+:\/\//.test(path)) {
     throw new SourceError(
-      'The source is no database of a homeserver: write postgres://user@host/database, or the path of a SQLite file.',
+      'The source is not the database of a homeserver. Set --from to postgres://user@host/database, or to the path of a SQLite file.',
     );
   }
   return openSqlite(from.startsWith('file:') ? fileURLToPath(from) : path);
@@ -38,9 +38,12 @@ export async function openSourceDatabase(from: string): Promise<SourceDatabase> 
 
 async function openPostgres(url: string): Promise<SourceDatabase> {
   const { default: pg } = await import('pg').catch((error: unknown) => {
-    throw new SourceError("The package 'pg' reads from PostgreSQL: run 'npm install pg' first.", {
-      cause: error,
-    });
+    throw new SourceError(
+      "Reading from PostgreSQL requires the package 'pg'. Run 'npm install pg'.",
+      {
+        cause: error,
+      },
+    );
   });
   let client: InstanceType<typeof pg.Client>;
   try {
@@ -48,7 +51,7 @@ async function openPostgres(url: string): Promise<SourceDatabase> {
   } catch {
     // its own error quotes the URL
     throw new SourceError(
-      'The URL of the source cannot be read: write postgres://user@host/database.',
+      'The URL of the source is not valid. Set --from to postgres://user@host/database.',
     );
   }
   // a connection that breaks fails the query that is under way, or the next one: nothing to do here
@@ -88,12 +91,12 @@ async function openPostgres(url: string): Promise<SourceDatabase> {
 async function openSqlite(path: string): Promise<SourceDatabase> {
   if (!existsSync(path)) {
     throw new SourceError(
-      `There is no file ${path}: write the path of the homeserver's SQLite file.`,
+      `There is no file ${path}. Check the path of the homeserver's SQLite file.`,
     );
   }
   const { default: Sqlite } = await import('better-sqlite3').catch((error: unknown) => {
     throw new SourceError(
-      "The package 'better-sqlite3' reads from SQLite: run 'npm install better-sqlite3' first.",
+      "Reading from SQLite requires the package 'better-sqlite3'. Run 'npm install better-sqlite3'.",
       { cause: error },
     );
   });
@@ -121,32 +124,31 @@ async function openSqlite(path: string): Promise<SourceDatabase> {
   };
 }
 
-/** Says what the operator can do; of what the database says, no more than its code. */
+/** What the operator can do; of what the database reports, no more than its code. */
 function asSourceError(error: unknown): SourceError {
   const { code } = (error ?? {}) as { code?: unknown };
   const advice = ADVICE[typeof code === 'string' ? code : ''];
   const message =
     advice ??
-    `The source cannot be read${typeof code === 'string' ? ` (${code})` : ': the connection to it broke off'}. Run the same command again.`;
+    `The source cannot be read${typeof code === 'string' ? ` (${code})` : ': the connection was lost'}. Run the same command again.`;
   return new SourceError(message, { cause: error });
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'No database answers at the host and port of the source: write others.',
-  ENOTFOUND: 'The host of the source is not known: write the name of one that is.',
+  ECONNREFUSED: 'The database of the source cannot be reached. Check host and port in --from.',
+  ENOTFOUND: 'The host of the source cannot be resolved. Check its name in --from.',
   '28P01':
-    'The source refuses the user or the password: write the right ones, the password in PGPASSWORD.',
-  '28000': 'The source refuses the user: write one that may read its tables.',
-  '3D000': 'The database that the source names does not exist: write the name of one that does.',
+    'The source rejects the user or the password. Check the user in --from and the password in PGPASSWORD.',
+  '28000': 'The source rejects the user. Set a user in --from that may read its tables.',
+  '3D000': 'The database of the source does not exist. Check its name in --from.',
   '42P01':
-    'The source has no such tables: write the database of the homeserver that the command names.',
-  '42703':
-    'The tables of the source lack columns: its homeserver is older or newer than what is known here.',
-  '42501': 'The source does not let the user read its tables: grant it SELECT on them.',
+    'The source does not have the tables of this homeserver. Check that --from is its database.',
+  '42703': 'The tables of the source lack columns. The version of its homeserver is not supported.',
+  '42501': 'The user may not read the tables of the source. Grant it SELECT on them.',
   SQLITE_ERROR:
-    'The source has no such tables or columns: write the database of the homeserver that the command names.',
-  SQLITE_NOTADB: 'The source is no SQLite database: write the path of another file.',
-  SQLITE_CANTOPEN: 'The file of the source cannot be opened: write one that this user may read.',
+    'The source does not have the tables and columns of this homeserver. Check that --from is its database.',
+  SQLITE_NOTADB: 'The source is not a SQLite database. Check the path in --from.',
+  SQLITE_CANTOPEN: 'The file of the source cannot be opened. Check that this user may read it.',
   SQLITE_BUSY:
-    'The source is being written to: stop its homeserver, or import from a copy of the file.',
+    'The source is locked by its homeserver. Stop the homeserver, or import from a copy of the file.',
 };

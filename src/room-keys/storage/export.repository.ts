@@ -1,0 +1,107 @@
+/** The SQL of exports: users with all of their keys. */
+import type { DataSource } from 'typeorm';
+import type { Row, SqlValue } from './database/connection.js';
+import { Database, THE_SERVER } from './database/database.js';
+import { KeySetPages, positionOf, type Query, readRooms, roomOf, START } from './key-set-pages.js';
+import { asKey, bytes, text } from './rows.js';
+import type { KeyOfDevice } from './staged-key-set.js';
+import { readStoredUsers, type StoredBackup, type StoredUser } from './stored-users.js';
+
+const BYTES_PER_PAGE = 2 * 1024 * 1024;
+const ROWS_PER_PAGE = 1000;
+const KEY_COLUMNS =
+  'session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';
+
+/** Reads on behalf of exports, and what an import has stored. */
+export class ExportRepository {
+  private readonly database: Database;
+
+  constructor(dataSource: DataSource) {
+    this.database = Database.of(dataSource);
+  }
+
+  /** 1 statement, no lock: ids of users after one, in order. */
+  async userIds(after: string | undefined, limit: number): Promise<string[]> {
+    const found = await this.read(
+      `SELECT user_id FROM ${this.database.tables.users} ${after === undefined ? '' : 'WHERE user_id > ?'}
+       ORDER BY user_id LIMIT ${limit}`,
+      after === undefined ? [] : [bytes(after)],
+    );
+    return found.map((row) => text(row.user_id));
+  }
+
+  /** 2 statements, no lock: of all users, or of one. */
+  async totals(userId: string | undefined): Promise<{ users: number; keys: number }> {
+    const { tables } = this.database;
+    const where = userId === undefined ? '' : ' WHERE user_id = ?';
+    const parameters = userId === undefined ? [] : [bytes(userId)];
+    const [users] = await this.read(
+      `SELECT COUNT(*) AS count FROM ${tables.users}${where}`,
+      parameters,
+    );
+    const [keys] = await this.read(
+      `SELECT SUM(key_count) AS count FROM ${tables.backups}${where}`,
+      parameters,
+    );
+    return { users: Number(users?.count), keys: Number(keys?.count ?? 0) };
+  }
+
+  /** 5 statements and 1 per page, no lock: a user with all keys of each backup, in one consistent snapshot. */
+  async *userWithKeys(
+    userId: string,
+  ): AsyncGenerator<{ user: StoredUser } | { backup: StoredBackup } | { keys: KeyOfDevice[] }> {
+    const snapshot = await this.database.snapshot();
+    const query: Query = (sql, parameters) => snapshot.rows(sql, parameters);
+    try {
+      const user = (await readStoredUsers(query, this.database, [bytes(userId)])).get(userId);
+      if (!user) return;
+      yield { user };
+      for (const backup of user.backups) {
+        yield { backup };
+        for await (const keys of this.pages(query, backup.keySetId, backup.largestKey)) {
+          yield { keys };
+        }
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  /** 3 statements and 1 per page, no lock: all keys of a set, in one consistent snapshot. */
+  async *keysOf(keySetId: number, largestKey: number): AsyncGenerator<KeyOfDevice[]> {
+    const snapshot = await this.database.snapshot();
+    try {
+      yield* this.pages((sql, parameters) => snapshot.rows(sql, parameters), keySetId, largestKey);
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  private async *pages(
+    query: Query,
+    keySetId: number,
+    largestKey: number,
+  ): AsyncGenerator<KeyOfDevice[]> {
+    const rooms = await readRooms(query, this.database, keySetId);
+    const pages = new KeySetPages(this.database, keySetId, rooms, KEY_COLUMNS);
+    const limit = Math.max(
+      1,
+      Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largestKey))),
+    );
+    for (let after = START; ;) {
+      const page = await pages.page(query, after, limit);
+      const last = page.at(-1);
+      if (!last) return;
+      yield page.map((row) => ({
+        ...asKey(row, roomOf(row, rooms)),
+        deviceId: row.device_id === null ? undefined : text(row.device_id),
+      }));
+      if (page.length < limit) return;
+      after = positionOf(last);
+    }
+  }
+
+  private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
+    return this.database.read(THE_SERVER, (connection) => connection.rows(sql, parameters));
+  }
+}

@@ -64,7 +64,7 @@ export const breaks = [
     suite: 'test/storage/locks.spec.ts',
     title: 'PostgreSQL',
     name: 'on PostgreSQL nothing locks the user',
-    file: REPOSITORY,
+    file: LOCKED_USER,
     code: 'if (dialect.locksOneTable) {',
     broken: 'if (dialect.locksOneTable && userId === "") {',
     words: /✕ is waited for by whatever changes a backup/,

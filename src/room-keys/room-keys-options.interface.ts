@@ -1,19 +1,19 @@
 import type { IncomingMessage } from 'node:http';
 import type { RoomKeysObserver, RoomKeysOperation } from './room-keys.events.js';
 
-/** Whose access token a request carries. */
+/** Whose access token a request carries. A value that is null, as a column of a database can be, is one that is left out. */
 export interface TokenOwner {
   /** Full Matrix user id, such as `@alice:example.org`: 1 to 255 bytes. */
   userId: string;
   /** The device that the token was given to; stored beside the keys that it uploads. */
-  deviceId?: string | undefined;
+  deviceId?: string | null | undefined;
   /** Guests are refused with 403 `M_GUEST_ACCESS_FORBIDDEN`. Default: false. */
-  isGuest?: boolean | undefined;
+  isGuest?: boolean | null | undefined;
   /**
    * Whether limits of requests hold for the owner; application services may be free of them.
    * Default: true.
    */
-  isRateLimited?: boolean | undefined;
+  isRateLimited?: boolean | null | undefined;
 }
 
 /**

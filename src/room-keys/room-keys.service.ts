@@ -168,7 +168,7 @@ export class RoomKeysService {
   ): Promise<KeysState> {
     checkOwner(userId, version);
     checkDeviceId(deviceId);
-    return this.putCheckedKeys(userId, version, checkedKeys(keys), deviceId ?? undefined);
+    return this.putCheckedKeys(userId, version, checkedKeys(keys), deviceId);
   }
 
   /**
@@ -180,13 +180,18 @@ export class RoomKeysService {
     userId: string,
     version: string,
     keys: readonly RoomKey[],
-    deviceId: string | undefined,
+    deviceId?: string | null,
   ): Promise<KeysState> {
     for (const { sessionData } of keys) {
       this.limits.checkSessionData(sessionData);
       await this.checkFits(userId, 'session_data', sessionData);
     }
-    const { state, added, replaced } = await this.store(userId, version, keys, deviceId);
+    const { state, added, replaced } = await this.store(
+      userId,
+      version,
+      keys,
+      deviceId ?? undefined,
+    );
     this.observe?.({ type: 'keys', added, replaced, kept: keys.length - added - replaced });
     return state;
   }

@@ -5,7 +5,7 @@
  */
 import { request as httpRequest } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { unknownToken } from '../../src/index.js';
+import { RoomKeysService, unknownToken } from '../../src/index.js';
 import {
   startApplication,
   type TestApplication,
@@ -199,29 +199,22 @@ describe.each(databases)('requests on $name', ({ create }) => {
     );
 
     it.each([
-      ['/version', 'GET, POST'],
-      ['/version/1', 'DELETE, GET, PUT'],
-      ['/keys', 'DELETE, GET, PUT'],
-      ['/keys/!r:hs1', 'DELETE, GET, PUT'],
-      ['/keys/!r:hs1/s', 'DELETE, GET, PUT'],
+      ['/version', 'GET, HEAD, POST'],
+      ['/version/1', 'DELETE, GET, HEAD, PUT'],
+      ['/keys', 'DELETE, GET, HEAD, PUT'],
+      ['/keys/!r:hs1', 'DELETE, GET, HEAD, PUT'],
+      ['/keys/!r:hs1/s', 'DELETE, GET, HEAD, PUT'],
     ])('takes at %s only %s, whoever asks', async (path, allowed) => {
-      for (const method of [
-        'GET',
-        'PUT',
-        'POST',
-        'DELETE',
-        'PATCH',
-        'HEAD',
-        'QUERY',
-        'PROPFIND',
-      ].filter((one) => !allowed.includes(one))) {
+      for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'PATCH', 'QUERY', 'PROPFIND'].filter(
+        (one) => !allowed.includes(one),
+      )) {
         const answer = await rawRequest(
           application.url,
           method,
           `/_matrix/client/v3/room_keys${path}`,
         );
         expect(answer).toMatchObject({ status: 405, headers: CORS });
-        if (method !== 'HEAD') expect(answer.body).toMatchObject({ errcode: 'M_UNRECOGNIZED' });
+        expect(answer.body).toMatchObject({ errcode: 'M_UNRECOGNIZED' });
         expect(
           answer.headers.allow
             ?.split(', ')
@@ -230,6 +223,23 @@ describe.each(databases)('requests on $name', ({ create }) => {
             .join(', '),
         ).toBe(allowed);
       }
+    });
+
+    it('answers HEAD as GET, without the body', async () => {
+      const alice = application.client('alice');
+      const version = await alice.createBackup();
+      await alice.put(`/keys?version=${version}`, roomsBody([['!r:hs1', 's', keyData()]]));
+      for (const path of ['/version', '/version/99', `/keys?version=${version}`, '/keys']) {
+        const url = `${application.url}/_matrix/client/v3/room_keys${path}`;
+        const headers = { authorization: 'Bearer alice' };
+        const get = await fetch(url, { headers });
+        const head = await fetch(url, { headers, method: 'HEAD' });
+        expect(head.status).toBe(get.status);
+        expect(await head.text()).toBe('');
+        for (const name of ['content-type', 'content-length', 'access-control-allow-origin'])
+          expect(head.headers.get(name)).toBe(get.headers.get(name));
+      }
+      expect(application.app.get(RoomKeysService).activity().restores).toBe(0);
     });
 
     it('answers preflights of every path, without a token', async () => {

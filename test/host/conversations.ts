@@ -194,7 +194,8 @@ export const KEY_BACKUP: readonly Line[] = [
   line('a path that is none', ['GET', '/version/']),
   line('a path in capitals', ['GET', '/VERSION']),
   line('a method that is none', ['PATCH', '/version']),
-  line('a method that is none', ['HEAD', '/version']),
+  line('the head of an answer', ['HEAD', '/version']),
+  line('the head of a restore', ['HEAD', '/keys?version=1']),
   line('a method that is none', ['POST', '/keys']),
   ...['/version', '/keys', '/keys/a%2Fb/c'].map((path) =>
     line('a preflight', ['OPTIONS', path], {

@@ -6,6 +6,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
+import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import {
   BadGatewayException,
   type CallHandler,
@@ -17,9 +18,10 @@ import {
   type Provider,
   RequestTimeoutException,
   Scope,
+  SetMetadata,
   UnauthorizedException,
 } from '@nestjs/common';
-import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR, Reflector } from '@nestjs/core';
 import type { NextFunction, Request, Response } from 'express';
 import {
   catchError,
@@ -240,6 +242,45 @@ describe('a host that is in the way', () => {
       expect(answer).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } });
       expect(host.log.join()).toMatch(/guard/);
     });
+
+    @Injectable()
+    class RolesGuard implements CanActivate {
+      constructor(private readonly reflector: Reflector) {}
+
+      canActivate(context: ExecutionContext): boolean {
+        if (!context.switchToHttp().getRequest<Request>().path.includes('/room_keys/')) return true;
+        const handlers = [context.getHandler(), context.getClass()];
+        if (this.reflector.getAllAndOverride<string>('access', handlers) === 'public') return true;
+        if (this.reflector.getAllAndOverride<string>('access', handlers) === 'thrown')
+          throw new UnauthorizedException();
+        return false;
+      }
+    }
+    const rolesGuard = { provide: APP_GUARD, useClass: RolesGuard };
+
+    it.each([
+      ['that returns false', []],
+      ['that throws', [SetMetadata('access', 'thrown')]],
+    ])('%s: one warning names its class, and how to let it pass', async (_, decorators) => {
+      const host = await start({ providers: [rolesGuard], options: { decorators } });
+      for (let n = 0; n < 3; n++) expect((await alice(host).get('/version')).status).toBe(403);
+      const warnings = host.log.filter((line) => line.includes('RolesGuard'));
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain("'decorators'");
+    });
+
+    it('that passes what has a decorator, on all paths, in this application only', async () => {
+      const decorators = [SetMetadata('access', 'public')];
+      const open = await start({ providers: [rolesGuard], options: { decorators } });
+      const closed = await start({ providers: [rolesGuard] });
+      expect(await alice(open).createBackup()).toBe('1');
+      for (const prefix of ['v3', 'r0', 'unstable']) {
+        const url = `${open.url}/_matrix/client/${prefix}/room_keys/version`;
+        const headers = { authorization: 'Bearer alice' };
+        expect((await fetch(url, { headers })).status).toBe(200);
+      }
+      expect((await alice(closed).get('/version')).status).toBe(403);
+    });
   });
 
   describe('with middleware that reads bodies', () => {
@@ -262,6 +303,58 @@ describe('a host that is in the way', () => {
         prepare: (app) => app.use(reading((request, body) => (request.body = body))),
       });
       expect(await alice(host).createBackup()).toBe('1');
+    });
+
+    const upload = {
+      rooms: { '!r:hs1': { sessions: { s: keyData({ session_data: { x: 'y'.repeat(5000) } }) } } },
+    };
+    const put = async (host: Host, body: Buffer, encoding?: string) => {
+      await alice(host).createBackup();
+      return fetch(`${host.url}/_matrix/client/v3/room_keys/keys?version=1`, {
+        method: 'PUT',
+        headers: {
+          authorization: 'Bearer alice',
+          ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+        },
+        body,
+      });
+    };
+    const inRawBody = reading((request, body) => {
+      // as a serverless platform has it
+      request.body = undefined;
+      Object.assign(request, { rawBody: body });
+    });
+    const decompressedInRawBody = reading((request, body) => {
+      const { 'content-encoding': encoding } = request.headers;
+      Object.assign(request, { rawBody: encoding === 'gzip' ? gunzipSync(body) : body });
+    });
+
+    it.each<[string, string | undefined, (text: string) => Buffer, typeof inRawBody]>([
+      ['plain', undefined, Buffer.from, inRawBody],
+      ['compressed by gzip', 'gzip', gzipSync, inRawBody],
+      ['compressed by deflate', 'deflate', deflateSync, inRawBody],
+      ['compressed by br', 'br', brotliCompressSync, inRawBody],
+      ['decompressed already', 'gzip', gzipSync, decompressedInRawBody],
+    ])('and keeps them in rawBody, %s', async (_, encoding, compress, prepare) => {
+      const host = await start({ prepare: (app) => app.use(prepare) });
+      const answer = await put(host, compress(JSON.stringify(upload)), encoding);
+      expect(await answer.json()).toMatchObject({ count: 1 });
+      expect((await alice(host).get('/keys?version=1')).body).toEqual(upload);
+    });
+
+    it.each<[string, number, string, string | undefined, Buffer]>([
+      ['too large', 413, 'M_TOO_LARGE', undefined, Buffer.from(JSON.stringify(upload))],
+      ['too large when decompressed', 413, 'M_TOO_LARGE', 'gzip', gzipSync(JSON.stringify(upload))],
+      ['in an unknown encoding', 415, 'M_UNKNOWN', 'zstd', Buffer.from('(\xb5/\xfd', 'latin1')],
+      ['broken', 400, 'M_NOT_JSON', 'gzip', gzipSync('{}').subarray(0, 12)],
+    ])('and keeps them in rawBody, %s: %d', async (_, status, errcode, encoding, body) => {
+      const host = await start({
+        prepare: (app) => app.use(inRawBody),
+        options: { maxBodyBytes: 2000 },
+      });
+      const answer = await put(host, body, encoding);
+      expect(answer.status).toBe(status);
+      expect(await answer.json()).toMatchObject({ errcode });
     });
 
     it('and throws them away: the log says so', async () => {

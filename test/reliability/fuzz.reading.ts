@@ -83,7 +83,7 @@ function readingOfRequest(input: Input, nameOf: (token: string) => string | unde
   if (method === 'OPTIONS') return { kind: 'preflight' };
   const call = {
     user: userOf(input, query, nameOf),
-    method,
+    method: method === 'HEAD' ? 'GET' : method,
     path: path.slice(prefix.length + 1).split('/'),
     versions: query.getAll('version'),
   };

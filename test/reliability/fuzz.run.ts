@@ -185,9 +185,9 @@ class CertainInputs extends Sender {
       case 'call': {
         const expected = expectedOf(this.model, reading);
         if (method === 'HEAD') {
-          const allowed =
-            'anyOf' in expected && expected.anyOf.some((one) => one.status === status);
-          return allowed && text === '' ? undefined : `a HEAD is not refused${told}`;
+          const answers = 'anyOf' in expected ? expected.anyOf : [expected];
+          const isThat = answers.some((one) => one.status === status) && text === '';
+          return isThat ? undefined : `a HEAD is not answered as a GET without a body${told}`;
         }
         const fault = faultOf({ status, headers, text }, expected);
         return fault && `${fault}${told}\n  expected: ${describe(expected)}`;

@@ -1,7 +1,8 @@
 import 'reflect-metadata';
 import { RequestMethod, type Type } from '@nestjs/common';
-import { METHOD_METADATA, MODULE_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { RoomKeysModule } from '../../src/index.js';
+import { documentControllers } from '../../src/room-keys/http/documentation.js';
 
 /** A route as Nest's router finds it in the metadata. */
 export interface Route {
@@ -12,7 +13,9 @@ export interface Route {
   handler: object;
 }
 
-const controllers = Reflect.getMetadata(MODULE_METADATA.CONTROLLERS, RoomKeysModule) as Type[];
+const { controllers = [] } = RoomKeysModule.forRoot({ verifyAccessToken: () => null });
+// as the start of an application does
+await documentControllers(controllers, 'accessToken');
 
 /** Every route of a controller, those that it inherits too: Nest's router takes them as well. */
 function routesOf(controller: Type): Route[] {

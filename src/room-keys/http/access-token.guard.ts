@@ -85,7 +85,7 @@ function checkOwner(owner: TokenOwner): void {
   if (!isId(userId)) {
     throw new Error('it must return null or { userId }, with a user id of 1 to 255 bytes.');
   }
-  if (deviceId !== undefined && !isId(deviceId)) {
+  if (deviceId !== undefined && deviceId !== null && !isId(deviceId)) {
     throw new Error('the deviceId it returns must be left out, or have 1 to 255 bytes.');
   }
 }

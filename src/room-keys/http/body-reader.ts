@@ -1,9 +1,9 @@
 /** Reads the bytes of a body, and never more of them, nor for longer, than it may. */
 import type { IncomingMessage } from 'node:http';
-import type { Readable, Transform } from 'node:stream';
+import { Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import {
-  type MatrixError,
+  MatrixError,
   notJson,
   tooLarge,
   tooSlow,
@@ -59,8 +59,7 @@ async function decompressed(
   encoding: string,
   bounds: BodyBounds,
 ): Promise<Buffer> {
-  const decompressor = Object.hasOwn(DECOMPRESSORS, encoding) && DECOMPRESSORS[encoding]?.();
-  if (!decompressor) throw unsupportedEncoding();
+  const decompressor = decompressorOf(encoding);
   try {
     return await collect(request, request.pipe(decompressor), bounds);
   } finally {
@@ -70,6 +69,38 @@ async function decompressed(
     // what is wrong from here on is nobody's business
     decompressor.on('error', () => undefined).destroy();
   }
+}
+
+/**
+ * Decompresses a body that others have read, by the Content-Encoding of its request.
+ *
+ * @throws 413 `M_TOO_LARGE`, 415 for another Content-Encoding, 400 `M_NOT_JSON` for what cannot be decompressed
+ */
+export async function decompressedBytes(
+  bytes: Buffer,
+  { headers }: IncomingMessage,
+  { maxBytes, reservation }: BodyBounds,
+): Promise<Buffer> {
+  const encoding = headers['content-encoding']?.toLowerCase() ?? '';
+  if (encoding === '' || encoding === 'identity') return bytes;
+  const decompressor = decompressorOf(encoding);
+  const pieces = new Bytes();
+  try {
+    for await (const piece of Readable.from([bytes]).pipe(decompressor) as AsyncIterable<Buffer>) {
+      if (pieces.length + piece.length > maxBytes) throw largerThan(maxBytes);
+      reservation.reserve(bytes.length + pieces.length + piece.length);
+      pieces.add(piece);
+    }
+    return pieces.inOnePiece();
+  } catch (error) {
+    throw error instanceof MatrixError ? error : notJson('The body cannot be read.');
+  }
+}
+
+function decompressorOf(encoding: string): Transform {
+  const decompressor = Object.hasOwn(DECOMPRESSORS, encoding) && DECOMPRESSORS[encoding]?.();
+  if (!decompressor) throw unsupportedEncoding();
+  return decompressor;
 }
 
 /**

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Request } from 'express';
 import { MAX_JSON_DEPTH } from '../json/opaque-json.js';
 import { badJson, type MatrixError, notJson, tooLarge } from '../room-keys.errors.js';
-import { type BodyBounds, readBytes } from './body-reader.js';
+import { type BodyBounds, decompressedBytes, readBytes } from './body-reader.js';
 import { findJsonFault, type JsonFault } from '../json/json-validator.js';
 import { countRequestBytes } from './request-observation.js';
 import type { JsonBody } from './request-state.js';
@@ -60,7 +60,7 @@ async function textOf(request: Request, bounds: BodyBounds): Promise<string> {
     countRequestBytes(request, bytes.length);
     return decode(bytes);
   };
-  if (isBeingRead(request)) return decoded(bytesOfHost(request, bounds));
+  if (isBeingRead(request)) return decoded(await bytesOfHost(request, bounds));
   for (const [name, value] of hidden.get(request) ?? []) request.headers[name] = value;
   return readBytes(request, bounds, (bytes) => {
     if (bytes.length === 0) throw notJson('The body is missing.');
@@ -73,17 +73,27 @@ function isBeingRead(request: IncomingMessage): boolean {
   return readableDidRead || readableFlowing === true || request.listenerCount('readable') > 0;
 }
 
-/** What middleware of the host's, which is no parser, has read and put where a parser would. */
-function bytesOfHost({ body }: Request, { maxBytes, reservation }: BodyBounds): Buffer {
-  if (!Buffer.isBuffer(body)) {
+/**
+ * What middleware of the host's or a serverless platform has read: they put it where a parser would, or keep the bytes
+ * in `rawBody`. Some have decompressed it, others have not.
+ */
+async function bytesOfHost(request: Request, bounds: BodyBounds): Promise<Buffer> {
+  const { body, rawBody } = request as { body?: unknown; rawBody?: unknown };
+  const bytes = [body, rawBody].find((one) => Buffer.isBuffer(one));
+  if (!bytes) {
     throw new Error(
-      'The body of a /room_keys/ request was read before RoomKeysModule could: let your middleware skip these paths.',
+      'The body of a /room_keys/ request was read before RoomKeysModule could, and is no Buffer in request.body or request.rawBody: let your middleware skip these paths.',
     );
   }
-  if (body.length > maxBytes) throw tooLarge(`The body is larger than ${maxBytes} bytes.`);
-  reservation.reserve(body.length);
-  return body;
+  if (bytes.length > bounds.maxBytes)
+    throw tooLarge(`The body is larger than ${bounds.maxBytes} bytes.`);
+  bounds.reservation.reserve(bytes.length);
+  // each body of ours is an object, and what is compressed does not begin as one
+  return beginsAsObject(bytes) ? bytes : decompressedBytes(bytes, request, bounds);
 }
+
+const beginsAsObject = (bytes: Buffer) =>
+  /^(?:\u00ef\u00bb\u00bf)?\s*\{/.test(bytes.toString('latin1', 0, 100));
 
 function decode(bytes: Buffer): string {
   if (isAscii(bytes)) return bytes.toString('latin1');

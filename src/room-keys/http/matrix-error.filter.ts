@@ -4,7 +4,9 @@ import {
   type ExceptionFilter,
   HttpException,
   Logger,
+  Optional,
 } from '@nestjs/common';
+import { ApplicationConfig } from '@nestjs/core';
 import type { Response } from 'express';
 import { redactedError } from '../redacted-error.js';
 import {
@@ -17,10 +19,16 @@ import {
 import { StorageUnavailableError, TooManyWaitingError } from '../storage.errors.js';
 import { sendError } from './responses.js';
 
+/** In whose stack an error of a guard can begin. */
+const OF_NEST = new Set(['GuardsConsumer', 'Object']);
+
 /** Answers every failure of our routes in the form that Matrix gives errors. */
 @Catch()
 export class MatrixErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger('RoomKeys');
+  private readonly warned = new Set<number>();
+
+  constructor(@Optional() private readonly config?: ApplicationConfig) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     this.answer(error, host.switchToHttp().getResponse<Response>());
@@ -35,24 +43,43 @@ export class MatrixErrorFilter implements ExceptionFilter {
   private asMatrixError(error: unknown, response: Response): MatrixError {
     if (error instanceof MatrixError) return error;
     return error instanceof HttpException
-      ? this.refusedByHost(error.getStatus(), response)
+      ? this.refusedByHost(error, error.getStatus(), response)
       : this.unexpected(error, response);
   }
 
   /** A guard or an interceptor that the host has put around all routes. */
-  private refusedByHost(status: number, response: Response): MatrixError {
+  private refusedByHost(error: unknown, status: number, response: Response): MatrixError {
     if (status === 429)
       return limitExceeded((Number(response.getHeader('Retry-After')) || 1) * 1000);
-    this.logger.warn(
-      `A global guard or interceptor of the host answered a /room_keys/ request with ${status}: let it pass those, RoomKeysModule has a guard of its own.`,
-    );
+    if (!this.warned.has(status)) {
+      this.warned.add(status);
+      this.logger.warn(
+        `${this.nameOf(error)} of the host answered a /room_keys/ request with ${status}: let it pass those, for example by the option 'decorators' of RoomKeysModule, which has a guard of its own. It is not logged again.`,
+      );
+    }
     return status === 408 || status >= 500 ? storageUnavailable() : forbiddenByHost();
+  }
+
+  /** Which class it was, as far as that can be seen: Nest itself throws where a guard returned false. */
+  private nameOf(error: unknown): string {
+    const [, thrower] =
+      /^ *at (?:async )?(\w+)\.(?:canActivate|intercept) /m.exec(
+        (error as Error | undefined)?.stack ?? '',
+      ) ?? [];
+    if (thrower !== undefined && !OF_NEST.has(thrower)) return `The global ${thrower}`;
+    const guards = [
+      ...(this.config?.getGlobalGuards() ?? []).map((guard) => guard.constructor.name),
+      ...(this.config?.getGlobalRequestGuards() ?? []).map(({ name }) => String(name)),
+    ];
+    return guards.length === 0
+      ? 'A global guard or interceptor'
+      : `A global guard or interceptor (${[...new Set(guards)].join(', ')})`;
   }
 
   private unexpected(error: unknown, response: Response): MatrixError {
     // of RxJS, from an interceptor of the host's: the client is to try again
     if ((error as Error | undefined)?.name === 'TimeoutError')
-      return this.refusedByHost(408, response);
+      return this.refusedByHost(error, 408, response);
     if (error instanceof TooManyWaitingError) return limitExceeded(error.retryAfterMs);
     if (error instanceof StorageUnavailableError) {
       const why = error.isKnownCode ? error.code : redactedError(error, 'message');

@@ -40,7 +40,7 @@ export class RateLimitGuard implements CanActivate {
     const owner = tokenOwner(request);
     const operation = operationOf(context.getHandler());
     if (this.limiter === false || owner.isRateLimited === false || !operation) return true;
-    const kind = request.method === 'GET' ? 'read' : 'write';
+    const kind = ['GET', 'HEAD'].includes(request.method) ? 'read' : 'write';
     const waitMs = await this.ask(this.limiter, { owner, operation, kind }, request);
     if (waitMs !== undefined) throw limitExceeded(Math.max(1, Math.ceil(waitMs)));
     return true;

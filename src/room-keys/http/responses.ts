@@ -121,6 +121,11 @@ export async function sendJson(
     // Before the head, so that a failure up to here is still answered as an error.
     const first = await pieces.next();
     response.writeHead(200, JSON_HEADERS);
+    if (response.req.method === 'HEAD') {
+      response.end();
+      await pieces.return();
+      return { rest: Promise.resolve() };
+    }
     // Node ends a connection on which nothing moved for this long, or up to twice as long, since it
     // looks at what is queued once; after the answer it sets its own time.
     response.socket?.setTimeout(stalledMs);

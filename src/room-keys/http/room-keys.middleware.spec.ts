@@ -19,13 +19,17 @@ import { type PathParameter, pathParameter } from './request-state.js';
 
 /** The contract's operations: each path below the prefix, with its methods and what it holds. */
 const operations = [
-  { path: '/version', methods: ['GET', 'POST'], parameters: {} },
-  { path: '/version/12', methods: ['DELETE', 'GET', 'PUT'], parameters: { version: '12' } },
-  { path: '/keys', methods: ['DELETE', 'GET', 'PUT'], parameters: {} },
-  { path: '/keys/!r:hs', methods: ['DELETE', 'GET', 'PUT'], parameters: { roomId: '!r:hs' } },
+  { path: '/version', methods: ['GET', 'HEAD', 'POST'], parameters: {} },
+  { path: '/version/12', methods: ['DELETE', 'GET', 'HEAD', 'PUT'], parameters: { version: '12' } },
+  { path: '/keys', methods: ['DELETE', 'GET', 'HEAD', 'PUT'], parameters: {} },
+  {
+    path: '/keys/!r:hs',
+    methods: ['DELETE', 'GET', 'HEAD', 'PUT'],
+    parameters: { roomId: '!r:hs' },
+  },
   {
     path: '/keys/!r:hs/s',
-    methods: ['DELETE', 'GET', 'PUT'],
+    methods: ['DELETE', 'GET', 'HEAD', 'PUT'],
     parameters: { roomId: '!r:hs', sessionId: 's' },
   },
 ];
@@ -147,7 +151,7 @@ function expectUntouched(answer: Answer, url: string): void {
 // --- the proofs ---------------------------------------------------------------------------------
 
 describe('the routes', () => {
-  it('are the five paths of the contract, with its fourteen methods', () => {
+  it('are the five paths of the contract, with its fourteen methods, and HEAD', () => {
     const found = operations.map(({ path }) => {
       const matching = routes.filter(({ pattern }) => pattern.test(path));
       return {
@@ -161,7 +165,9 @@ describe('the routes', () => {
 
   it('are no more than those', () => {
     expect(routes.map(({ pattern }) => pattern.source).sort()).toHaveLength(5);
-    expect(routes.flatMap(({ operations }) => [...operations.keys()])).toHaveLength(14);
+    expect(routes.flatMap(({ operations }) => [...operations.keys()])).toHaveLength(
+      14 + 5, // HEAD is GET without a body
+    );
   });
 });
 

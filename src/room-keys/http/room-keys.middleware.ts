@@ -53,7 +53,10 @@ export function routesOf(controllers: readonly Type[]): Route[] {
       if (path === undefined) continue;
       const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
       const operations = operationsOf.get(path) ?? new Map<string, RoomKeysOperation | undefined>();
-      operationsOf.set(path, operations.set(method, operationOf(handler)));
+      operations.set(method, operationOf(handler));
+      // Express answers it with the handler of GET, and Node sends no body
+      if (method === 'GET') operations.set('HEAD', operationOf(handler));
+      operationsOf.set(path, operations);
     }
   }
   return [...operationsOf].map(([path, operations]) => ({

@@ -1,6 +1,6 @@
 /**
- * Proves that a full disk under SQLite, or a file that cannot be written to, costs the uploads and nothing
- * else, that the log says what to do, and that it heals.
+ * Proves that a full disk under SQLite or PostgreSQL, or a file that cannot be written to, costs the uploads and
+ * nothing else, that the log says what to do, and that it heals.
  */
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases } from '../support/databases.js';
@@ -90,4 +90,34 @@ it('is not begun on a file that cannot be written to', async () => {
     'RoomKeysModule: the database is read-only: let ',
   );
   await database.drop();
+});
+
+const postgres = databases.filter(({ name }) => name === 'PostgreSQL');
+
+describe.each(postgres)('a full disk under $name', (full) => {
+  it('costs the uploads only, and heals', async () => {
+    const database = await full.create();
+    const application = await startApplication(database);
+    const alice = application.client('alice');
+    await alice.createBackup();
+    await upload(alice, 'first');
+    // PostgreSQL's own error, for each key that would need more room
+    await application.dataSource.query(`
+      CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+      CREATE TRIGGER no_room BEFORE INSERT ON room_keys_keys EXECUTE FUNCTION no_room()`);
+    const errors = errorsOf(application);
+    const answer = await upload(alice, 'second');
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
+    expect(errors).toEqual([
+      'The database is not available (53100), the client is told 503. The disk is full: make room.',
+    ]);
+    expect((await alice.get('/version')).body).toMatchObject({ count: 1, etag: '1' });
+    expect((await alice.get('/keys?version=1')).text.match(/"session_data"/g)).toHaveLength(1);
+    await application.dataSource.query('DROP FUNCTION no_room CASCADE');
+    expect(await upload(alice, 'second')).toMatchObject({ status: 200, body: { count: 2 } });
+    await application.close();
+    await database.drop();
+  });
 });

@@ -87,7 +87,7 @@ export const breaks = [
   },
   {
     ...postgresConflicts,
-    name: 'on PostgreSQL a connection that an operator ends is a fault of the server',
+    name: 'on PostgreSQL a connection that an operator ends is a fault',
     file: ERRORS,
     code: "  '57P01', // admin_shutdown\n",
     broken: '',

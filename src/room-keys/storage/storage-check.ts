@@ -2,6 +2,7 @@ import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { Database } from './database/database.js';
 import { isMissingTable, isReadOnlyFile } from './database/errors.js';
+import { checkSettings } from './database/prepare-data-source.js';
 import { timeouts } from './database/timeouts.js';
 import { roomKeysEntities } from './entities.js';
 
@@ -22,7 +23,7 @@ export class StorageCheck implements OnApplicationBootstrap {
   async onApplicationBootstrap(): Promise<void> {
     await this.checkTables();
     await this.checkWritable();
-    await this.database.dialect.checkSettings(this.dataSource);
+    await checkSettings(this.dataSource);
     await this.compareClocks();
   }
 

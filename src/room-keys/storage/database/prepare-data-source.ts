@@ -2,6 +2,9 @@ import type { DataSource } from 'typeorm';
 import { causalReads } from './causal-reads.js';
 import { dialectOf } from './dialects.js';
 
+/** Those whose settings were checked: the module does not check, or warn, again. */
+const prepared = new WeakSet<DataSource>();
+
 /**
  * Checks the settings of the database on which promises of this module depend, and has reads be causal where it
  * is a Galera cluster: see {@link causalReads}. Call it once the DataSource is initialized and before anything
@@ -15,7 +18,14 @@ export async function prepareDataSource(dataSource: DataSource): Promise<{ isClu
   const dialect = dialectOf(dataSource.options.type);
   const isCluster = await causalReads(dataSource);
   await dialect.checkSettings(dataSource);
+  prepared.add(dataSource);
   return { isCluster };
+}
+
+/** Checks the settings of the database, unless the host has had {@link prepareDataSource} do so. */
+export async function checkSettings(dataSource: DataSource): Promise<void> {
+  if (prepared.has(dataSource)) return;
+  await dialectOf(dataSource.options.type).checkSettings(dataSource);
 }
 
 /**

@@ -262,9 +262,9 @@ describe('a start is stopped with one sentence', () => {
   });
 
   it('where the DataSource is for another kind of database', async () => {
-    const postgres = { options: { type: 'postgres' } } as DataSource;
-    const said = await complaint(() => [given(postgres), RoomKeysModule.forRoot(options)]);
-    expect(said).toMatch(/^RoomKeysModule cannot use a DataSource of type 'postgres': give .*\.$/);
+    const sqlServer = { options: { type: 'mssql' } } as DataSource;
+    const said = await complaint(() => [given(sqlServer), RoomKeysModule.forRoot(options)]);
+    expect(said).toMatch(/^RoomKeysModule cannot use a DataSource of type 'mssql': give .*\.$/);
   });
 
   it('where its migrations were not run', async () => {

@@ -205,7 +205,8 @@ export class RoomKeysService {
     // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
     // the answer; and where something is, it is mostly still true under the lock.
     const snapshot = await this.repository.readForUpload(userId, version, keys);
-    if (snapshot?.isCurrent && isEmpty(selectWrites(keys, snapshot.ranks))) {
+    const mayBeAnswer = snapshot?.isConfirmed && snapshot.isCurrent;
+    if (mayBeAnswer && isEmpty(selectWrites(keys, snapshot.ranks))) {
       return { state: snapshot.state, added: 0, replaced: 0 };
     }
     let mayHold = snapshot;

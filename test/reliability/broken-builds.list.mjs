@@ -54,6 +54,8 @@ const answerBeforeCommit = {
     '      return result;',
 };
 
+const standby = { suite: 'test/reliability/failover.spec.ts', title: 'a host whose' };
+
 const postgresConflicts = {
   suite: 'test/storage/conflicts.spec.ts',
   title: 'PostgreSQL',
@@ -443,6 +445,30 @@ export const breaks = [
     code: 'semaphore(changes, 1)',
     broken: 'semaphore(changes + 100, 100)',
     words: /✕ let one user have one change at a time/,
+  },
+  {
+    ...standby,
+    name: 'a commit that did not wait for the standby is acknowledged',
+    file: POSTGRES_CONNECTION,
+    code: 'if (notices.has(WARNING)) {',
+    broken: 'if (notices.has("")) {',
+    words: /✕ to a primary that did not wait for its standby/,
+  },
+  {
+    ...standby,
+    name: 'what the standby may lack is acknowledged',
+    file: SERVICE,
+    code: 'snapshot?.isConfirmed && snapshot.isCurrent',
+    broken: 'snapshot?.isCurrent',
+    words: /✕ to a primary that was away/,
+  },
+  {
+    ...standby,
+    name: 'a standby is read',
+    file: 'src/room-keys/storage/database/postgres.executor.ts',
+    code: 'await connection.checkPrimary();',
+    broken: '',
+    words: /✕ to a standby: it reads and stores nothing/,
   },
   {
     suite: 'test/transfer/import.spec.ts',

@@ -19,14 +19,20 @@ export class KeptProcess {
   /**
    * @param run a folder, which goes when the test run is interrupted
    * @param folder one within it, made here, which goes with the process
+   * @param stopSignal what ends the server, with all of its processes
    */
-  constructor(run: string, folder: string, command: readonly string[]) {
+  constructor(
+    run: string,
+    folder: string,
+    command: readonly string[],
+    stopSignal: NodeJS.Signals = 'SIGKILL',
+  ) {
     mkdirSync(folder, { recursive: true });
     // the server may run as somebody else
     chmodSync(folder, 0o777);
     this.keeper = spawn(
       process.execPath,
-      [KEEPER, JSON.stringify({ run, folder, commands: [command] })],
+      [KEEPER, JSON.stringify({ run, folder, commands: [command], stopSignal })],
       { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
     );
     for (const stream of [this.keeper.stdout, this.keeper.stderr]) {

@@ -38,7 +38,7 @@ export class PrivateServer {
 
   async kill(gone: () => Promise<unknown>): Promise<void> {
     const { keeper } = this;
-    killWithChildren(Number(readFileSync(join(this.folder, 'server.pid'), 'utf8')));
+    signalWithChildren(Number(readFileSync(join(this.folder, 'server.pid'), 'utf8')), 'SIGKILL');
     if (keeper?.exitCode === null) await once(keeper, 'exit');
     await gone();
     await this.run([this.command]);
@@ -77,8 +77,8 @@ export async function answers(kind: ServerKind, url: string, keeper?: ChildProce
   }
 }
 
-/** PostgreSQL has a process for each connection: all of them go at once, as where the power fails. */
-function killWithChildren(pid: number): void {
+/** PostgreSQL has a process for each connection: all of them get the signal at once, as where the power fails. */
+export function signalWithChildren(pid: number, signal: NodeJS.Signals): void {
   // so that it makes no new ones meanwhile
   process.kill(pid, 'SIGSTOP');
   const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
@@ -88,10 +88,10 @@ function killWithChildren(pid: number): void {
   for (const [child, parent] of processes) {
     if (parent !== pid || child === undefined) continue;
     try {
-      process.kill(child, 'SIGKILL');
+      process.kill(child, signal);
     } catch {
       // it has ended by itself meanwhile
     }
   }
-  process.kill(pid, 'SIGKILL');
+  process.kill(pid, signal);
 }

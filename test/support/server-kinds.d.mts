@@ -5,3 +5,9 @@ export function withPostgres<T>(url: string, work: (client: Client) => Promise<T
 
 /** Lets a PostgreSQL that root starts own a file: it takes no key that others own. */
 export function giveToServer(path: string): void;
+/** Settings of PostgreSQL as parameters of its server. */
+export function postgresSettings(values: Readonly<Record<string, string | number>>): string[];
+/** What comes before a command of PostgreSQL, which does not run as root, whatever it is told. */
+export function asSomebodyElse(): string[];
+/** Where programs of these names are on this machine. */
+export function programsOnThisMachine(names: readonly string[]): string[];

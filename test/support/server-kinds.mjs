@@ -142,7 +142,7 @@ const postgres = {
     program,
     '-D',
     `${folder}/data`,
-    ...settings({
+    ...postgresSettings({
       port,
       listen_addresses: '127.0.0.1',
       unix_socket_directories: '',
@@ -151,7 +151,7 @@ const postgres = {
       max_connections: 500,
     }),
   ],
-  carefree: settings({ fsync: 'off', full_page_writes: 'off' }),
+  carefree: postgresSettings({ fsync: 'off', full_page_writes: 'off' }),
   versionOf: (program) => execFileSync(program, ['--version'], { encoding: 'utf8' }),
   isVersion: (version) => /postgresql/i.test(version),
   serverVersion: (url) =>
@@ -219,12 +219,13 @@ function postgresFolders() {
   }
 }
 
-function settings(values) {
+/** Settings of PostgreSQL as parameters of its server. */
+export function postgresSettings(values) {
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
 
-/** PostgreSQL does not run as root, whatever it is told. */
-function asSomebodyElse() {
+/** What comes before a command of PostgreSQL, which does not run as root, whatever it is told. */
+export function asSomebodyElse() {
   if (!isRoot) return [];
   const { uid, gid } = somebodyElse();
   return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'];

@@ -1,5 +1,6 @@
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { StorageUnavailableError } from '../storage.errors.js';
 import { Database } from './database/database.js';
 import { isMissingTable, isReadOnlyFile } from './database/errors.js';
 import { checkSettings } from './database/prepare-data-source.js';
@@ -37,6 +38,8 @@ export class StorageCheck implements OnApplicationBootstrap {
       await this.query(`SELECT key_set_id FROM ${this.database.tables.keys} LIMIT 0`);
       await this.readColumns();
     } catch (error) {
+      // it says more than that they cannot be read
+      if (error instanceof StorageUnavailableError) throw error;
       const failure = new Error(
         'RoomKeysModule: its tables cannot be read, or lack columns: add roomKeysMigrations to `migrations` of your DataSource and run them before the application starts.',
         { cause: error },

@@ -19,6 +19,8 @@ export interface StoredRow {
 
 /** What `RoomKeysRepository.readForUpload` finds, all in one consistent read: a backup, and the ranks of some keys in it. */
 export interface UploadSnapshot {
+  /** Whether what it shows is as safe as what is committed: see `Connection.readsAreConfirmed`. */
+  isConfirmed: boolean;
   /** Whether it is the user's current backup. */
   isCurrent: boolean;
   state: KeysState;
@@ -103,6 +105,7 @@ export async function readForUpload(
   }
   return (
     backup && {
+      isConfirmed: connection.readsAreConfirmed,
       isCurrent: Number(backup.n5) === 1,
       state: { count: Number(backup.n3), etag: String(Number(backup.n2)) },
       ranks: Array.from(hashes, ([key, hash]) => found.get(hash, key)),

@@ -14,6 +14,12 @@ export interface Connection {
 
   /** The longest text in characters that one statement can hold, and the longest that a column can take. */
   readonly textLimits: TextLimits;
+
+  /**
+   * Whether what it reads is as safe as what it commits. After a crash PostgreSQL shows commits that its standby may
+   * lack, and that a failover would lose.
+   */
+  readonly readsAreConfirmed: boolean;
 }
 
 export interface Written {

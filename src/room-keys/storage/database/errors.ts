@@ -209,9 +209,12 @@ export function mysqlCode(error: {
   );
 }
 
+/** PostgreSQL: read_only_sql_transaction. */
+export const READ_ONLY = '25006';
+
 /** Whether an error says that another server takes the writes. */
 export const takesNoWrites = (error: unknown): boolean =>
-  (error as { code?: string }).code === '25006';
+  (error as { code?: string }).code === READ_ONLY;
 
 /** The code that pg should have given an error: it has none for what happened to the connection itself. */
 export function postgresCode(error: { code?: string; message: string }): string | undefined {

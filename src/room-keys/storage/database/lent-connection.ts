@@ -11,6 +11,7 @@ import { within } from './timeouts.js';
  */
 export abstract class LentConnection implements Connection {
   abstract readonly textLimits: TextLimits;
+  abstract readonly readsAreConfirmed: boolean;
   protected isDiscarded = false;
   private inTransaction = false;
 

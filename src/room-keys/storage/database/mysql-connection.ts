@@ -20,6 +20,8 @@ export class MysqlConnection extends LentConnection {
     super(dataSource, runner, timeoutMs, mysqlSyntax);
   }
 
+  readonly readsAreConfirmed = true;
+
   get textLimits(): TextLimits {
     return this.session.textLimits;
   }

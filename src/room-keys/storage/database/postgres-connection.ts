@@ -1,7 +1,7 @@
 import type { PoolClient, QueryResult } from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import type { Row, SqlValue, TextLimits, Written } from './connection.js';
-import { postgresCode, takesNoWrites } from './errors.js';
+import { postgresCode, READ_ONLY, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
 import { parseBytea, postgresSyntax } from './postgres-literals.js';
 import { timeouts } from './timeouts.js';
@@ -20,15 +20,45 @@ const CHARACTERS_PER_STATEMENT = 4 * 1024 * 1024;
  * such a cost must not be compiled.
  */
 const settings = (lockMs: number, statementMs: number, idleMs: number) =>
-  `SELECT set_config('lock_timeout', '${lockMs}', true), set_config('statement_timeout', '${statementMs}', true),
+  `SELECT set_config('client_min_messages', 'warning', true), set_config('lock_timeout', '${lockMs}', true),
+     set_config('statement_timeout', '${statementMs}', true),
      set_config('idle_in_transaction_session_timeout', '${idleMs}', true),
      CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END,
      set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`;
 
+const WRITE = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE';
 const beginToWrite = () =>
-  `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${settings(timeouts.lockMs, timeouts.statementMs, timeouts.statementMs)}`;
+  `${WRITE}; ${settings(timeouts.lockMs, timeouts.statementMs, timeouts.statementMs)}`;
 // a restore may stand still for as long as its client
 const BEGIN_SNAPSHOT = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings(0, 0, 0)}`;
+
+/**
+ * A COMMIT of which one learns whether it waited for the standby: so does one of a transaction that has a number, as
+ * each has that changed or locked a row.
+ */
+const CONFIRMING_COMMIT =
+  'SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS has_number; COMMIT';
+
+/** "WARNING". A COMMIT has one where its wait for a standby was cancelled. */
+const WARNING = '01000';
+const TRANSACTION_RESOLUTION_UNKNOWN = '08007';
+/** What a standby says of a transaction that is to write. */
+const FEATURE_NOT_SUPPORTED = '0A000';
+
+/** What is known of a connection for as long as it is open. */
+export interface PostgresSession {
+  /** When it was lent last. */
+  usedAt: number;
+  readsAreConfirmed: boolean;
+}
+
+/** What concerns all connections of a pool. */
+export interface PostgresPool {
+  /** One leads nowhere. */
+  onNoAnswer: () => void;
+  /** The database may show what its standby lacks. */
+  onUnconfirmed: () => void;
+}
 
 /** Of bytes; everything else comes as text, whatever parsers the host has set for its own statements. */
 const BYTEA = 17;
@@ -48,9 +78,24 @@ export class PostgresConnection extends LentConnection {
     runner: QueryRunner,
     timeoutMs: number,
     private readonly client: PoolClient,
-    private readonly onNoAnswer: () => void,
+    private readonly session: PostgresSession,
+    private readonly pool: PostgresPool,
   ) {
     super(dataSource, runner, timeoutMs, postgresSyntax);
+  }
+
+  get readsAreConfirmed(): boolean {
+    return this.session.readsAreConfirmed;
+  }
+
+  /** @throws where the server is a standby, which lags behind; the connection is closed then */
+  async checkPrimary(): Promise<void> {
+    const { rows } = (await this.answer(
+      'SELECT pg_is_in_recovery()::int AS standby',
+    )) as QueryResult;
+    if ((rows as Row[])[0]?.standby !== '1') return;
+    this.discard();
+    throw new StandbyError();
   }
 
   async rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
@@ -72,9 +117,23 @@ export class PostgresConnection extends LentConnection {
   }
 
   async commit(): Promise<void> {
-    const { command } = (await this.end('COMMIT')) as QueryResult;
-    // the answer to COMMIT in a transaction in which a statement failed, and no error
-    if (command !== 'COMMIT') throw new Error('The database rolled the transaction back.');
+    const { client, session } = this;
+    const notices = new Set<string | undefined>();
+    const onNotice = ({ code }: { code: string | undefined }) => notices.add(code);
+    client.on('notice', onNotice);
+    try {
+      const answer = await this.end(session.readsAreConfirmed ? 'COMMIT' : CONFIRMING_COMMIT);
+      const [first, last = first] = [answer].flat() as [QueryResult<Row>, QueryResult?];
+      // the answer to COMMIT in a transaction in which a statement failed, and no error
+      if (last.command !== 'COMMIT') throw new Error('The database rolled the transaction back.');
+      if (notices.has(WARNING)) {
+        this.pool.onUnconfirmed();
+        throw new UnconfirmedError();
+      }
+      if (first.rows[0]?.has_number === 't') session.readsAreConfirmed = true;
+    } finally {
+      client.off('notice', onNotice);
+    }
   }
 
   protected sendRollBack(): Promise<unknown> {
@@ -84,18 +143,38 @@ export class PostgresConnection extends LentConnection {
   protected close(error?: Error): void {
     // its socket is closed at once where an answer is waited for, and the pool drops it when it is released
     this.client.end().catch(() => undefined);
-    if (error) this.onNoAnswer();
+    if (error) this.pool.onNoAnswer();
   }
 
   protected async ask(sql: string): Promise<unknown> {
     try {
       return await this.client.query({ text: sql, types });
     } catch (error) {
-      const code = postgresCode(error as Error);
+      const isStandby =
+        sql.startsWith(WRITE) && (error as { code?: string }).code === FEATURE_NOT_SUPPORTED;
+      const code = isStandby ? READ_ONLY : postgresCode(error as Error);
       if (code !== undefined) Object.assign(error as Error, { code });
       // a server that was the primary once may stay reachable: the next connection finds the one that is
       if (takesNoWrites(error)) this.discard();
       throw error;
     }
+  }
+}
+
+/** As a statement that writes would fail on a standby. */
+export class StandbyError extends Error {
+  readonly code = READ_ONLY;
+
+  constructor() {
+    super('The database server is a standby, which takes no writes: connect to the primary.');
+  }
+}
+
+/** The transaction is committed, and a failover would lose it. */
+class UnconfirmedError extends Error {
+  readonly code = TRANSACTION_RESOLUTION_UNKNOWN;
+
+  constructor() {
+    super('The wait of a commit for the standby was cancelled.');
   }
 }

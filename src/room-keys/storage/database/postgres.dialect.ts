@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { Dialect, KeyPosition } from './dialect.js';
 import { postgresExecutor } from './postgres.executor.js';
+import { StandbyError } from './postgres-connection.js';
 import { postgresSyntax } from './postgres-literals.js';
 import { runPostgresMigrations } from './postgres-migrations.js';
 import { checkPostgresSettings } from './postgres-settings.js';
@@ -57,7 +58,7 @@ export const postgresDialect: Dialect = {
 
   checkWritable: async (connection) => {
     const [row] = await connection.rows('SELECT pg_is_in_recovery()::text AS is_replica');
-    if (row?.is_replica === 'true') throw new ReadOnlyServer();
+    if (row?.is_replica === 'true') throw new StandbyError();
   },
   checkSettings: checkPostgresSettings,
 
@@ -92,15 +93,6 @@ export const postgresDialect: Dialect = {
   },
   locksAreLocal: false,
 };
-
-/** The error that a statement would get from a server that only follows another. */
-class ReadOnlyServer extends Error {
-  readonly code = '25006';
-
-  constructor() {
-    super('The server is a replica, which takes no writes.');
-  }
-}
 
 /**
  * The schema of the tables: that of the DataSource's options, else the first one of the `search_path` when it

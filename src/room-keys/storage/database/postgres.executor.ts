@@ -2,31 +2,53 @@ import type { PoolClient } from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import type { Executor } from './connection.js';
 import { PooledExecutor } from './pooled.executor.js';
-import { PostgresConnection } from './postgres-connection.js';
+import {
+  type PostgresPool,
+  PostgresConnection,
+  type PostgresSession,
+} from './postgres-connection.js';
 
 /** Runs statements through pg. */
 export function postgresExecutor(dataSource: DataSource): Executor {
-  /** When each connection was last given back here, and when one was last found to lead nowhere. */
-  const usedAt = new WeakMap<PoolClient, number>();
+  let sessions = new WeakMap<PoolClient, PostgresSession>();
+  /** When a connection was last found to lead nowhere. */
   let noAnswerAt = -Infinity;
+  const pool: PostgresPool = {
+    onNoAnswer: () => {
+      noAnswerAt = performance.now();
+    },
+    onUnconfirmed: () => {
+      sessions = new WeakMap();
+    },
+  };
   return new PooledExecutor<PoolClient>(
     dataSource,
-    (client: PoolClient, runner: QueryRunner, timeoutMs: number) => {
-      const usedBefore = usedAt.get(client);
-      usedAt.set(client, performance.now());
+    async (client: PoolClient, runner: QueryRunner, timeoutMs: number) => {
+      const known = sessions.get(client);
       // where one leads nowhere, so do those that were idle then: each would cost a request its time limit
-      const leadsNowhere = usedBefore !== undefined && usedBefore < noAnswerAt;
+      const leadsNowhere = known !== undefined && known.usedAt < noAnswerAt;
       // a transaction that the host left open, and that BEGIN would not end
       const isInTransaction = !['I', null, undefined].includes(transactionStatus(client));
       if (leadsNowhere || isInTransaction) {
         client.end().catch(() => undefined);
-        return Promise.resolve(undefined);
+        return undefined;
       }
-      return Promise.resolve(
-        new PostgresConnection(dataSource, runner, timeoutMs, client, () => {
-          noAnswerAt = performance.now();
-        }),
+      const session = known ?? { usedAt: 0, readsAreConfirmed: false };
+      session.usedAt = performance.now();
+      const connection = new PostgresConnection(
+        dataSource,
+        runner,
+        timeoutMs,
+        client,
+        session,
+        pool,
       );
+      if (!known) {
+        // a primary that becomes a standby ends its connections
+        await connection.checkPrimary();
+        sessions.set(client, session);
+      }
+      return connection;
     },
   );
 }

@@ -142,6 +142,7 @@ export class SqliteExecutor implements Executor {
 
 class SqliteConnection implements Connection {
   readonly textLimits: TextLimits = { perStatement: Infinity, perValue: Infinity };
+  readonly readsAreConfirmed = true;
   private statements = new Map<string, BetterSqlite3.Statement>();
   private preparedOn: BetterSqlite3.Database | undefined;
 

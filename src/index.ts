@@ -38,6 +38,8 @@ export { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
 
 // --- the operations as methods ---------------------------------------------------------------
 export { RoomKeysService } from './room-keys/room-keys.service.js';
+export type { HostTransaction } from './room-keys/storage/database/host-transaction.js';
+export { TransactionConflictError as RoomKeysTransactionConflictError } from './room-keys/storage.errors.js';
 export type {
   Activity,
   Backup,

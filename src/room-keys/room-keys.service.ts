@@ -38,7 +38,9 @@ import type { KeyPages } from './storage/key-pages.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import type { LockedBackup } from './storage/locked-backup.js';
 import type { StoredRank } from './storage/stored-ranks.js';
-import { RoomKeysRepository } from './storage/room-keys.repository.js';
+import type { HostTransaction } from './storage/database/host-transaction.js';
+import type { LockedUser } from './storage/locked-user.js';
+import { type Joining, RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StatisticsRepository } from './storage/statistics.repository.js';
 
 /** The contract's one algorithm; the configuration can add more. */
@@ -140,15 +142,25 @@ export class RoomKeysService {
    * Deletes a backup and its keys, at once for every reader; the newest of those that are left is
    * then the current one. To delete it again changes nothing.
    *
-   * @throws 404 `M_NOT_FOUND` where it never existed
+   * @param transaction of the host's, to be part of: it takes effect when the host commits. Null says that the caller is
+   *   in none. On SQLite, whose only connection a transaction of the host's holds, the call waits for its turn then; without
+   *   either it gives up after a second.
+   * @throws 404 `M_NOT_FOUND` where it never existed; `RoomKeysTransactionConflictError` where the host's transaction is to
+   *   be rolled back
    */
-  async deleteBackup(userId: string, version: string): Promise<void> {
+  async deleteBackup(
+    userId: string,
+    version: string,
+    transaction?: HostTransaction | null,
+  ): Promise<void> {
     checkOwner(userId, version);
-    await this.repository.locked(userId, version, async ({ everExisted, deleteVersion }) => {
+    const joining = await this.joining(transaction);
+    const work = async ({ everExisted, deleteVersion }: LockedUser) => {
       if (!everExisted) throw unknownBackup();
       await deleteVersion();
-    });
-    this.sweeper.wake();
+    };
+    await this.repository.locked(userId, version, work, joining);
+    if (!joining) this.sweeper.wake();
   }
 
   /**
@@ -255,20 +267,24 @@ export class RoomKeysService {
   /**
    * Deletes all keys of a backup, those of a room, or one; nothing to delete is no error.
    *
+   * @param transaction of the host's, to be part of: see {@link deleteBackup}
    * @throws 404 `M_NOT_FOUND` where there is no such backup
    */
   async deleteKeys(
     userId: string,
     version: string,
     selection: KeySelection = {},
+    transaction?: HostTransaction | null,
   ): Promise<KeysState> {
     checkOwner(userId, version);
     checkSelection(selection);
-    const state = await this.repository.locked(userId, version, async ({ backup }) => {
+    const joining = await this.joining(transaction);
+    const work = async ({ backup }: LockedUser) => {
       if (!backup) throw unknownBackup();
       return (await backup.remove(selection)) ? backup.touch() : backup.state;
-    });
-    if (selection.sessionId === undefined) this.sweeper.wake();
+    };
+    const state = await this.repository.locked(userId, version, work, joining);
+    if (!joining && selection.sessionId === undefined) this.sweeper.wake();
     return state;
   }
 
@@ -276,11 +292,14 @@ export class RoomKeysService {
    * Deletes all backups and keys of a user, at once for every reader; for the deactivation of an
    * account. Only the number of the last version stays, so that none is given out twice. To erase
    * a user again, or one who never had a backup, changes nothing.
+   *
+   * @param transaction of the host's, to be part of: see {@link deleteBackup}
    */
-  async eraseUser(userId: string): Promise<void> {
+  async eraseUser(userId: string, transaction?: HostTransaction | null): Promise<void> {
     checkUserId(userId);
-    await this.repository.eraseUser(userId);
-    this.sweeper.wake();
+    const joining = await this.joining(transaction);
+    await this.repository.eraseUser(userId, joining);
+    if (!joining) this.sweeper.wake();
   }
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
@@ -292,6 +311,21 @@ export class RoomKeysService {
   /** What is under way and what waits in this process; no statement. */
   activity(): Activity {
     return this.repository.activity();
+  }
+
+  private async joining(
+    transaction: HostTransaction | null | undefined,
+  ): Promise<Joining | undefined> {
+    if (transaction) {
+      return {
+        transaction,
+        onCommit: () => {
+          this.sweeper.wake();
+        },
+      };
+    }
+    if (transaction === undefined) await this.repository.outsideOfHost();
+    return undefined;
   }
 
   /** Replacing is always allowed where it takes no more room. */

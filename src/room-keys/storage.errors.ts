@@ -32,3 +32,23 @@ export class TooManyWaitingError extends Error {
     super('Too many requests of this user are waiting.');
   }
 }
+
+/**
+ * The database gave a transaction of the host's up in favour of another, in the middle of a call that joined it: the host
+ * is to roll it back, and may begin it again from its start. `code` is the database's own.
+ *
+ * @publicApi
+ */
+export class TransactionConflictError extends Error {
+  override readonly name = 'RoomKeysTransactionConflictError';
+
+  constructor(
+    readonly code: string,
+    cause: Error,
+  ) {
+    super(
+      `The database gave the transaction up in favour of another one (${code}): roll it back, and begin it again.`,
+      { cause },
+    );
+  }
+}

@@ -93,7 +93,7 @@ export class BackupKeysController {
   async deleteAll(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
-    return responses.keysState(await this.service.deleteKeys(userId, version));
+    return responses.keysState(await this.service.deleteKeys(userId, version, {}, null));
   }
 
   @Put('keys/:roomId')
@@ -146,7 +146,7 @@ export class BackupKeysController {
     const { userId } = tokenOwner(request);
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
-    return responses.keysState(await this.service.deleteKeys(userId, version, { roomId }));
+    return responses.keysState(await this.service.deleteKeys(userId, version, { roomId }, null));
   }
 
   @Put('keys/:roomId/:sessionId')
@@ -204,7 +204,7 @@ export class BackupKeysController {
     const roomId = pathParameter(request, 'roomId');
     const sessionId = pathParameter(request, 'sessionId');
     return responses.keysState(
-      await this.service.deleteKeys(userId, version, { roomId, sessionId }),
+      await this.service.deleteKeys(userId, version, { roomId, sessionId }, null),
     );
   }
 }

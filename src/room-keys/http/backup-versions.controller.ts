@@ -112,7 +112,7 @@ export class BackupVersionsController {
   async delete(@Req() request: Request) {
     const { userId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
-    return this.service.deleteBackup(userId, version).then(responses.nothing);
+    return this.service.deleteBackup(userId, version, null).then(responses.nothing);
   }
 }
 

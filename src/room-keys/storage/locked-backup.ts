@@ -1,5 +1,6 @@
 import type { KeyId, KeySelection, KeysState, RoomKey } from '../room-key.js';
 import type { Connection, Row } from './database/connection.js';
+import { asOfNow } from './database/dialect.js';
 import { idHash } from './id-hash.js';
 import { appendAuthData } from './backup-rows.js';
 import {
@@ -229,7 +230,7 @@ export class LockedBackup {
     const { dialect, tables } = this.storage;
     const which = [this.keySetId, bytes(roomId)];
     const [room] = await this.connection.rows(
-      `SELECT room_no, key_count, byte_count FROM ${tables.rooms} WHERE key_set_id = ? AND room_id = ?`,
+      `SELECT room_no, key_count, byte_count FROM ${tables.rooms} WHERE key_set_id = ? AND room_id = ?${asOfNow(this.connection, dialect)}`,
       which,
     );
     // A room without keys keeps its row: its number may just be given to a key on another node of a cluster,

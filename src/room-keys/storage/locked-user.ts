@@ -34,6 +34,13 @@ export async function lockUser(
     await connection.rows(`SELECT 1 FROM ${tables.users} WHERE user_id = ?${dialect.forUpdate}`, [
       user,
     ]);
+    // and, in a transaction that saw it before, whether it has changed since: that is a conflict then
+    if (connection.isJoined) {
+      await connection.rows(
+        `SELECT 1 FROM ${tables.backups} WHERE user_id = ? AND version = ?${dialect.forUpdate}`,
+        [user, version ?? 0],
+      );
+    }
   }
   const [row] = await connection.rows(
     `SELECT u.last_version, u.current_version, b.version, b.algorithm, b.key_set_id, b.etag, b.key_count,

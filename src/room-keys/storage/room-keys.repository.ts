@@ -10,6 +10,7 @@ import type {
 } from '../room-key.js';
 import type { Connection, Row, SqlValue } from './database/connection.js';
 import { type Conflict, Database } from './database/database.js';
+import type { HostTransaction } from './database/host-transaction.js';
 import { idHash } from './id-hash.js';
 import type { KeyPages } from './key-pages.js';
 import { deleteBackups, insertBackup } from './backup-rows.js';
@@ -17,6 +18,12 @@ import { type LockedUser, lockUser } from './locked-user.js';
 import { openKeyPages } from './restore.js';
 import { asKey, bytes, text, versionNumber } from './rows.js';
 import { readForUpload, type UploadSnapshot } from './stored-ranks.js';
+
+/** A transaction of the host's that a change is to be part of, in 3 statements more, and what follows its commit. */
+export interface Joining {
+  transaction: HostTransaction;
+  onCommit: () => void;
+}
 
 /** No database takes less than that in one value. */
 const SMALL_VALUE = 256 * 1024;
@@ -111,10 +118,17 @@ export class RoomKeysRepository {
    * 3 statements and those of `work`, 4 on PostgreSQL; locks the user, see {@link lockUser}. `work` runs again from
    * the start when the database gave up its transaction in favour of another.
    */
-  locked<T>(userId: string, version: string, work: (user: LockedUser) => Promise<T>): Promise<T> {
+  locked<T>(
+    userId: string,
+    version: string,
+    work: (user: LockedUser) => Promise<T>,
+    joining?: Joining,
+  ): Promise<T> {
     const id = versionNumber(version);
-    return this.change(userId, async (connection) =>
-      work(await lockUser(connection, this.database, userId, id)),
+    return this.change(
+      userId,
+      async (connection) => work(await lockUser(connection, this.database, userId, id)),
+      joining,
     );
   }
 
@@ -167,10 +181,17 @@ export class RoomKeysRepository {
    * 7 statements, however many keys there are; locks the user. Forgets all backups and retires
    * their keys. What stays is the number of the last version, so that none is given out twice.
    */
-  eraseUser(userId: string): Promise<void> {
-    return this.change(userId, (connection) =>
-      deleteBackups(connection, this.database, bytes(userId)),
+  eraseUser(userId: string, joining?: Joining): Promise<void> {
+    return this.change(
+      userId,
+      (connection) => deleteBackups(connection, this.database, bytes(userId)),
+      joining,
     );
+  }
+
+  /** No statement: see {@link Database.outsideOfHost}. */
+  outsideOfHost(): Promise<void> {
+    return this.database.outsideOfHost();
   }
 
   /**
@@ -193,8 +214,14 @@ export class RoomKeysRepository {
     return this.database.activity;
   }
 
-  private change<T>(userId: string, work: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.database.change(userId, work, this.onConflict);
+  private change<T>(
+    userId: string,
+    work: (connection: Connection) => Promise<T>,
+    joining?: Joining,
+  ): Promise<T> {
+    return joining
+      ? this.database.joined(joining.transaction, work, joining.onCommit)
+      : this.database.change(userId, work, this.onConflict);
   }
 
   private read(userId: string, sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {

@@ -1,6 +1,7 @@
 /** What is known of stored keys when new ones come. */
 import type { KeyId, KeyRank, KeysState } from '../room-key.js';
 import type { Connection, Row } from './database/connection.js';
+import { asOfNow } from './database/dialect.js';
 import { idHash } from './id-hash.js';
 import type { Storage } from './key-rows.js';
 import { asRank, chunks, hex, text } from './rows.js';
@@ -141,14 +142,21 @@ export async function findRanks(
   for (const some of chunks(hashed, dialect.rowsPerStatement)) {
     const roomIds = [...new Set(some.map(({ key }) => key.roomId))];
     const values = dialect.values();
+    const lock = asOfNow(connection, dialect);
+    // each half has its own lock
+    const half = (sql: string) => (lock === '' ? sql : `(${sql}${lock})`);
     const stored = await connection.rows(
-      `SELECT id_hash AS id, room_no, seq, first_message_index, forwarded_count, is_verified,
-         OCTET_LENGTH(session_data) AS bytes
-       FROM ${tables.keys} WHERE key_set_id = ${values.integer(keySetId)}
-         AND id_hash IN (${some.map(({ hash }) => values.hex(hash)).join()})
-       UNION ALL SELECT room_id, room_no, NULL, NULL, NULL, NULL, NULL
-       FROM ${tables.rooms} WHERE key_set_id = ${values.integer(keySetId)}
-         AND room_id IN (${roomIds.map((roomId) => values.bytesOf(roomId)).join()})`,
+      [
+        `SELECT id_hash AS id, room_no, seq, first_message_index, forwarded_count, is_verified,
+           OCTET_LENGTH(session_data) AS bytes
+         FROM ${tables.keys} WHERE key_set_id = ${values.integer(keySetId)}
+           AND id_hash IN (${some.map(({ hash }) => values.hex(hash)).join()})`,
+        `SELECT room_id, room_no, NULL, NULL, NULL, NULL, NULL
+         FROM ${tables.rooms} WHERE key_set_id = ${values.integer(keySetId)}
+           AND room_id IN (${roomIds.map((roomId) => values.bytesOf(roomId)).join()})`,
+      ]
+        .map(half)
+        .join(' UNION ALL '),
       values.parameters,
     );
     for (const row of stored) {

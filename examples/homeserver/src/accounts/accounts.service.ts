@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { RoomKeysService, type UserSummary } from 'nestjs-room-keys';
+import { DataSource } from 'typeorm';
 import type { User } from '../users/user.entity.js';
 import { UsersService } from '../users/users.service.js';
 
@@ -9,6 +10,7 @@ export class AccountsService {
   constructor(
     private readonly users: UsersService,
     private readonly roomKeys: RoomKeysService,
+    private readonly dataSource: DataSource,
   ) {}
 
   async find(userId: string): Promise<{ user: User; keys: UserSummary } | null> {
@@ -17,14 +19,15 @@ export class AccountsService {
   }
 
   /**
-   * Ends an account. To do it again does what an earlier attempt left undone.
+   * Ends an account: its password, its sessions and its backups are gone together, or all still there.
    *
    * @returns false where there is no such user
    */
   async deactivate(userId: string): Promise<boolean> {
-    // in this order: a device that is still logged in could back up a key behind the erasure
-    if (!(await this.users.deactivate(userId))) return false;
-    await this.roomKeys.eraseUser(userId);
-    return true;
+    return this.dataSource.transaction(async (manager) => {
+      if (!(await this.users.deactivate(userId, manager))) return false;
+      await this.roomKeys.eraseUser(userId, manager);
+      return true;
+    });
   }
 }

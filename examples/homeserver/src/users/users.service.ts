@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import type { TokenOwner } from 'nestjs-room-keys';
-import { Repository } from 'typeorm';
+import { type EntityManager, Repository } from 'typeorm';
 import { Settings } from '../settings.module.js';
 import { hashPassword, isPassword } from './passwords.js';
 import { Session } from './session.entity.js';
@@ -88,13 +88,14 @@ export class UsersService {
     return user && { userId, deviceId, isGuest: user.isGuest };
   }
 
-  /** Ends all sessions for good; the user id is not given out again. */
-  async deactivate(userId: string): Promise<boolean> {
-    const { affected } = await this.users.update(
+  /** Ends all sessions for good, in a transaction; the user id is not given out again. */
+  async deactivate(userId: string, manager: EntityManager): Promise<boolean> {
+    const { affected } = await manager.update(
+      User,
       { userId },
       { passwordHash: null, isDeactivated: true },
     );
-    await this.sessions.delete({ userId });
+    await manager.delete(Session, { userId });
     return affected !== 0;
   }
 

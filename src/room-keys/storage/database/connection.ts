@@ -1,3 +1,5 @@
+import type { QueryRunner } from 'typeorm';
+
 /** A row as the driver returns it. */
 export type Row = Record<string, unknown>;
 
@@ -20,6 +22,9 @@ export interface Connection {
    * lack, and that a failover would lose.
    */
   readonly readsAreConfirmed: boolean;
+
+  /** Whether it is in a transaction of the host's, in which a read without a lock may see what was there long before. */
+  readonly isJoined?: boolean;
 }
 
 export interface Written {
@@ -64,4 +69,17 @@ export interface Executor {
    *   anything else; without it, such a snapshot is consistent only while no other process writes
    */
   snapshot(timeoutMs: number, readsAtOnce: boolean): Promise<Snapshot>;
+
+  /** Runs statements in a transaction that the host has begun on a connection, and that the host ends. */
+  joined<T>(
+    runner: QueryRunner,
+    work: (connection: Connection) => Promise<T>,
+    timeoutMs: number,
+  ): Promise<T>;
+
+  /**
+   * On a single connection: fails soon while the host is in a transaction, since who asks may be in it, and would wait
+   * for itself.
+   */
+  outsideOfHost(): Promise<void>;
 }

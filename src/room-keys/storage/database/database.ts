@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { StorageUnavailableError } from '../../storage.errors.js';
+import { StorageUnavailableError, TransactionConflictError } from '../../storage.errors.js';
 import type { Activity } from '../../room-key.js';
 import { tableNames, type Tables } from '../tables.js';
 import type { Connection, Executor, Snapshot } from './connection.js';
@@ -8,6 +8,7 @@ import type { Dialect } from './dialect.js';
 import { dialectOf } from './dialects.js';
 import { asStorageError, conflictCode } from './errors.js';
 import type { FairSemaphore } from './fair-semaphore.js';
+import { afterCommit, type HostTransaction, runnerOf } from './host-transaction.js';
 import { onePlace, type Places, sharedPlaces } from './places.js';
 import { type RestoreReader, Restores } from './restores.js';
 import { timeouts } from './timeouts.js';
@@ -18,6 +19,7 @@ const ATTEMPTS = 10;
 const RETRY_MS = 20_000;
 /** Of ten connections a host keeps three, unless an option says otherwise. */
 const SHARE = 0.7;
+const SAVEPOINT = 'room_keys_joined';
 
 /** A transaction that the database gave up in favour of another. */
 export interface Conflict {
@@ -88,6 +90,50 @@ export class Database {
       ? attempt
       : () => inPlace(this.places.reads, user, attempt);
     return translated(inPlace(this.places.changes, user, () => retried(inTurn, onConflict)));
+  }
+
+  /**
+   * Runs `work` in a transaction of the host's: at once, in no queue, once, and undone by itself where it throws. Its reads
+   * are to lock: the host's transaction may see the database as it was long before.
+   *
+   * @param onCommit called when the host has committed
+   * @throws TransactionConflictError where the database gives the host's transaction up in favour of another
+   */
+  async joined<T>(
+    transaction: HostTransaction,
+    work: (connection: Connection) => Promise<T>,
+    onCommit: () => void,
+  ): Promise<T> {
+    const runner = runnerOf(transaction, this.dataSource);
+    const joined = async (connection: Connection) => {
+      await connection.execute(`SAVEPOINT ${SAVEPOINT}`);
+      try {
+        // on SQLite a transaction that has read before another process wrote can write no more: it fails here
+        await connection.execute(`DELETE FROM ${this.tables.keySets} WHERE 1 = 0`);
+        const result = await work(connection);
+        await connection.execute(`RELEASE SAVEPOINT ${SAVEPOINT}`);
+        return result;
+      } catch (error) {
+        // gone with the whole transaction, where that was the database's answer
+        await connection.execute(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`).catch(() => undefined);
+        throw error;
+      }
+    };
+    try {
+      const result = await this.executor.joined(runner, joined, timeouts.requestMs);
+      afterCommit(runner, this.dataSource, onCommit);
+      return result;
+    } catch (error) {
+      const code = conflictCode(error);
+      throw code === undefined
+        ? asStorageError(error)
+        : new TransactionConflictError(code, error as Error);
+    }
+  }
+
+  /** Fails soon where whoever asks may be in a transaction of the host's that keeps this from ever beginning. */
+  outsideOfHost(): Promise<void> {
+    return translated(this.executor.outsideOfHost());
   }
 
   /** Whether changes of the user are under way or wait in this process. */

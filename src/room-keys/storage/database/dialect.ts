@@ -17,6 +17,14 @@ export interface DeletedKeys {
   last?: KeyPosition | undefined;
 }
 
+/**
+ * Ends a SELECT of what the user's lock protects. In a transaction of the host's, a read without a lock may see the
+ * database as it was before others changed it; where rows that have changed since are a conflict, they were found out by
+ * the lock on their backup.
+ */
+export const asOfNow = ({ isJoined }: Connection, { forUpdate, locksOneTable }: Dialect): string =>
+  isJoined && !locksOneTable ? forUpdate : '';
+
 export type DialectId = 'mysql' | 'postgres' | 'sqlite';
 
 /**

@@ -13,6 +13,8 @@ export abstract class LentConnection implements Connection {
   abstract readonly textLimits: TextLimits;
   abstract readonly readsAreConfirmed: boolean;
   protected isDiscarded = false;
+  /** Set for one that the host has begun a transaction on. */
+  isJoined = false;
   private inTransaction = false;
 
   constructor(
@@ -49,6 +51,11 @@ export abstract class LentConnection implements Connection {
     // the next borrower would be in the same transaction, and would end it
     if (this.inTransaction) this.discard();
     await this.runner.release();
+  }
+
+  /** Leaves the connection to the host, in its transaction. */
+  async leave(): Promise<void> {
+    if (!this.isDiscarded) await this.restore();
   }
 
   /** Sends a statement whose text is complete, and takes the driver's answer. */

@@ -10,6 +10,7 @@ import { type MysqlSession, mysqlSession } from './mysql-session.js';
 /** A connection of mysql2. */
 export class MysqlConnection extends LentConnection {
   private settings: MysqlSession | undefined;
+  private changes: MysqlSession['changes'];
 
   constructor(
     dataSource: DataSource,
@@ -26,12 +27,13 @@ export class MysqlConnection extends LentConnection {
     return this.session.textLimits;
   }
 
-  /** Finds out what its session is set to, and sets what has to be otherwise. */
-  async prepare(isolationVariable: string): Promise<void> {
+  /** Finds out what its session is set to, and sets what has to be otherwise: in the host's transaction less. */
+  async prepare(isolationVariable: string, isJoined: boolean): Promise<void> {
     this.settings = await mysqlSession(this.connection, isolationVariable, (sql) =>
       this.quietRows(sql),
     );
-    if (this.session.prepare !== undefined) await this.answer(this.session.prepare);
+    this.changes = isJoined ? this.session.changesInTransaction : this.session.changes;
+    if (this.changes !== undefined) await this.answer(this.changes.prepare);
   }
 
   async rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
@@ -64,8 +66,8 @@ export class MysqlConnection extends LentConnection {
   }
 
   protected override async restore(): Promise<void> {
-    if (this.settings?.restore === undefined) return;
-    await this.answer(this.settings.restore).catch(() => {
+    if (this.changes === undefined) return;
+    await this.answer(this.changes.restore).catch(() => {
       this.discard();
     });
   }

@@ -9,9 +9,16 @@ export interface MysqlSession {
   textLimits: TextLimits;
   /** Whether a transaction is a consistent snapshot if nothing is said. */
   isRepeatableRead: boolean;
-  /** A statement before this module's first one, and another after its last one; undefined for usual settings. */
-  prepare: string | undefined;
-  restore: string | undefined;
+  /** Undefined for usual settings. */
+  changes: SessionChanges | undefined;
+  /** Those that can be made in a transaction of the host's: a change of `autocommit` would commit it. */
+  changesInTransaction: SessionChanges | undefined;
+}
+
+/** A statement before this module's first one, and another after its last one. */
+interface SessionChanges {
+  prepare: string;
+  restore: string;
 }
 
 /** Beside its largest value, what a statement can hold. */
@@ -35,6 +42,9 @@ const REQUIRED: readonly { name: string; isFine: (value: unknown) => boolean; va
   // otherwise InnoDB need not look for a row with the same unique key
   { name: 'unique_checks', isFine: isOn, value: '1' },
 ];
+
+/** The others have no effect on a transaction that has begun, or end it; what is joined reads with locks. */
+const IN_TRANSACTION = ['sql_select_limit', 'unique_checks'];
 
 /** Otherwise a read sees what may be rolled back, and an upload would be acknowledged for it. */
 const UNCOMMITTED = 'READ-UNCOMMITTED';
@@ -76,14 +86,18 @@ async function read(
   if (row.isolation === UNCOMMITTED) {
     wrong.push({ name: isolationVariable, value: "'REPEATABLE-READ'", was: `'${UNCOMMITTED}'` });
   }
-  const set = (assignments: string[]) =>
-    assignments.length === 0 ? undefined : `SET SESSION ${assignments.join(', ')}`;
+  const changesOf = (some: typeof wrong): SessionChanges | undefined => {
+    if (some.length === 0) return undefined;
+    const set = (to: 'value' | 'was') =>
+      `SET SESSION ${some.map((one) => `${one.name} = ${one[to]}`).join(', ')}`;
+    return { prepare: set('value'), restore: set('was') };
+  };
   const perValue = Number(row.max_allowed_packet) - STATEMENT_MARGIN;
   return {
     textLimits: { perValue, perStatement: Math.min(MOST_CHARACTERS, Math.floor(perValue / 2)) },
     isRepeatableRead: ['REPEATABLE-READ', UNCOMMITTED].includes(asText(row.isolation)),
-    prepare: set(wrong.map(({ name, value }) => `${name} = ${value}`)),
-    restore: set(wrong.map(({ name, was }) => `${name} = ${was}`)),
+    changes: changesOf(wrong),
+    changesInTransaction: changesOf(wrong.filter(({ name }) => IN_TRANSACTION.includes(name))),
   };
 }
 

@@ -4,20 +4,26 @@ import { BusyError, connectFailure } from './errors.js';
 import type { LentConnection } from './lent-connection.js';
 import { timeouts, within } from './timeouts.js';
 
+type Prepare<Driver, Prepared> = (
+  connection: Driver,
+  runner: QueryRunner,
+  timeoutMs: number,
+) => Promise<Prepared>;
+
 /**
  * Runs statements on connections of the host's pool (those of the primary), straight through the driver: what
  * TypeORM and the driver's promises do around each took a fifth of this process's time for an upload of one key.
  * TypeORM lends the connections.
  */
 export class PooledExecutor<Driver> implements Executor {
-  /** @param prepare makes the connection ready; undefined for one that is not to be used, and that it has closed */
+  /**
+   * @param prepare makes the connection ready; undefined for one that is not to be used, and that it has closed
+   * @param join makes one ready that is in a transaction of the host's, and changes nothing that would end it
+   */
   constructor(
     private readonly dataSource: DataSource,
-    private readonly prepare: (
-      connection: Driver,
-      runner: QueryRunner,
-      timeoutMs: number,
-    ) => Promise<LentConnection | undefined>,
+    private readonly prepare: Prepare<Driver, LentConnection | undefined>,
+    private readonly join: Prepare<Driver, LentConnection>,
   ) {}
 
   async single<T>(work: (connection: Connection) => Promise<T>, timeoutMs: number): Promise<T> {
@@ -65,6 +71,25 @@ export class PooledExecutor<Driver> implements Executor {
       rows: (sql, parameters) => connection.rows(sql, parameters),
       close: () => (closed ??= close()),
     };
+  }
+
+  async joined<T>(
+    runner: QueryRunner,
+    work: (connection: Connection) => Promise<T>,
+    timeoutMs: number,
+  ): Promise<T> {
+    const connection = await this.join((await runner.connect()) as Driver, runner, timeoutMs);
+    connection.isJoined = true;
+    try {
+      return await work(connection);
+    } finally {
+      await connection.leave();
+    }
+  }
+
+  outsideOfHost(): Promise<void> {
+    // the host's transaction has a connection of its own
+    return Promise.resolve();
   }
 
   private async acquire(timeoutMs: number): Promise<LentConnection> {

@@ -21,6 +21,12 @@ export function postgresExecutor(dataSource: DataSource): Executor {
       sessions = new WeakMap();
     },
   };
+  const connectionOf = (
+    client: PoolClient,
+    runner: QueryRunner,
+    timeoutMs: number,
+    session: PostgresSession,
+  ) => new PostgresConnection(dataSource, runner, timeoutMs, client, session, pool);
   return new PooledExecutor<PoolClient>(
     dataSource,
     async (client: PoolClient, runner: QueryRunner, timeoutMs: number) => {
@@ -35,14 +41,7 @@ export function postgresExecutor(dataSource: DataSource): Executor {
       }
       const session = known ?? { usedAt: 0, readsAreConfirmed: false };
       session.usedAt = performance.now();
-      const connection = new PostgresConnection(
-        dataSource,
-        runner,
-        timeoutMs,
-        client,
-        session,
-        pool,
-      );
+      const connection = connectionOf(client, runner, timeoutMs, session);
       if (!known) {
         // a primary that becomes a standby ends its connections
         await connection.checkPrimary();
@@ -50,6 +49,11 @@ export function postgresExecutor(dataSource: DataSource): Executor {
       }
       return connection;
     },
+    // the host has chosen the server
+    (client, runner, timeoutMs) =>
+      Promise.resolve(
+        connectionOf(client, runner, timeoutMs, { usedAt: 0, readsAreConfirmed: false }),
+      ),
   );
 }
 

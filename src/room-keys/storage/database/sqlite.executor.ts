@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type BetterSqlite3 from 'better-sqlite3';
-import { DataSource, QueryFailedError } from 'typeorm';
+import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
 import type {
   Connection,
   Executor,
@@ -13,6 +13,9 @@ import type {
 import { BusyError, connectFailure } from './errors.js';
 import { timeouts } from './timeouts.js';
 
+/** For how long a call waits for the end of a transaction of the host's that it may be in itself. */
+const OWN_TRANSACTION_MS = 1000;
+
 /** Prepared statements that are kept, by their text. */
 const STATEMENTS = 100;
 
@@ -24,9 +27,11 @@ const STATEMENTS = 100;
  */
 export class SqliteExecutor implements Executor {
   private readonly connection: SqliteConnection;
+  private readonly joinedConnection: SqliteConnection;
 
   constructor(private readonly dataSource: DataSource) {
     this.connection = new SqliteConnection(dataSource);
+    this.joinedConnection = new SqliteConnection(dataSource, true);
   }
 
   async single<T>(work: (connection: Connection) => Promise<T>, timeoutMs: number): Promise<T> {
@@ -56,6 +61,21 @@ export class SqliteExecutor implements Executor {
   async snapshot(timeoutMs: number, readsAtOnce: boolean): Promise<Snapshot> {
     const reader = await this.secondConnection(timeoutMs);
     return reader ?? this.holdingTheConnection(readsAtOnce);
+  }
+
+  joined<T>(_runner: QueryRunner, work: (connection: Connection) => Promise<T>): Promise<T> {
+    return work(this.joinedConnection);
+  }
+
+  async outsideOfHost(): Promise<void> {
+    try {
+      await this.free(OWN_TRANSACTION_MS);
+    } catch (error) {
+      if (!(error instanceof BusyError)) throw error;
+      throw new BusyError(
+        'A transaction of the host holds the only connection to SQLite: pass its EntityManager, so that this call joins it, or make the call after it.',
+      );
+    }
   }
 
   /** Waits until the host is in no transaction, in a turn of the event loop of its own. */
@@ -146,7 +166,10 @@ class SqliteConnection implements Connection {
   private statements = new Map<string, BetterSqlite3.Statement>();
   private preparedOn: BetterSqlite3.Database | undefined;
 
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    readonly isJoined = false,
+  ) {}
 
   /** Whether SQLite itself is in a transaction, the host's or ours. */
   get isInTransaction(): boolean {

@@ -1,0 +1,53 @@
+/** A transaction of the host's, which the module takes part in, and the host ends. */
+import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
+
+/**
+ * A transaction of the host's: the EntityManager that `dataSource.transaction` gives, or the QueryRunner that began it.
+ *
+ * @publicApi
+ */
+export type HostTransaction = EntityManager | QueryRunner;
+
+/** @throws Error with one sentence where it is no transaction of the DataSource that has the tables */
+export function runnerOf(transaction: HostTransaction, dataSource: DataSource): QueryRunner {
+  const runner = 'startTransaction' in transaction ? transaction : transaction.queryRunner;
+  if (!runner?.isTransactionActive || runner.isReleased) {
+    throw new Error(
+      'RoomKeysService: there is no transaction to join: pass the EntityManager that dataSource.transaction() gives, or a QueryRunner after startTransaction().',
+    );
+  }
+  // TypeORM 1 calls it `dataSource`, TypeORM 0.3 `connection`
+  const { dataSource: its, connection } = runner as {
+    dataSource?: DataSource;
+    connection: DataSource;
+  };
+  if ((its ?? connection) !== dataSource) {
+    throw new Error(
+      'RoomKeysService: the transaction is one of another DataSource than the one that has the tables of RoomKeysModule: begin it on that.',
+    );
+  }
+  return runner;
+}
+
+/** Calls `act` once the transaction is committed; never if it is rolled back, or ended past TypeORM. */
+export function afterCommit(runner: QueryRunner, dataSource: DataSource, act: () => void): void {
+  const ended = ({ queryRunner }: { queryRunner: QueryRunner }, isCommitted: boolean) => {
+    // a savepoint of the transaction ends too
+    if (queryRunner !== runner || runner.isTransactionActive) return;
+    // not while TypeORM goes through the list
+    queueMicrotask(() => {
+      const at = dataSource.subscribers.indexOf(subscriber);
+      if (at !== -1) dataSource.subscribers.splice(at, 1);
+      if (isCommitted) act();
+    });
+  };
+  const subscriber: EntitySubscriberInterface = {
+    afterTransactionCommit: (event) => {
+      ended(event, true);
+    },
+    afterTransactionRollback: (event) => {
+      ended(event, false);
+    },
+  };
+  dataSource.subscribers.push(subscriber);
+}

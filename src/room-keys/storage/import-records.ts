@@ -15,22 +15,18 @@ export interface ImportRecord {
   authDataHash: string;
 }
 
-/** What imports remember of one user. */
-export interface UserRecords {
-  imported: ReadonlyMap<number, ImportRecord>;
-  /** Versions that were never imported and are not deleted, in ascending order. */
-  reserved: readonly number[];
-}
-
 export const hashOf = (authData: string): string => hash('sha256', authData);
 
 /** The SQL of `room_keys_imports`. Its rows are written under the lock of their user. */
 export class ImportRecords {
   constructor(private readonly storage: Storage) {}
 
-  /** 1 statement, no lock. */
-  async read(query: Query, users: readonly Buffer[]): Promise<Map<string, UserRecords>> {
-    const found = new Map<string, { imported: Map<number, ImportRecord>; reserved: number[] }>();
+  /** 1 statement, no lock: of each user, versions in ascending order; undefined for one that is reserved. */
+  async read(
+    query: Query,
+    users: readonly Buffer[],
+  ): Promise<Map<string, Map<number, ImportRecord | undefined>>> {
+    const found = new Map<string, Map<number, ImportRecord | undefined>>();
     const rows = await query(
       `SELECT user_id, version, source_etag, etag, auth_data_hash FROM ${this.storage.tables.imports}
        WHERE user_id IN (${placeholders(users.length)}) ORDER BY user_id, version`,
@@ -38,18 +34,14 @@ export class ImportRecords {
     );
     for (const row of rows) {
       const userId = text(row.user_id);
-      const user = found.get(userId) ?? {
-        imported: new Map<number, ImportRecord>(),
-        reserved: [] as number[],
-      };
-      found.set(userId, user);
-      const version = Number(row.version);
       const sourceEtag = numberOrUndefined(row.source_etag);
-      if (sourceEtag === undefined) user.reserved.push(version);
-      else {
-        const etag = numberOrUndefined(row.etag);
-        user.imported.set(version, { sourceEtag, etag, authDataHash: hex(row.auth_data_hash) });
-      }
+      const etag = numberOrUndefined(row.etag);
+      const record =
+        sourceEtag === undefined
+          ? undefined
+          : { sourceEtag, etag, authDataHash: hex(row.auth_data_hash) };
+      const versions = found.get(userId) ?? new Map<number, ImportRecord | undefined>();
+      found.set(userId, versions.set(Number(row.version), record));
     }
     return found;
   }

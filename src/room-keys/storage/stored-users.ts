@@ -63,7 +63,7 @@ export async function readStoredUsers(
       largestKey: Number(row.largest_key),
       createdAt: Number(row.created_at),
       changedAt: Number(row.changed_at),
-      record: records.get(userId)?.imported.get(version),
+      record: records.get(userId)?.get(version),
     });
   }
   return new Map(
@@ -72,7 +72,9 @@ export async function readStoredUsers(
       const user: StoredUser = {
         lastVersion: Number(row.last_version),
         currentVersion: numberOrUndefined(row.current_version),
-        reserved: records.get(userId)?.reserved ?? [],
+        reserved: [...(records.get(userId) ?? [])].flatMap(([version, record]) =>
+          record ? [] : version,
+        ),
         backups: backups.get(userId) ?? [],
       };
       return [userId, user];

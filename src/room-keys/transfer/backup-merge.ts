@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isBetter, isEmpty, selectWrites } from '../replacement.js';
 import { hashOf, type ImportRecord } from '../storage/import-records.js';
 import type { ImportRepository, LockedTarget, StoredKey } from '../storage/import.repository.js';
@@ -29,7 +30,6 @@ export class BackupMerge {
   private readonly result: MergeResult = { keys: 0, written: 0, isChanged: false };
   /** As imports know it; another one means that clients have changed keys since. */
   private etag: number;
-  private keyCount: number;
   private clientsChanged = false;
   /** Whether a stored key is another than the source's, and stays. */
   private differs = false;
@@ -40,7 +40,6 @@ export class BackupMerge {
     private readonly action: Extract<Action, { type: 'merge' }>,
   ) {
     this.etag = action.stored.etag;
-    this.keyCount = action.stored.keyCount;
   }
 
   /**
@@ -56,7 +55,6 @@ export class BackupMerge {
       if (this.pending.size < KEYS_PER_WRITE && this.pendingBytes < BYTES_PER_WRITE) continue;
       if (!(await this.write(false))) return undefined;
     }
-    if (this.isSettled()) return this.result;
     return (await this.write(true)) ? this.result : undefined;
   }
 
@@ -74,21 +72,6 @@ export class BackupMerge {
     this.pendingBytes += key.sessionData.length;
   }
 
-  /** Whether nothing is left to write. */
-  private isSettled(): boolean {
-    const { stored, takesAuthData } = this.action;
-    const { record } = stored;
-    const next = this.recordAt(this.etag);
-    return (
-      this.pending.size === 0 &&
-      !takesAuthData &&
-      this.etag >= this.leastEtag(this.keyCount) &&
-      record?.sourceEtag === next.sourceEtag &&
-      record.etag === next.etag &&
-      record.authDataHash === next.authDataHash
-    );
-  }
-
   /** @returns whether the backup is still there */
   private async write(isLast: boolean): Promise<boolean> {
     const keys = [...this.pending.values()];
@@ -101,7 +84,6 @@ export class BackupMerge {
     this.pendingBytes = 0;
     this.clientsChanged ||= done.clientsChanged;
     this.etag = done.etag;
-    this.keyCount = done.keyCount;
     this.result.written += done.written;
     this.result.isChanged ||= done.isChanged;
     return true;
@@ -131,18 +113,19 @@ export class BackupMerge {
       isLast && takesAuthData && (await target.authData()) === stored.authData;
     if (replacesAuthData) await backup.updateAuthData(source.authData);
     const etag = Number(backup.state.etag);
-    if (isLast) await target.writeRecord(this.recordAt(etag, clientsChanged));
+    const record = this.recordAt(etag, clientsChanged);
+    if (isLast && !isDeepStrictEqual(record, stored.record)) await target.writeRecord(record);
     const isChanged = touches || replacesAuthData;
-    return { clientsChanged, etag, keyCount, written: written.length, isChanged };
+    return { clientsChanged, etag, written: written.length, isChanged };
   }
 
   /** @param keyCount of the keys that are stored then */
-  private leastEtag(keyCount: number, clientsChanged = this.clientsChanged): number {
+  private leastEtag(keyCount: number, clientsChanged: boolean): number {
     const isEqual = !this.differs && !clientsChanged && keyCount === this.result.keys;
     return this.action.backup.etag + (isEqual ? 0 : 1);
   }
 
-  private recordAt(etag: number, clientsChanged = this.clientsChanged): ImportRecord {
+  private recordAt(etag: number, clientsChanged: boolean): ImportRecord {
     const { backup, stored } = this.action;
     const { record } = stored;
     const isImported = !clientsChanged && record?.etag === stored.etag;

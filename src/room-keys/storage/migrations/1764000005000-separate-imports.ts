@@ -17,7 +17,7 @@ export class SeparateImports1764000005000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
     const { dialect, tables, prefix } = migrationTarget(queryRunner);
     // MySQL commits each DDL statement by itself: each of these can be done again
-    await queryRunner.query(createTable[dialect](tables.imports));
+    await queryRunner.query(createTable(dialect, tables.imports));
     if (await queryRunner.hasColumn(`${prefix}room_keys_backups`, 'mirrored_etag')) {
       await carryImported(queryRunner);
       await queryRunner.query(`ALTER TABLE ${tables.backups} DROP COLUMN mirrored_etag`);
@@ -54,16 +54,23 @@ export class SeparateImports1764000005000 implements MigrationInterface {
   }
 }
 
-const innodb = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC';
-
-const types: Record<DialectId, { id: string; number: string; hash: string; text: string }> = {
-  mysql: { id: 'varbinary(255)', number: 'bigint', hash: 'binary(32)', text: 'longtext' },
-  postgres: { id: 'bytea', number: 'bigint', hash: 'bytea', text: 'text' },
-  sqlite: { id: 'blob', number: 'integer', hash: 'blob', text: 'text' },
+const types: Record<
+  DialectId,
+  { id: string; number: string; hash: string; text: string; table: string }
+> = {
+  mysql: {
+    id: 'varbinary(255)',
+    number: 'bigint',
+    hash: 'binary(32)',
+    text: 'longtext',
+    table: 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC',
+  },
+  postgres: { id: 'bytea', number: 'bigint', hash: 'bytea', text: 'text', table: '' },
+  sqlite: { id: 'blob', number: 'integer', hash: 'blob', text: 'text', table: '' },
 };
 
-const table = (dialect: DialectId, name: string, end = '') => {
-  const { id, number, hash } = types[dialect];
+function createTable(dialect: DialectId, name: string): string {
+  const { id, number, hash, table } = types[dialect];
   return `CREATE TABLE IF NOT EXISTS ${name} (
     user_id ${id} NOT NULL,
     version ${number} NOT NULL,
@@ -71,14 +78,8 @@ const table = (dialect: DialectId, name: string, end = '') => {
     etag ${number},
     auth_data_hash ${hash},
     PRIMARY KEY (user_id, version)
-  ) ${end}`;
-};
-
-const createTable: Record<DialectId, (name: string) => string> = {
-  mysql: (name) => table('mysql', name, innodb),
-  postgres: (name) => table('postgres', name),
-  sqlite: (name) => table('sqlite', name),
-};
+  ) ${table}`;
+}
 
 /** Backups that are as an import left them. */
 async function carryImported(queryRunner: QueryRunner): Promise<void> {

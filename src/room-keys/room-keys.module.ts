@@ -1,5 +1,6 @@
 import { type DynamicModule, Inject, Module, type NestModule } from '@nestjs/common';
-import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { MODULE_PATH } from '@nestjs/common/constants.js';
+import { ApplicationConfig, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
@@ -106,6 +107,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
     @Inject(ROOM_KEYS_OPTIONS) private readonly options: RoomKeysOptions,
     private readonly adapterHost: HttpAdapterHost,
     applicationConfig: ApplicationConfig,
+    private readonly modules: ModulesContainer,
   ) {
     super();
     checkOptions(options);
@@ -114,9 +116,22 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
 
   /** Nest calls this when the application is set up, and before it registers routes. */
   configure(): void {
+    // with request-scoped providers Nest makes an instance for each request, and calls this on none
+    if ((this.adapterHost as HttpAdapterHost | undefined) === undefined) {
+      throw new Error(
+        'RoomKeysModule: its options depend on a provider of request scope, but are needed when the application starts: inject only providers of the default scope.',
+      );
+    }
     // none in an application context without HTTP, such as a script that uses RoomKeysService
     const adapter = this.adapterHost.httpAdapter as HttpAdapterHost['httpAdapter'] | undefined;
     if (!adapter) return;
+    const path = Reflect.getMetadata(MODULE_PATH + this.modules.applicationId, RoomKeysModule) as
+      string | undefined;
+    if (path !== undefined) {
+      throw new Error(
+        `RoomKeysModule: RouterModule moves its routes below '${path}', where no client looks for them: take RoomKeysModule out of RouterModule.register.`,
+      );
+    }
     if (adapter.getType() !== 'express') {
       throw new Error(
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',

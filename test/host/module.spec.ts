@@ -11,13 +11,14 @@ import {
   Inject,
   Injectable,
   Module,
+  Scope,
   type Type,
 } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { NestFactory, RouterModule } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { DataSource } from 'typeorm';
+import { DataSource, DefaultNamingStrategy } from 'typeorm';
 import {
   RoomKeysModule,
   type RoomKeysOptions,
@@ -193,7 +194,7 @@ describe('the module', () => {
 });
 
 describe('a start is stopped with one sentence', () => {
-  const SENTENCE = /^RoomKeysModule: [^\n]*[:,] (write|import|add|give) [^\n]*\.$/;
+  const SENTENCE = /^RoomKeysModule: [^\n]*[:,] (write|import|add|give|inject|take|let) [^\n]*\.$/;
 
   const wrong: [string, unknown, RegExp][] = [
     ['no options', undefined, /write RoomKeysModule\.forRoot\(\{ verifyAccessToken/],
@@ -274,6 +275,55 @@ describe('a start is stopped with one sentence', () => {
     ]);
     expect(said).toMatch(SENTENCE);
     expect(said).toMatch(/add roomKeysMigrations to `migrations`/);
+  });
+
+  it('where a naming strategy renames its tables', async () => {
+    class Capitals extends DefaultNamingStrategy {
+      override tableName(target: string, given: string | undefined): string {
+        return super.tableName(target, given).toUpperCase();
+      }
+    }
+    const { dataSourceOptions } = await newDatabase();
+    const said = await complaint(() => [
+      TypeOrmModule.forRoot({
+        ...dataSourceOptions,
+        entities: roomKeysEntities(dataSourceOptions.type),
+        migrations: roomKeysMigrations,
+        migrationsRun: true,
+        namingStrategy: new Capitals(),
+        retryAttempts: 0,
+      }),
+      RoomKeysModule.forRoot(options),
+    ]);
+    expect(said).toMatch(SENTENCE);
+    expect(said).toMatch(/naming strategy.*'ROOM_KEYS_USERS' of 'room_keys_users'/);
+  });
+
+  it('where its options need a provider of request scope', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Tenant {}
+    @Module({ providers: [Tenant], exports: [Tenant] })
+    class TenantModule {}
+    const said = await complaint(async () => [
+      await dataSource(),
+      RoomKeysModule.forRootAsync({
+        imports: [TenantModule],
+        inject: [Tenant],
+        useFactory: () => options,
+      }),
+    ]);
+    expect(said).toMatch(SENTENCE);
+    expect(said).toMatch(/request scope/);
+  });
+
+  it('where RouterModule would move its routes', async () => {
+    const said = await complaint(async () => [
+      await dataSource(),
+      RoomKeysModule.forRoot(options),
+      RouterModule.register([{ path: 'api', module: RoomKeysModule }]),
+    ]);
+    expect(said).toMatch(SENTENCE);
+    expect(said).toMatch(/'\/api'.*RouterModule\.register/);
   });
 
   it('where an application imports it twice', async () => {

@@ -229,4 +229,25 @@ describe.each(databases)('migrations on $name', ({ create }) => {
       ]),
     ).toBe(1);
   });
+
+  it('after a schema was synchronized lose nothing, or say how to go on', async () => {
+    const dataSource = await open();
+    await dataSource.synchronize();
+    await query(
+      dataSource,
+      'INSERT INTO room_keys_users (user_id, last_version, revision) VALUES (?, 7, 0)',
+      [Buffer.from('@alice:hs1')],
+    );
+    const said = await dataSource.runMigrations().then(
+      () => '',
+      (error: unknown) => (error as Error).message,
+    );
+    if (said !== '') {
+      expect(said).toMatch(/^RoomKeysModule: .*runMigrations\(\{ fake: true \}\)/);
+      await dataSource.runMigrations({ fake: true });
+    }
+    expect(await dataSource.showMigrations()).toBe(false);
+    expect(await drift(dataSource)).toEqual([]);
+    expect(await numberOf(dataSource, 'SELECT last_version FROM room_keys_users')).toBe(7);
+  });
 });

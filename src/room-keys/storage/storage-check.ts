@@ -22,10 +22,32 @@ export class StorageCheck implements OnApplicationBootstrap {
   }
 
   async onApplicationBootstrap(): Promise<void> {
+    this.checkNames();
     await this.checkTables();
     await this.checkWritable();
     await checkSettings(this.dataSource);
     await this.compareClocks();
+  }
+
+  /** Statements have the names that migrations give: under others, the tables would look as if they were missing. */
+  private checkNames(): void {
+    const { entityPrefix = '', type } = this.dataSource.options;
+    for (const entity of roomKeysEntities(type)) {
+      if (!this.dataSource.hasMetadata(entity)) continue;
+      const { tableName, givenTableName, columns } = this.dataSource.getMetadata(entity);
+      const names = [
+        [`${entityPrefix}${givenTableName}`, tableName],
+        ...columns.map((column) => [
+          column.givenDatabaseName ?? column.propertyName,
+          column.databaseName,
+        ]),
+      ];
+      const renamed = names.find(([name, itsName]) => name !== itsName);
+      if (!renamed) continue;
+      throw new Error(
+        `RoomKeysModule: the naming strategy of the DataSource makes '${renamed[1]}' of '${renamed[0]}': let it keep names that entities state themselves, or give the module a DataSource of its own.`,
+      );
+    }
   }
 
   /**

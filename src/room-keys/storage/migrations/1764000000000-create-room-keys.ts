@@ -9,6 +9,12 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
 
   async up(queryRunner: QueryRunner): Promise<void> {
     const { dialect, prefix, tables } = migrationTarget(queryRunner);
+    // MySQL has the statements for that
+    if (dialect in CREATES_ONCE && (await queryRunner.hasTable(`${prefix}room_keys_users`))) {
+      throw new Error(
+        'RoomKeysModule: its tables are there, though no migration has made them, as with `synchronize: true`: record the migrations as done, once, with dataSource.runMigrations({ fake: true }) or typeorm migration:run --fake, and set `synchronize: false`.',
+      );
+    }
     for (const statement of create[dialect](prefix, tables)) {
       await queryRunner.query(statement);
     }
@@ -21,6 +27,9 @@ export class CreateRoomKeys1764000000000 implements MigrationInterface {
     }
   }
 }
+
+/** Where a migration that breaks off leaves nothing behind, so that its statements need not be repeatable. */
+const CREATES_ONCE: Partial<Record<DialectId, true>> = { postgres: true, sqlite: true };
 
 // MySQL commits each DDL statement by itself: IF NOT EXISTS lets a migration that was broken off
 // in the middle be run again.

@@ -414,15 +414,6 @@ export const breaks = [
     words: /✕ a backup that was just made through one node/,
   },
   {
-    ...group,
-    title: 'all take writes of transactions',
-    name: 'in a group a conflict at COMMIT is an error',
-    file: ERRORS,
-    code: "  'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification",
-    broken: '  // a certification',
-    words: /✕ (those that delete two backups|one that stores a key meets)/,
-  },
-  {
     suite: 'test/storage/deleted-rooms.spec.ts',
     name: 'a key of a deleted room counts for an upload',
     file: STORED_RANKS,

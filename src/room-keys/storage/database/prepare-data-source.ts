@@ -7,8 +7,8 @@ const prepared = new WeakSet<DataSource>();
 
 /**
  * Checks the settings of the database on which promises of this module depend, and has reads be causal where it
- * is a Galera cluster: see {@link causalReads}. Call it once the DataSource is initialized and before anything
- * uses it, migrations included, for example in the `dataSourceFactory` of `TypeOrmModule`.
+ * is a Galera cluster or a MySQL group: see {@link causalReads}. Call it once the DataSource is initialized and before
+ * anything uses it, migrations included, for example in the `dataSourceFactory` of `TypeOrmModule`.
  *
  * @returns whether the database is a cluster whose nodes all take writes
  * @throws Error with one sentence that says what to set

@@ -1,7 +1,8 @@
 // Makes dist/cjs/ of dist/: the same modules for `require`, as Jest runs it and bundlers follow it. Node itself loads
-// the ES modules either way (`module-sync` in package.json), so that a process has one copy of each class.
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+// the ES modules either way (`module-sync` in package.json), so that a process has one copy of each class. Declarations
+// that no entry of the package leads to are removed from both.
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
@@ -11,6 +12,7 @@ const FROM = 'dist';
 const TO = 'dist/cjs';
 /** What only Node runs, as the program that it is. */
 const PROGRAMS = /^(?:cli|server)\/|^main\./;
+const isOurs = (path) => !path.startsWith('cjs');
 
 const compilerOptions = {
   module: ts.ModuleKind.CommonJS,
@@ -21,12 +23,14 @@ const compilerOptions = {
   removeComments: true,
 };
 
-for (const path of readdirSync(FROM, { recursive: true })) {
-  if (PROGRAMS.test(path) || !/\.(?:js|d\.ts)$/.test(path)) continue;
-  const to = join(TO, path);
-  mkdirSync(dirname(to), { recursive: true });
-  if (path.endsWith('.js')) writeFileSync(to, asCommonJs(path));
-  else cpSync(join(FROM, path), to);
+const declared = declarations();
+for (const path of readdirSync(FROM, { recursive: true }).filter(isOurs)) {
+  if (path.endsWith('.d.ts')) {
+    if (declared.has(path)) write(path, readFileSync(join(FROM, path), 'utf8'));
+    else rmSync(join(FROM, path));
+  } else if (path.endsWith('.js') && !PROGRAMS.test(path)) {
+    write(path, asCommonJs(path));
+  }
 }
 // what the package.json of the package says of its files does not hold below
 writeFileSync(join(TO, 'package.json'), '{ "type": "commonjs" }\n');
@@ -38,4 +42,29 @@ function asCommonJs(path) {
     throw new Error(`${path} uses import.meta, which CommonJS lacks`);
   }
   return module.outputText;
+}
+
+/** The declarations that those of the package's entries lead to: no host sees the others. */
+function declarations() {
+  const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
+  const found = new Set(
+    Object.values(exports).flatMap(({ require: entry }) =>
+      entry ? [relative(TO, entry.types)] : [],
+    ),
+  );
+  // a set is gone through with what is added on the way
+  for (const path of found) {
+    const { importedFiles } = ts.preProcessFile(readFileSync(join(FROM, path), 'utf8'));
+    for (const { fileName } of importedFiles) {
+      if (fileName.startsWith('.'))
+        found.add(join(dirname(path), fileName.replace(/\.js$/, '.d.ts')));
+    }
+  }
+  return found;
+}
+
+function write(path, text) {
+  const to = join(TO, path);
+  mkdirSync(dirname(to), { recursive: true });
+  writeFileSync(to, text);
 }

@@ -5,7 +5,7 @@ import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
 import { AccessTokenGuard } from './http/access-token.guard.js';
 import { BodyMemoryLimit } from './http/body-memory-limit.js';
-import { documentedControllers } from './http/controllers.js';
+import { roomKeysControllers } from './http/controllers.js';
 import {
   roomKeysMiddleware,
   installMiddleware,
@@ -137,7 +137,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
         'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
       );
     }
-    const routes = routesOf(documentedControllers);
+    const routes = routesOf(roomKeysControllers);
     installMiddleware(adapter, roomKeysMiddleware(routes, observerOf(this.options)));
   }
 }
@@ -147,7 +147,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
  * host may give it after this, and make its OpenAPI document before the routes are there.
  */
 function leaveOutGlobalPrefix(config: ApplicationConfig): void {
-  const ours = mapToExcludeRoute(PATH_PREFIXES.map((prefix) => `${prefix}/*path`));
+  const ours = mapToExcludeRoute([`${PATH_PREFIXES[0]}/*path`]);
   const set = config.setGlobalPrefixOptions.bind(config);
   config.setGlobalPrefixOptions = (options) => {
     set({ ...options, exclude: [...(options.exclude ?? []), ...ours] });

@@ -56,13 +56,19 @@ export async function registryAnswers(): Promise<boolean> {
 }
 
 /** Packs the package, built where needed; returns the file, and what is in it. */
-export async function pack(folder: string): Promise<{ file: string; files: string[] }> {
+export async function pack(
+  folder: string,
+): Promise<{ file: string; files: string[]; size: number }> {
   await execute(process.execPath, ['scripts/build-if-needed.mjs'], { cwd: ROOT });
   const flags = ['--json', '--ignore-scripts', '--pack-destination', folder];
   const [packed] = JSON.parse(await npm(['pack', ...flags], ROOT)) as [
-    { filename: string; files: { path: string }[] },
+    { filename: string; files: { path: string }[]; size: number },
   ];
-  return { file: join(folder, packed.filename), files: packed.files.map(({ path }) => path) };
+  return {
+    file: join(folder, packed.filename),
+    files: packed.files.map(({ path }) => path),
+    size: packed.size,
+  };
 }
 
 /** A project outside the repository into which the packed package is installed. */
@@ -189,6 +195,7 @@ export class Host {
         testMatch: ${JSON.stringify(specs.map((path) => `<rootDir>/test/${path}`))},
         moduleNameMapper: {
           '^(?:\\\\.\\\\./)+src/index\\\\.js$': 'nestjs-room-keys',
+          '^(?:\\\\.\\\\./)+src/testing\\\\.js$': 'nestjs-room-keys/testing',
           '^(\\\\.{1,2}/.*)\\\\.js$': ['$1.js', '$1.ts'],
         },
         transform: { [pattern]: [${JSON.stringify(require.resolve('@swc/jest'))}, options] },

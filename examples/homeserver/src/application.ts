@@ -13,6 +13,8 @@ export async function createApplication(environment: Environment): Promise<NestE
   const app = await NestFactory.create<NestExpressApplication>(AppModule.with(environment), {
     logger: ['warn', 'error', 'fatal'],
     abortOnError: false,
+    // on shutdown, clients try again instead of losing an upload
+    return503OnClosing: true,
   });
   // All of this is for our own routes. Those of nestjs-room-keys answer as Matrix says in spite of
   // it: no prefix moves them, no pipe, filter or interceptor changes them, no parser limits them.

@@ -15,7 +15,7 @@ import {
   RoomKeysDto,
   RoomKeysUpdateResponseDto,
 } from './room-key.dto.js';
-import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
+import { RoomKeysController } from './room-keys-controller.decorator.js';
 import { uploadedKeys } from './uploaded-keys.js';
 
 const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
@@ -208,6 +208,3 @@ export class BackupKeysController {
     );
   }
 }
-
-@LegacyRoomKeysController()
-export class LegacyBackupKeysController extends BackupKeysController {}

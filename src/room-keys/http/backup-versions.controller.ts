@@ -11,7 +11,7 @@ import {
 } from './backup-version.dto.js';
 import { Operation, VersionParam } from './operation.decorator.js';
 import { takeJsonBody, pathParameter, tokenOwner } from './request-state.js';
-import { LegacyRoomKeysController, RoomKeysController } from './room-keys-controller.decorator.js';
+import { RoomKeysController } from './room-keys-controller.decorator.js';
 
 const unknownVersion = {
   description: 'The backup does not exist, or is deleted.',
@@ -115,6 +115,3 @@ export class BackupVersionsController {
     return this.service.deleteBackup(userId, version, null).then(responses.nothing);
   }
 }
-
-@LegacyRoomKeysController()
-export class LegacyBackupVersionsController extends BackupVersionsController {}

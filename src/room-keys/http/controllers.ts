@@ -1,13 +1,10 @@
 /** The controllers as one import of the module has them. */
 import type { Type } from '@nestjs/common';
-import { BackupKeysController, LegacyBackupKeysController } from './backup-keys.controller.js';
-import {
-  BackupVersionsController,
-  LegacyBackupVersionsController,
-} from './backup-versions.controller.js';
+import { BackupKeysController } from './backup-keys.controller.js';
+import { BackupVersionsController } from './backup-versions.controller.js';
 
-/** Those that say which routes there are. */
-export const documentedControllers: readonly Type[] = [
+/** The controllers, which say which routes there are. */
+export const roomKeysControllers: readonly Type[] = [
   BackupVersionsController,
   BackupKeysController,
 ];
@@ -17,12 +14,10 @@ export const documentedControllers: readonly Type[] = [
  * one process, as in tests, decorate different ones.
  */
 export function controllersWith(decorators: readonly ClassDecorator[]): Type[] {
-  return [...documentedControllers, LegacyBackupVersionsController, LegacyBackupKeysController].map(
-    (base) => {
-      const controller = class extends base {};
-      Object.defineProperty(controller, 'name', { value: base.name });
-      for (const decorate of decorators) decorate(controller);
-      return controller;
-    },
-  );
+  return roomKeysControllers.map((base) => {
+    const controller = class extends base {};
+    Object.defineProperty(controller, 'name', { value: base.name });
+    for (const decorate of decorators) decorate(controller);
+    return controller;
+  });
 }

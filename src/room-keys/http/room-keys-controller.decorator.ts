@@ -13,21 +13,12 @@ import { RateLimitGuard } from './rate-limit.guard.js';
 import { ResponseInterceptor } from './response.interceptor.js';
 import { PATH_PREFIXES } from './room-keys.middleware.js';
 
-const [documented, ...legacy] = PATH_PREFIXES;
-
-/** A controller of operations under the documented prefix: guarded in this order, and answering as Matrix does. */
+/** A controller of operations: guarded in this order, and answering as Matrix does. */
 export const RoomKeysController = () =>
   applyDecorators(
-    Controller({ path: documented, version: VERSION_NEUTRAL }),
+    Controller({ path: PATH_PREFIXES[0], version: VERSION_NEUTRAL }),
     UseGuards(AccessTokenGuard, RateLimitGuard),
     UseInterceptors(ResponseInterceptor),
     UseFilters(MatrixErrorFilter),
     Documented(({ ApiTags }) => ApiTags('End-to-end encryption')),
-  );
-
-/** The same operations for old clients, for a class that extends one with {@link RoomKeysController}. */
-export const LegacyRoomKeysController = () =>
-  applyDecorators(
-    Controller({ path: legacy, version: VERSION_NEUTRAL }),
-    Documented(({ ApiExcludeController }) => ApiExcludeController()),
   );

@@ -14,7 +14,7 @@ import { setPathParameters } from './request-state.js';
 import { isClosing, lingeringClose } from './lingering-close.js';
 import { sendError } from './responses.js';
 
-/** The documented prefix first, then those of old clients; each serves the same operations. */
+/** The documented prefix, under which the routes are, then those of old clients, whose requests are led to it. */
 export const PATH_PREFIXES = [
   '_matrix/client/v3/room_keys',
   '_matrix/client/r0/room_keys',
@@ -111,7 +111,9 @@ export function roomKeysMiddleware(
     setPathParameters(request, { ...route.pattern.exec(rest)?.groups });
     // Express answers a path that it cannot decode before any guard is asked; we know the segments.
     const query = request.url.indexOf('?');
-    request.url = withoutBadEncoding(path) + (query === -1 ? '' : request.url.slice(query));
+    request.url =
+      `/${PATH_PREFIXES[0]}${withoutBadEncoding(rest)}` +
+      (query === -1 ? '' : request.url.slice(query));
     hideBodyFromParsers(request);
     next();
   };

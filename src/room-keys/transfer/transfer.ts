@@ -121,9 +121,9 @@ export interface RoomKeysImportOptions {
   followDeletions?: boolean | undefined;
   /** Aborts the import: it rejects with the signal's reason. What was imported stays, and is sound. Default: none. */
   signal?: AbortSignal | undefined;
-  /** Called about once every thousand keys, and after each user. */
+  /** Called about once every thousand keys, and after each user. Default: none. */
   onProgress?: ((progress: RoomKeysTransferProgress) => void) | undefined;
-  /** Called with everything that is not imported, and why. */
+  /** Called with everything that is not imported, and why. Default: none. */
   onIssue?: ((issue: RoomKeysTransferIssue) => void) | undefined;
 }
 

@@ -1,0 +1,48 @@
+/** For the tests of hosts: `nestjs-room-keys/testing`. */
+import type { DataSourceOptions } from 'typeorm';
+import type { AccessTokenVerifier } from './room-keys/room-keys-options.interface.js';
+import { roomKeysEntities } from './room-keys/storage/entities.js';
+import { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
+
+/**
+ * A verifier whose tokens say whose they are, for tests: `alice` is `@alice:localhost`, `alice/PHONE` a device of hers,
+ * `guest-zoe` a guest; `unknown` is nobody's. Never for a server that others can reach.
+ *
+ * @param serverName what stands after the colon in user ids
+ * @publicApi
+ */
+export function testTokens(serverName = 'localhost'): AccessTokenVerifier {
+  return (token) => {
+    if (token === 'unknown') return null;
+    const [user = '', deviceId] = token.split('/');
+    return { userId: `@${user}:${serverName}`, deviceId, isGuest: user.startsWith('guest-') };
+  };
+}
+
+/**
+ * Options of a DataSource for tests, for `TypeOrmModule.forRoot`: SQLite in memory, with the tables of the module. It needs
+ * `better-sqlite3`. Entities and migrations of the host's stand beside them.
+ *
+ * @publicApi
+ */
+export function inMemoryDatabase({
+  entities = [],
+  migrations = [],
+}: Partial<Pick<TestDatabaseOptions, 'entities' | 'migrations'>> = {}): TestDatabaseOptions {
+  return {
+    type: 'better-sqlite3',
+    database: ':memory:',
+    entities: [...entities, ...roomKeysEntities('better-sqlite3')],
+    migrations: [...migrations, ...roomKeysMigrations],
+    migrationsRun: true,
+  };
+}
+
+/** What {@link inMemoryDatabase} returns. */
+export interface TestDatabaseOptions {
+  type: 'better-sqlite3';
+  database: string;
+  entities: Extract<DataSourceOptions['entities'], unknown[]>;
+  migrations: Extract<DataSourceOptions['migrations'], unknown[]>;
+  migrationsRun: boolean;
+}

@@ -107,9 +107,9 @@ describe.each(serverDatabases)('a key set on $name, beside a clock that is wrong
     await application.dataSource.query(
       'UPDATE room_keys_key_sets SET retired_at = 1 WHERE retired_at IS NOT NULL',
     );
-    await expect(staged.add([key(2)])).rejects.toThrow('begin it again');
+    await expect(staged.add([key(2)])).rejects.toThrow('Run it again');
     expect(await maintenance.sweep()).toEqual({ keySets: 1, rooms: 0, rows: 1 });
-    await expect(staged.add([key(2)])).rejects.toThrow('begin it again');
+    await expect(staged.add([key(2)])).rejects.toThrow('Run it again');
     expect(await findings()).toEqual([]);
   });
 

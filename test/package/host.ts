@@ -196,6 +196,8 @@ export class Host {
         moduleNameMapper: {
           '^(?:\\\\.\\\\./)+src/index\\\\.js$': 'nestjs-room-keys',
           '^(?:\\\\.\\\\./)+src/testing\\\\.js$': 'nestjs-room-keys/testing',
+          // what a suite has to be impatient for, in the same modules
+          '^(?:\\\\.\\\\./)+src/(.*)\\\\.js$': '<rootDir>/node_modules/nestjs-room-keys/dist/$1.js',
           '^(\\\\.{1,2}/.*)\\\\.js$': ['$1.js', '$1.ts'],
         },
         transform: { [pattern]: [${JSON.stringify(require.resolve('@swc/jest'))}, options] },

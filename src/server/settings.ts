@@ -102,13 +102,13 @@ export const SETTINGS = {
 
   HOMESERVER_URL: {
     kind: homeserverUrl,
-    doc: 'homeserver that is asked whose a token is (`/account/whoami`)',
+    doc: 'homeserver that verifies access tokens (`/account/whoami`)',
     unset: 'nobody is asked',
     example: 'https://matrix.example.org',
   },
   INTROSPECTION_URL: {
     kind: serviceUrl,
-    doc: 'OAuth 2.0 introspection endpoint that is asked instead, such as that of the Matrix Authentication Service',
+    doc: 'OAuth 2.0 introspection endpoint that verifies them instead, for example of the Matrix Authentication Service',
     unset: 'nobody is asked',
     example: 'https://auth.example.org/oauth2/introspect',
   },

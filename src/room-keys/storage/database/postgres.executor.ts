@@ -57,6 +57,6 @@ export function postgresExecutor(dataSource: DataSource): Executor {
   );
 }
 
-/** Undefined for a pg that does not tell, before 8.21. */
+/** Undefined for an older pg, which does not tell. */
 const transactionStatus = (client: PoolClient): string | null | undefined =>
   (client as Partial<PoolClient>).getTransactionStatus?.();

@@ -20,21 +20,24 @@ const allBut = (...modules) => `^(?!(?:${modules.join('|')})$)`;
 const own = (path) => String.raw`^\.{1,2}/(?:.*/)?(?:${path})`;
 
 const HOST = [
-  own('(?:server|cli)/|(?:main|ormconfig)\\.js$'),
+  own('server/|ormconfig\\.js$'),
   'The library knows nothing of the server around it, nor of any other host.',
 ];
 const INDEX = [
-  String.raw`^(?:\.\./)+index\.js$`,
-  'src/index.ts is the door for hosts; inside, import the file itself.',
+  String.raw`^(?:\.\./)+(?:(?:access-tokens|operations)/)?index\.js$`,
+  'These are the doors for hosts; inside, import the file itself.',
 ];
 const TYPEORM = ['^(?:typeorm|@nestjs/typeorm)(?:/|$)', 'Only storage/ speaks to the database.'];
 const HTTP = [own('http/'), 'A request flows one way: http/, then the service, then storage/.'];
 const STORAGE = [own('storage/'), 'http/ asks the service; only the service asks storage/.'];
+const OPERATIONS = [own('operations/'), 'What operators need stands around the request path.'];
 const SERVICE = [own('room-keys\\.(?:service|module)\\.js$'), 'storage/ serves; it does not ask.'];
 const INSIDES = [
-  own('(?:room-keys|access-tokens)/'),
-  'A host uses src/index.ts only. What is missing there, every other host misses too.',
+  own('room-keys/|access-tokens/(?!index\\.js$)|operations/(?!index\\.js$)'),
+  'A host uses what the package exports. What is missing there, every other host misses too.',
 ];
+
+const BY_NAME = [own('src/'), 'The server imports the module by its name, as every host does.'];
 
 /** What each room may import: the last column of the table in ARCHITECTURE.md. */
 export const rooms = [
@@ -46,12 +49,12 @@ export const rooms = [
     ['src/room-keys/room-keys.errors.ts'],
     [[allBut('@nestjs/common'), 'The errors are a list that everybody can import.']],
   ),
-  room(['src/room-keys/storage/**/*.ts'], [HOST, INDEX, HTTP, SERVICE]),
-  room(['src/room-keys/room-keys.service.ts'], [HOST, INDEX, HTTP, TYPEORM]),
-  room(['src/room-keys/json/**/*.ts'], [HOST, INDEX, HTTP, STORAGE, SERVICE, TYPEORM]),
-  room(['src/room-keys/http/**/*.ts'], [HOST, INDEX, STORAGE, TYPEORM]),
-  room(['src/room-keys/transfer/**/*.ts'], [HOST, INDEX, SERVICE]),
-  room(['src/index.ts', 'src/testing.ts'], [HOST]),
+  room(['src/room-keys/storage/**/*.ts'], [HOST, INDEX, HTTP, SERVICE, OPERATIONS]),
+  room(['src/room-keys/room-keys.service.ts'], [HOST, INDEX, HTTP, OPERATIONS, TYPEORM]),
+  room(['src/room-keys/json/**/*.ts'], [HOST, INDEX, HTTP, STORAGE, SERVICE, OPERATIONS, TYPEORM]),
+  room(['src/room-keys/http/**/*.ts'], [HOST, INDEX, STORAGE, OPERATIONS, TYPEORM]),
+  room(['src/operations/**/*.ts'], [HOST, INDEX, HTTP, SERVICE]),
+  room(['src/*.ts'], [HOST]),
   room(['src/access-tokens/**/*.ts'], [HOST, INDEX]),
   // The module and its options: they put the rooms together, so they may import all of them.
   room(['src/room-keys/*.ts'], [HOST, INDEX], {
@@ -62,7 +65,8 @@ export const rooms = [
       ),
     ],
   }),
-  room(['src/server/**/*.ts', 'src/cli/**/*.ts', 'src/main.ts', 'ormconfig.ts'], [INSIDES]),
+  room(['ormconfig.ts'], [INSIDES]),
+  room(['server/src/**/*.ts'], [BY_NAME]),
   // These are specs themselves: a test from outside is a host like any other.
   room(['test/e2e/**/*.ts'], [INSIDES], { ignores: [] }),
 ];
@@ -73,8 +77,8 @@ export const rooms = [
  */
 const NAMES_OF_DATABASES = '/^(?:mysql|mariadb|sqlite|better-sqlite3|postgres|postgresql):?$/';
 export const oneRoomForDatabases = {
-  files: ['src/**/*.ts'],
-  ignores: ['src/room-keys/storage/database/**', 'src/server/database-url.ts', ...SPECS],
+  files: ['src/**/*.ts', 'server/src/**/*.ts'],
+  ignores: ['src/room-keys/storage/database/**', 'server/src/database-url.ts', ...SPECS],
   rules: {
     'no-restricted-syntax': [
       'error',
@@ -148,7 +152,7 @@ export default defineConfig(
   oneRoomForDatabases,
   {
     // Tests hold answers whose types are what they are about to prove.
-    files: ['test/**/*.ts', ...SPECS],
+    files: ['{test,server/test}/**/*.ts', ...SPECS],
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/no-unsafe-argument': 'off',

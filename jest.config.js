@@ -5,6 +5,7 @@ export default {
   testEnvironment: 'node',
   testMatch: [
     '<rootDir>/src/**/*.spec.ts',
+    '<rootDir>/server/**/*.spec.ts',
     '<rootDir>/test/**/*.spec.ts',
     '<rootDir>/test/**/*.e2e-spec.ts',
   ],
@@ -16,6 +17,8 @@ export default {
     // TypeScript writes './x.js' for './x.ts'. Packages, which really have './x.js', come first.
     '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'],
     '^nestjs-room-keys$': '<rootDir>/src/index.ts',
+    '^nestjs-room-keys/(rate-limits|testing)$': '<rootDir>/src/$1.ts',
+    '^nestjs-room-keys/(access-tokens|operations)$': '<rootDir>/src/$1/index.ts',
   },
   transform: {
     '^.+\\.ts$': [
@@ -51,5 +54,5 @@ export default {
   testTimeout: 900_000,
 
   coverageProvider: 'v8',
-  collectCoverageFrom: ['src/**/*.ts', '!src/**/*.spec.ts', '!src/main.ts'],
+  collectCoverageFrom: ['{src,server/src}/**/*.ts', '!**/*.spec.ts'],
 };

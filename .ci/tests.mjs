@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SECOND_TRY =
-  /^test\/(browser|cli|client|homeserver|operating|package|proxy|redis)\/|^test\/[^/]+$/;
+  /^(?:server\/)?test\/(?:browser|cli|client|homeserver|operating|package|proxy|redis)\/|^(?:server\/)?test\/[^/]+$/;
 const FEW = 3;
 
 const folder = mkdtempSync(join(tmpdir(), 'room-keys-ci-'));

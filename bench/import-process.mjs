@@ -3,12 +3,8 @@
 // and tells the bench, which knows how many keys there are to be, how long it took, and how much memory.
 import { performance } from 'node:perf_hooks';
 import { DataSource } from 'typeorm';
-import {
-  RoomKeysMaintenance,
-  RoomKeysTransfer,
-  roomKeysEntities,
-  roomKeysMigrations,
-} from '../dist/index.js';
+import { roomKeysEntities, roomKeysMigrations } from '../dist/index.js';
+import { RoomKeysMaintenance, RoomKeysTransfer } from '../dist/operations/index.js';
 
 const [what, url, , source] = process.argv.slice(2);
 const dataSource = await new DataSource({

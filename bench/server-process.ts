@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../server/dist/main.js', import.meta.url));
 /** What `npm start` gives to Node. */
 const OPTIONS = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 

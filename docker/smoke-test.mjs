@@ -17,7 +17,12 @@ await import('mysql2');
 const folder = mkdtempSync(join(tmpdir(), 'room-keys-smoke-'));
 const server = spawn(
   process.execPath,
-  ['--enable-source-maps', '--max-semi-space-size=4', '--heap-growing-percent=40', 'dist/main.js'],
+  [
+    '--enable-source-maps',
+    '--max-semi-space-size=4',
+    '--heap-growing-percent=40',
+    'server/dist/main.js',
+  ],
   {
     stdio: 'inherit',
     env: {

@@ -10,8 +10,6 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const FROM = 'dist';
 const TO = 'dist/cjs';
-/** What only Node runs, as the program that it is. */
-const PROGRAMS = /^(?:cli|server)\/|^main\./;
 const isOurs = (path) => !path.startsWith('cjs');
 
 const compilerOptions = {
@@ -28,7 +26,7 @@ for (const path of readdirSync(FROM, { recursive: true }).filter(isOurs)) {
   if (path.endsWith('.d.ts')) {
     if (declared.has(path)) write(path, readFileSync(join(FROM, path), 'utf8'));
     else rmSync(join(FROM, path));
-  } else if (path.endsWith('.js') && !PROGRAMS.test(path)) {
+  } else if (path.endsWith('.js')) {
     write(path, asCommonJs(path));
   }
 }

@@ -1,4 +1,4 @@
-// Builds dist/ when it is missing or older than what it is made of: `npm start` never runs old code.
+// Builds dist/ and server/dist/ when they are missing or older than what they are made of: `npm start` never runs old code.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,8 +10,9 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 /** Holds the process id of who is building; that of one which is gone was left by a build that was killed. */
 const LOCK = 'node_modules/.room-keys-build';
 
-// A container image may carry dist/ alone: without sources there is nothing to build from.
-if (!existsSync('dist/main.js') || existsSync('src')) await buildIfNeeded();
+const BUILT = 'server/dist/main.js';
+
+await buildIfNeeded();
 
 async function buildIfNeeded() {
   if (upToDate()) return;
@@ -25,21 +26,27 @@ async function buildIfNeeded() {
 }
 
 function upToDate() {
-  const built = changed('dist/main.js');
+  const built = changed(BUILT);
   // Folders count too: their time moves when a file in them is deleted or renamed.
   const sources = [
     'package.json',
     'nest-cli.json',
     ...readdirSync('.').filter((name) => /^tsconfig.*\.json$/.test(name)),
-    'src',
-    ...readdirSync('src', { recursive: true }).map((name) => join('src', name)),
+    'server/package.json',
+    'server/tsconfig.build.json',
+    ...['src', 'server/src'].flatMap((folder) => [
+      folder,
+      ...readdirSync(folder, { recursive: true }).map((name) => join(folder, name)),
+    ]),
   ];
   return built > 0 && sources.every((path) => changed(path) <= built);
 }
 
 function build() {
-  const old = existsSync('dist/main.js');
-  console.log(old ? 'dist/ is older than the sources: building' : 'dist/ is missing: building');
+  const old = existsSync(BUILT);
+  console.log(
+    old ? 'The build is older than the sources: building' : 'There is no build yet: building',
+  );
   const { status } = spawnSync('npm run -s build', { shell: true, stdio: 'inherit' });
   process.exitCode = status ?? 1;
 }

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type * as Package from '../../src/index.js';
+import type * as Operations from '../../src/operations/index.js';
 import type * as Repository from '../../src/room-keys/storage/room-keys.repository.js';
 import type { BenchDatabase } from '../database.js';
 import { createPostgresDatabase } from '../database-postgres.js';
@@ -9,13 +10,9 @@ import { BATCH, type Key, type KeySource } from '../keys.js';
 // as it is built: the decorators of the entities need what only the compiler emits
 const built = <T>(path: string) =>
   import(new URL(`../../dist/${path}`, import.meta.url).href) as Promise<T>;
-const {
-  roomKeysEntities,
-  roomKeysMigrations,
-  RoomKeysMaintenance,
-  RoomKeysService,
-  runMigrations,
-} = await built<typeof Package>('index.js');
+const { roomKeysEntities, roomKeysMigrations, RoomKeysService, runMigrations } =
+  await built<typeof Package>('index.js');
+const { RoomKeysMaintenance } = await built<typeof Operations>('operations/index.js');
 const { RoomKeysRepository } = await built<typeof Repository>(
   'room-keys/storage/room-keys.repository.js',
 );

@@ -17,7 +17,7 @@ import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
-import { RoomKeysMaintenance } from './room-keys.maintenance.js';
+import { RoomKeysMaintenance } from '../operations/room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
 import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';

@@ -5,7 +5,6 @@ import type {
   Activity,
   Backup,
   BackupInformation,
-  BackupSummary,
   KeyId,
   KeySelection,
   KeysState,
@@ -305,7 +304,7 @@ export class RoomKeysService {
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
     checkUserId(userId);
-    return summaryOf(await this.statistics.summaries(userId));
+    return this.statistics.summary(userId);
   }
 
   /** What is under way and what waits in this process; no statement. */
@@ -348,25 +347,12 @@ export class RoomKeysService {
   }
 }
 
-/** Adds up what is stored of a user. */
-export function summaryOf(backups: BackupSummary[]): UserSummary {
-  return {
-    backups,
-    count: sum(backups.map(({ count }) => count)),
-    bytes: sum(backups.map(({ bytes }) => bytes)),
-    firstChange: earliest(backups.map(({ createdAt }) => createdAt)),
-    lastChange: latest(backups.map(({ changedAt }) => changedAt)),
-  };
-}
-
 function checkOwner(userId: string, version: string): void {
   checkUserId(userId);
   checkVersion(version);
 }
 
 const sum = (numbers: number[]) => numbers.reduce((total, one) => total + one, 0);
-const earliest = (dates: Date[]) => dates.sort((a, b) => a.getTime() - b.getTime()).at(0);
-const latest = (dates: Date[]) => dates.sort((a, b) => a.getTime() - b.getTime()).at(-1);
 
 function raise(error: Error): never {
   throw error;

@@ -6,8 +6,13 @@
  */
 import { jest } from '@jest/globals';
 import { register, testHomeserver, type TestUser } from '../homeserver/synapse.js';
-import { startNginx } from '../proxy/nginx.js';
-import { freePort, serverProgram, type Running, startBuiltServer } from '../proxy/processes.js';
+import { startNginx } from '../../server/test/proxy/nginx.js';
+import {
+  freePort,
+  serverProgram,
+  type Running,
+  startBuiltServer,
+} from '../../server/test/proxy/processes.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import {
   createRooms,

@@ -6,15 +6,21 @@
  */
 import { jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
-import { RoomKeysTransfer, roomKeysEntities } from '../../src/index.js';
+import { roomKeysEntities } from '../../src/index.js';
+import { RoomKeysTransfer } from '../../src/operations/index.js';
 import {
   register,
   testHomeserver,
   testHomeserverDatabase,
   type TestUser,
 } from '../homeserver/synapse.js';
-import { startNginx } from '../proxy/nginx.js';
-import { freePort, serverProgram, type Running, startBuiltServer } from '../proxy/processes.js';
+import { startNginx } from '../../server/test/proxy/nginx.js';
+import {
+  freePort,
+  serverProgram,
+  type Running,
+  startBuiltServer,
+} from '../../server/test/proxy/processes.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { createRooms, encryptMessages, type Message, unreadable } from './conversation.js';
 import { Device } from './device.js';

@@ -6,12 +6,8 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { DataSource } from 'typeorm';
-import {
-  MatrixError,
-  type RoomKeysEvent,
-  type RoomKeysOptions,
-  unknownToken,
-} from '../../src/index.js';
+import { MatrixError, type RoomKeysEvent, type RoomKeysOptions } from '../../src/index.js';
+import { unknownToken } from '../../src/access-tokens/index.js';
 import {
   startApplication,
   type TestApplication,

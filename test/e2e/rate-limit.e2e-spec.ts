@@ -5,14 +5,8 @@
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import {
-  MatrixError,
-  type RateLimitedRequest,
-  type RateLimiter,
-  rateLimits,
-  type RoomKeysEvent,
-  type RoomKeysOptions,
-} from '../../src/index.js';
+import { MatrixError, type RoomKeysEvent, type RoomKeysOptions } from '../../src/index.js';
+import { type RateLimitedRequest, type RateLimiter, rateLimits } from '../../src/rate-limits.js';
 import {
   startApplication,
   type TestApplication,

@@ -5,7 +5,8 @@
  */
 import { request as httpRequest } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { RoomKeysService, unknownToken } from '../../src/index.js';
+import { RoomKeysService } from '../../src/index.js';
+import { unknownToken } from '../../src/access-tokens/index.js';
 import {
   startApplication,
   type TestApplication,

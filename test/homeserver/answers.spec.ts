@@ -2,15 +2,15 @@
  * Proves what clients of the module are told where a homeserver or an authorization server checks
  * their tokens: its refusals as they are, 503 whenever it does not answer, and how seldom it is asked.
  */
+import { type AccessTokenVerifier } from '../../src/index.js';
 import {
-  type AccessTokenVerifier,
   applicationServiceTokens,
   developmentTokens,
   firstOf,
   homeserverTokens,
   introspectedTokens,
   cached,
-} from '../../src/index.js';
+} from '../../src/access-tokens/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { MatrixClient } from '../support/matrix-client.js';

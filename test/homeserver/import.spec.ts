@@ -2,7 +2,7 @@
  * Proves that what a real, running Synapse has of its users arrives: its API is filled by requests, its
  * PostgreSQL is imported, and each read of our server is compared with the answer of Synapse's own.
  */
-import { RoomKeysMaintenance, RoomKeysTransfer } from '../../src/index.js';
+import { RoomKeysMaintenance, RoomKeysTransfer } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, MatrixClient, roomsBody } from '../support/matrix-client.js';

@@ -3,7 +3,8 @@
  * number of checks is under way, and good tokens are answered as usual meanwhile.
  */
 import { setTimeout } from 'node:timers/promises';
-import { type AccessTokenVerifier, homeserverTokens, cached } from '../../src/index.js';
+import { type AccessTokenVerifier } from '../../src/index.js';
+import { homeserverTokens, cached } from '../../src/access-tokens/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { MatrixClient } from '../support/matrix-client.js';

@@ -1,7 +1,7 @@
 /** Proves that the standalone server checks tokens as its settings say, and says so when it starts. */
-import { createApplication, listen } from '../../src/server/application.js';
-import { readEnvironment } from '../../src/server/environment.js';
-import { welcome } from '../../src/server/welcome.js';
+import { createApplication, listen } from '../../server/src/application.js';
+import { readEnvironment } from '../../server/src/environment.js';
+import { welcome } from '../../server/src/welcome.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { MatrixClient } from '../support/matrix-client.js';
 import { type FakeService, json, startService, text } from './fake-service.js';

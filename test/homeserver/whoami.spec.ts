@@ -3,7 +3,8 @@
  * who logs in there is known here, who logs out or is locked is so no longer than it is cached,
  * and while the homeserver is away clients are told to try again.
  */
-import { type AccessTokenVerifier, homeserverTokens, cached } from '../../src/index.js';
+import { type AccessTokenVerifier } from '../../src/index.js';
+import { homeserverTokens, cached } from '../../src/access-tokens/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, MatrixClient, roomsBody } from '../support/matrix-client.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type Running, startServer } from '../proxy/processes.js';
+import { type Running, startServer } from '../../server/test/proxy/processes.js';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HOSTS = fileURLToPath(new URL('hosts', import.meta.url));
@@ -161,14 +161,6 @@ export class Host {
     }
   }
 
-  /** Runs a command of a package; returns what it prints. */
-  async run(command: string, parameters: string[]): Promise<string> {
-    const { stdout } = await execute(this.module('.bin', command), parameters, {
-      cwd: this.folder,
-    });
-    return stdout.trim();
-  }
-
   /** Starts what was compiled, by the name of its module; throws what it says where it does not start. */
   start(kind: ModuleKind, module: string): Promise<Running> {
     const dist = join(this.folder, kind, 'dist');
@@ -195,7 +187,8 @@ export class Host {
         testMatch: ${JSON.stringify(specs.map((path) => `<rootDir>/test/${path}`))},
         moduleNameMapper: {
           '^(?:\\\\.\\\\./)+src/index\\\\.js$': 'nestjs-room-keys',
-          '^(?:\\\\.\\\\./)+src/testing\\\\.js$': 'nestjs-room-keys/testing',
+          '^(?:\\\\.\\\\./)+src/(rate-limits|testing)\\\\.js$': 'nestjs-room-keys/$1',
+          '^(?:\\\\.\\\\./)+src/(access-tokens|operations)/index\\\\.js$': 'nestjs-room-keys/$1',
           // what a suite has to be impatient for, in the same modules
           '^(?:\\\\.\\\\./)+src/(.*)\\\\.js$': '<rootDir>/node_modules/nestjs-room-keys/dist/$1.js',
           '^(\\\\.{1,2}/.*)\\\\.js$': ['$1.js', '$1.ts'],

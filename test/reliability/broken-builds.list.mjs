@@ -306,7 +306,7 @@ export const breaks = [
   {
     ...fuzzing,
     name: 'what is wrong is told before what was right is answered',
-    file: 'src/server/malformed-requests.ts',
+    file: 'server/src/malformed-requests.ts',
     code: 'if (answer?.req.complete)',
     broken: 'if (answer?.req.complete && answer.headersSent)',
     words: /got the answer to the bytes that followed/,

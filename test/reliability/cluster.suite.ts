@@ -1,7 +1,8 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import { causalReads, roomKeysEntities } from '../../src/index.js';
-import { build } from '../operating/server-process.js';
-import { serverProgram } from '../proxy/processes.js';
+import { roomKeysEntities } from '../../src/index.js';
+import { causalReads } from '../../src/room-keys/storage/database/causal-reads.js';
+import { build } from '../../server/test/operating/server-process.js';
+import { serverProgram } from '../../server/test/proxy/processes.js';
 import { describeClusterConflicts } from './cluster.conflicts.js';
 import { describeClusterLosses, describeExclusion } from './cluster.losses.js';
 import { describeClusterReads } from './cluster.reads.js';

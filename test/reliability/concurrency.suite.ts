@@ -4,7 +4,7 @@ import { Devices } from './devices.js';
 import type { HistoryEvent } from './history.js';
 import { KnownStates } from './known-states.js';
 import { Random } from './random.js';
-import { build } from '../operating/server-process.js';
+import { build } from '../../server/test/operating/server-process.js';
 import { RestartableServer, tokensOf } from './restartable-server.js';
 import { inspectRows } from './stored-rows.js';
 import { Wire } from './wire.js';

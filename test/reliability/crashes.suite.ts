@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
-import { build } from '../operating/server-process.js';
+import { build } from '../../server/test/operating/server-process.js';
 import { createOn, databases, type TestDatabase } from '../support/databases.js';
 import { keyData, roomsBody } from '../support/matrix-client.js';
 import { Database } from '../../src/room-keys/storage/database/database.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { RoomKeysMaintenance } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { Devices } from './devices.js';
 import { KnownStates } from './known-states.js';
 import { Random } from './random.js';

@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
-import { build } from '../operating/server-process.js';
-import { serverProgram } from '../proxy/processes.js';
+import { build } from '../../server/test/operating/server-process.js';
+import { serverProgram } from '../../server/test/proxy/processes.js';
 import { MatrixClient } from '../support/matrix-client.js';
 import { Crowd } from './crowd.js';
 import { describeStandby } from './failover.standby.js';

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { build } from '../operating/server-process.js';
+import { build } from '../../server/test/operating/server-process.js';
 import { FloodedServer } from './flooded-server.js';
 import { AT_ONCE, attack, batch, floods } from './floods.js';
 import { ROOM_KEYS } from './paths.js';

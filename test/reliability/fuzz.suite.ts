@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { build } from '../operating/server-process.js';
+import { build } from '../../server/test/operating/server-process.js';
 import { type DatabaseUnderTest, databases, type TestDatabase } from '../support/databases.js';
 import { type Input, inputs } from './fuzz.inputs.js';
 import { regressions } from './fuzz.regressions.js';

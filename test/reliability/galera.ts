@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
-import { freePort, serverProgram } from '../proxy/processes.js';
+import { freePort, serverProgram } from '../../server/test/proxy/processes.js';
 import type { ClusterKind } from './cluster.suite.js';
 import type { ClusterNode, DatabaseCluster } from './database-cluster.js';
 import { KeptProcess } from './kept-process.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
-import { freePort } from '../proxy/processes.js';
+import { freePort } from '../../server/test/proxy/processes.js';
 import { findProgram, kinds } from '../support/servers.mjs';
 import type { ClusterKind } from './cluster.suite.js';
 import type { ClusterNode, DatabaseCluster } from './database-cluster.js';

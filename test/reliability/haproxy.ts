@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { adapted } from '../proxy/configuration.js';
-import { freePort } from '../proxy/processes.js';
+import { adapted } from '../../server/test/proxy/configuration.js';
+import { freePort } from '../../server/test/proxy/processes.js';
 import type { DatabaseCluster } from './database-cluster.js';
 import { KeptProcess } from './kept-process.js';
 

@@ -1,5 +1,5 @@
-import { freePort } from '../proxy/processes.js';
-import { ServerProcess } from '../operating/server-process.js';
+import { freePort } from '../../server/test/proxy/processes.js';
+import { ServerProcess } from '../../server/test/operating/server-process.js';
 
 /** Who may ask: the token `alice` is that of `@alice:hs1`. */
 export const tokensOf = (users: readonly string[]) =>

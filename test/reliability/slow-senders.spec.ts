@@ -1,6 +1,6 @@
 /** Proves on the built server that who sends slowly, or nothing, is told so and cut off, and holds up nobody. */
 import { setTimeout } from 'node:timers/promises';
-import { build } from '../operating/server-process.js';
+import { build } from '../../server/test/operating/server-process.js';
 import { FloodedServer } from './flooded-server.js';
 import { uploadHead } from './paths.js';
 import { RawConnection } from './raw-request.js';

@@ -5,7 +5,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RoomKeysMaintenance, RoomKeysTransfer } from '../../src/index.js';
+import { RoomKeysMaintenance, RoomKeysTransfer } from '../../src/operations/index.js';
 import { Database } from '../../src/room-keys/storage/database/database.js';
 import { RetiredKeysRepository } from '../../src/room-keys/storage/retired-keys.repository.js';
 import { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';

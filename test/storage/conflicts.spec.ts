@@ -4,7 +4,7 @@
  * that who cannot be served in time is told 503, with nothing stored.
  */
 import { DataSource, type QueryRunner } from 'typeorm';
-import type { RoomKeysConflictEvent } from '../../src/index.js';
+import type { RoomKeysConflictEvent } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { type DatabaseName, databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';

@@ -2,7 +2,7 @@
  * Proves that a deleted room is gone at once for every reader and every upload, while the rows of its keys are
  * removed later; and that a key set goes on past the 2^32nd key that was ever added to it.
  */
-import { RoomKeysMaintenance } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';

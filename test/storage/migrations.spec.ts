@@ -1,12 +1,8 @@
 /** Proves that the migrations make the tables that the entities describe, on each database, also when several servers start at once. */
 import { hash } from 'node:crypto';
 import { DataSource } from 'typeorm';
-import {
-  RoomKeysMaintenance,
-  roomKeysEntities,
-  roomKeysMigrations,
-  runMigrations,
-} from '../../src/index.js';
+import { roomKeysEntities, roomKeysMigrations, runMigrations } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { idHash } from '../../src/room-keys/storage/id-hash.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { numberOf, query } from '../support/sql.js';

@@ -5,7 +5,8 @@
 import { get, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { RoomKeysMaintenance, RoomKeysService } from '../../src/index.js';
+import { RoomKeysService } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { onEachConnection } from '../../src/room-keys/storage/database/mysql-pool.js';
 import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
 import { startApplication, type TestApplication } from '../support/application.js';

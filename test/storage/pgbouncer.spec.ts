@@ -13,7 +13,12 @@ import {
   roomKeysMigrations,
   runMigrations,
 } from '../../src/index.js';
-import { freePort, type Running, serverProgram, startDaemon } from '../proxy/processes.js';
+import {
+  freePort,
+  type Running,
+  serverProgram,
+  startDaemon,
+} from '../../server/test/proxy/processes.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase, withOptions } from '../support/databases.js';
 import { keyData, roomsBody } from '../support/matrix-client.js';

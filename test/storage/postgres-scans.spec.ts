@@ -3,7 +3,7 @@
  * alive: an upload into a large backup among small ones, and a sweep beside an old snapshot.
  */
 import pg from 'pg';
-import { RoomKeysMaintenance } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';

@@ -4,10 +4,10 @@
  * back to the pool in the middle of a transaction.
  */
 import { DataSource } from 'typeorm';
-import { RoomKeysMaintenance } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { Database } from '../../src/room-keys/storage/database/database.js';
 import { timeouts } from '../../src/room-keys/storage/database/timeouts.js';
-import { type Cable, layCable } from '../operating/cable.js';
+import { type Cable, layCable } from '../../server/test/operating/cable.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import {
   type DatabaseName,

@@ -1,6 +1,6 @@
 /** Proves that a database which takes small statements only takes all that a client may upload, and an import bring. */
 import mysql from 'mysql2/promise';
-import { RoomKeysTransfer } from '../../src/index.js';
+import { RoomKeysTransfer } from '../../src/operations/index.js';
 import { killableDatabases } from '../reliability/killable-database.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { createOn, type TestDatabase } from '../support/databases.js';

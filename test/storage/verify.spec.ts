@@ -3,7 +3,7 @@
  * finds nothing where all is well, also while clients store and delete, and that it changes nothing.
  */
 import { jest } from '@jest/globals';
-import { RoomKeysMaintenance } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';

@@ -6,7 +6,7 @@ import {
   type RoomKeysImportOptions,
   RoomKeysTransfer,
   type RoomKeysTransferProgress,
-} from '../../src/index.js';
+} from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { HomeserverTables } from './homeserver-tables.js';

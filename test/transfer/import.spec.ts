@@ -11,7 +11,7 @@ import {
   RoomKeysTransfer,
   type RoomKeysTransferIssue,
   type RoomKeysTransferProgress,
-} from '../../src/index.js';
+} from '../../src/operations/index.js';
 import { ImportRepository } from '../../src/room-keys/storage/import.repository.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { type DatabaseName, databases, type TestDatabase } from '../support/databases.js';

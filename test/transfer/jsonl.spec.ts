@@ -11,7 +11,7 @@ import {
   type RoomKeysImportOptions,
   RoomKeysMaintenance,
   RoomKeysTransfer,
-} from '../../src/index.js';
+} from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, roomsBody } from '../support/matrix-client.js';

@@ -6,7 +6,7 @@ import {
   Logger,
 } from '@nestjs/common';
 import type { Request } from 'express';
-import { rateLimits } from '../rate-limits.js';
+import { rateLimits } from '../../rate-limits.js';
 import { limitExceeded, MatrixError } from '../room-keys.errors.js';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type {

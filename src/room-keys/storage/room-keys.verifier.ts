@@ -1,7 +1,7 @@
 /** The SQL of a verification: reads every row, and holds it against what the others say. */
 import { setImmediate } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import type { RoomKeysFinding, RoomKeysVerificationProgress } from '../verification.js';
+import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verification.js';
 import type { Row, Snapshot } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';

@@ -1,7 +1,7 @@
 /** The SQL of what operators ask for. */
 import type { DataSource } from 'typeorm';
-import type { BackupSummary } from '../room-key.js';
-import type { RoomKeysStatistics } from '../statistics.js';
+import type { BackupSummary, UserSummary } from '../room-key.js';
+import type { RoomKeysStatistics } from './statistics.js';
 import type { Row, SqlValue } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
@@ -19,7 +19,20 @@ export class StatisticsRepository {
   }
 
   /** 1 statement and 1 per backup, which reads all of its keys; no lock. */
-  async summaries(userId: string): Promise<BackupSummary[]> {
+  async summary(userId: string): Promise<UserSummary> {
+    const backups = await this.backups(userId);
+    const dates = (of: 'createdAt' | 'changedAt') =>
+      backups.map((backup) => backup[of]).sort((a, b) => a.getTime() - b.getTime());
+    return {
+      backups,
+      count: backups.reduce((sum, { count }) => sum + count, 0),
+      bytes: backups.reduce((sum, { bytes: size }) => sum + size, 0),
+      firstChange: dates('createdAt').at(0),
+      lastChange: dates('changedAt').at(-1),
+    };
+  }
+
+  private async backups(userId: string): Promise<BackupSummary[]> {
     const { users, backups, keys, retiredRooms } = this.database.tables;
     const found = await this.read(
       `SELECT b.version, b.algorithm, b.etag, b.key_count, b.byte_count, b.created_at, b.changed_at,

@@ -1,6 +1,6 @@
 /** What must hold of each row, whatever the others say: see `RoomKeysFindingCode`. */
 import { isUtf8 } from 'node:buffer';
-import type { RoomKeysFinding, RoomKeysFindingCode } from '../verification.js';
+import type { RoomKeysFinding, RoomKeysFindingCode } from './verification.js';
 import type { Row } from './database/connection.js';
 import { MAX_ID_BYTES } from '../json/ids.js';
 import { idHash } from './id-hash.js';

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { RoomKeysService, type UserSummary } from 'nestjs-room-keys';
+import { RoomKeysService } from 'nestjs-room-keys';
+import { type UserSummary } from 'nestjs-room-keys/operations';
 import { DataSource } from 'typeorm';
 import type { User } from '../users/user.entity.js';
 import { UsersService } from '../users/users.service.js';

@@ -5,7 +5,8 @@ import {
   Injectable,
 } from '@nestjs/common';
 import type { Request } from 'express';
-import { type TokenOwner, unknownToken } from 'nestjs-room-keys';
+import { type TokenOwner } from 'nestjs-room-keys';
+import { unknownToken } from 'nestjs-room-keys/access-tokens';
 import { UsersService } from '../users/users.service.js';
 import { missingToken } from './errors.js';
 

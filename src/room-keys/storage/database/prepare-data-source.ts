@@ -6,8 +6,8 @@ import { dialectOf } from './dialects.js';
 const prepared = new WeakSet<DataSource>();
 
 /**
- * Checks the settings of the database on which promises of this module depend, and has reads be causal where it
- * is a Galera cluster or a MySQL group: see {@link causalReads}. Call it once the DataSource is initialized and before
+ * Checks the settings of the database on which promises of this module depend, and has reads wait for what other members have committed where it
+ * is a Galera cluster or a MySQL group. Call it once the DataSource is initialized and before
  * anything uses it, migrations included, for example in the `dataSourceFactory` of `TypeOrmModule`.
  *
  * @returns whether the database is a cluster whose nodes all take writes

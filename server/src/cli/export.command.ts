@@ -1,0 +1,97 @@
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Command, Option } from 'commander';
+import type { RoomKeysTransferProgress } from 'nestjs-room-keys/operations';
+import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { Failure } from './exit.js';
+import { counted, print } from './output.js';
+import { withProgress } from './progress.js';
+import { unknownUser, userId } from './user.command.js';
+
+interface ExportCommandOptions extends DatabaseOptions {
+  to: string;
+  user?: string;
+  json?: true;
+}
+
+/** `export jsonl`: writes backups into a file. */
+export function addExport(program: Command): void {
+  const group = program
+    .command('export')
+    .description('write backups into a file that any database can take over');
+  databaseCommand(group, 'jsonl')
+    .description('write the backups of all users, or of one, as JSON lines')
+    .addOption(new Option('--to <file>', 'the file, or - for stdout').makeOptionMandatory())
+    .option('--user <user-id>', 'write one user only', userId)
+    .option('--json', 'print a JSON document in the end, unless the file is stdout')
+    .addHelpText(
+      'after',
+      `
+It can run beside servers that are in use: each user is written as of one moment. The file ends with a count
+of all that is in it, and each backup with a checksum; it appears under its name when it is complete.
+
+Examples:
+  $ room-keys-server export jsonl --to backups.jsonl
+  $ room-keys-server export jsonl --to alice.jsonl --user '@alice:example.org'
+  $ room-keys-server export jsonl --to - | gzip > backups.jsonl.gz`,
+    )
+    .action(async (options: ExportCommandOptions) => {
+      const { RoomKeysTransfer } = await import('nestjs-room-keys/operations');
+      let done: RoomKeysTransferProgress = { users: 0, usersInAll: 0, keys: 0, keysInAll: 0 };
+      const about = { what: 'keys', shown: !options.json, brokenOff: brokenOff(options.to) };
+      await withDatabase(options, (dataSource) =>
+        withProgress(about, (bar, signal) =>
+          write(
+            options.to,
+            signal,
+            new RoomKeysTransfer(dataSource).exportJsonl({
+              userId: options.user,
+              onProgress: (state) => {
+                // told before anything is written
+                if (state.usersInAll === 0 && options.user !== undefined) {
+                  throw unknownUser(options.user);
+                }
+                done = state;
+                bar.update(state.keys, state.keysInAll);
+              },
+            }),
+          ),
+        ),
+      );
+      const { users, keys } = done;
+      if (options.to !== '-') {
+        print(options.json, { users, keys }, () => [
+          `Wrote ${counted(keys, 'key')} of ${counted(users, 'user')} to ${options.to}.`,
+        ]);
+      }
+    });
+}
+
+const brokenOff = (to: string) =>
+  `Broken off. ${to === '-' ? 'What was written is not complete' : 'No file was written'}; run the same command again.`;
+
+async function write(to: string, signal: AbortSignal, text: AsyncIterable<string>): Promise<void> {
+  // bytes: lines are handed on as they come, however many of them wait
+  const source = Readable.from(text, { objectMode: false, highWaterMark: 256 * 1024 });
+  const part = `${to}.part`;
+  try {
+    if (to === '-') {
+      await pipeline(source, process.stdout, { end: false, signal });
+      return;
+    }
+    await pipeline(source, createWriteStream(part, { mode: 0o600 }), { signal });
+    signal.throwIfAborted();
+    await rename(part, to);
+  } catch (error) {
+    if (to !== '-') await rm(part, { force: true });
+    // the reason, where the pipeline has an error of its own for it
+    signal.throwIfAborted();
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined || code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
+    throw new Failure(
+      `The file in --to cannot be written (${code}): write the path of another one.`,
+    );
+  }
+}

@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import {
+  databaseCommand,
+  type DatabaseOptions,
+  databaseSettings,
+  openForCommand,
+} from './database.js';
+import { print } from './output.js';
+
+/** `migrate`: creates the tables, or brings them up to date. */
+export function addMigrate(program: Command): void {
+  databaseCommand(program, 'migrate')
+    .description('create the tables, or bring them up to date; a server that starts does so itself')
+    .option('--json', 'print the names of the migrations that were run as JSON')
+    .addHelpText(
+      'after',
+      `
+Safe beside servers that start at the same time: one runs the migrations, the others wait.
+
+Examples:
+  $ room-keys-server migrate
+  $ room-keys-server migrate --database mysql://room_keys@127.0.0.1/room_keys`,
+    )
+    .action(async (options: DatabaseOptions & { json?: true }) => {
+      const { runMigrations } = await import('nestjs-room-keys');
+      const dataSource = await openForCommand(databaseSettings(options));
+      try {
+        const migrations = await runMigrations(dataSource);
+        print(options.json, { migrations }, () =>
+          migrations.length === 0
+            ? ['The tables are up to date.']
+            : migrations.map((name) => `Run: ${name}`),
+        );
+      } finally {
+        await dataSource.destroy();
+      }
+    });
+}

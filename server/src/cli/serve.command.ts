@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { printCheck } from '../run.js';
+import { serve } from '../serve.js';
+import { settingsHelp } from '../settings-text.js';
+import { databaseCommand, type DatabaseOptions, environmentWith } from './database.js';
+
+/** `serve`: the standalone server, as `npm start` runs it. */
+export function addServe(program: Command): void {
+  databaseCommand(program, 'serve')
+    .description('run the server, with the settings in its environment')
+    .option('--check-config', 'tell whether it would start with the settings, and end')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ room-keys-server serve
+  $ room-keys-server serve --check-config
+  $ HOMESERVER_URL=http://127.0.0.1:8008 PORT=8091 room-keys-server serve --database mysql://room_keys@127.0.0.1/room_keys
+`,
+    )
+    .addHelpText('after', settingsHelp)
+    .action(async (options: DatabaseOptions & { checkConfig?: true }) => {
+      const variables = environmentWith(options);
+      if (options.checkConfig) {
+        printCheck(variables);
+        return;
+      }
+      // until the server listens for signals: process 1 of a container would not hear them without these
+      const stop = () => process.exit(0);
+      process.once('SIGTERM', stop).once('SIGINT', stop);
+      await serve(variables, () => {
+        process.off('SIGTERM', stop).off('SIGINT', stop);
+      });
+    });
+}

@@ -1,0 +1,57 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { counted, grouped, print, sized, table } from './output.js';
+
+/** `stats`: how much is stored. */
+export function addStats(program: Command): void {
+  databaseCommand(program, 'stats')
+    .description('count users, backups, keys and bytes, and name the largest backups')
+    .option('--largest <number>', 'how many of the largest backups to name', wholeNumber, 10)
+    .option('--json', 'print a JSON document')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ room-keys-server stats
+  $ room-keys-server stats --largest 3 --json`,
+    )
+    .action(async (options: DatabaseOptions & { largest: number; json?: true }) => {
+      const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
+      const found = await withDatabase(options, (dataSource) =>
+        new RoomKeysMaintenance(dataSource).statistics(options.largest),
+      );
+      print(options.json, found, () => [
+        ...table([
+          [
+            'Users',
+            `${grouped(found.users)}, of whom ${grouped(found.usersWithBackup)} have a backup`,
+          ],
+          ['Backups', grouped(found.backups)],
+          ['Keys', grouped(found.keys)],
+          ['Size', `${sized(found.bytes)} of session_data`],
+          [
+            'To be swept',
+            found.waiting.since
+              ? `${counted(found.waiting.keySets, 'key set')} and ${counted(found.waiting.rooms, 'deleted room')}, the first since ${found.waiting.since.toISOString()}`
+              : 'nothing',
+          ],
+        ]),
+        ...(found.largest.length === 0 ? [] : ['', 'Largest backups']),
+        ...table(
+          found.largest.map(({ userId, version, count, bytes, changedAt }) => [
+            `  ${counted(count, 'key')}`,
+            sized(bytes),
+            `version ${version}`,
+            userId,
+            `changed ${changedAt.toISOString()}`,
+          ]),
+        ),
+      ]);
+    });
+}
+
+/** Reads an option that counts something. */
+export function wholeNumber(text: string): number {
+  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Write a whole number.');
+  return Number(text);
+}

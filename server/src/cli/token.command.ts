@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import { print } from './output.js';
+import { userId } from './user.command.js';
+
+/** `token create`: an access token for development. */
+export function addToken(program: Command): void {
+  program
+    .command('token')
+    .description('access tokens for development')
+    .command('create')
+    .description('make up an access token, for DEV_TOKENS of a server on a loopback address')
+    .option('--user <user-id>', 'whose token it is to be', userId, '@dev:localhost')
+    .option('--json', 'print a JSON document')
+    .addHelpText(
+      'after',
+      `
+Nothing is stored: the server takes the token while DEV_TOKENS names it.
+
+Example:
+  $ DEV_TOKENS=$(room-keys-server token create --user '@alice:localhost') room-keys-server serve`,
+    )
+    .action(({ user, json }: { user: string; json?: true }) => {
+      const token = randomBytes(24).toString('base64url');
+      const setting = `${token}=${user}`;
+      print(json, { token, userId: user, DEV_TOKENS: setting }, () => [setting]);
+    });
+}

@@ -1,0 +1,109 @@
+import { createInterface } from 'node:readline/promises';
+import { type Command, InvalidArgumentError } from 'commander';
+import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { EXIT, Failure } from './exit.js';
+import { counted, print, sized, table } from './output.js';
+
+/** `user show` and `user erase`: what is stored of one user. */
+export function addUser(program: Command): void {
+  const user = program.command('user').description('show or erase what is stored of one user');
+
+  databaseCommand(user, 'show')
+    .description('list the backups of a user')
+    .argument('<user-id>', 'such as @alice:example.org', userId)
+    .option('--json', 'print a JSON document')
+    .addHelpText('after', "\nExample:\n  $ room-keys-server user show '@alice:example.org'")
+    .action(async (id: string, options: DatabaseOptions & { json?: true }) => {
+      const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
+      const summary = await withDatabase(options, (dataSource) =>
+        new RoomKeysMaintenance(dataSource).summary(id),
+      );
+      print(options.json, { userId: id, ...summary }, () =>
+        summary.backups.length === 0
+          ? [`${id} has no backup.`]
+          : table(
+              summary.backups.map(
+                ({ version, isCurrent, algorithm, count, bytes, etag, ...backup }) => [
+                  `version ${version}${isCurrent ? ' (current)' : ''}`,
+                  counted(count, 'key'),
+                  sized(bytes),
+                  `etag ${etag}`,
+                  algorithm,
+                  `created ${backup.createdAt.toISOString()}`,
+                  `changed ${backup.changedAt.toISOString()}`,
+                  `by ${counted(backup.devices.length, 'device')}`,
+                ],
+              ),
+            ),
+      );
+    });
+
+  databaseCommand(user, 'erase')
+    .description('delete all backups and keys of a user, for good')
+    .argument('<user-id>', 'such as @alice:example.org', userId)
+    .option('--yes', 'do not ask')
+    .option('--json', 'print a JSON document')
+    .addHelpText(
+      'after',
+      `
+The keys are gone at once for every reader; their rows are removed before the command ends.
+What stays is the number of the user's last backup, so that none is given out twice.
+
+Examples:
+  $ room-keys-server user erase '@alice:example.org'
+  $ room-keys-server user erase '@alice:example.org' --yes`,
+    )
+    .action(async (id: string, options: DatabaseOptions & { yes?: true; json?: true }) => {
+      if (!options.yes && !process.stdin.isTTY) {
+        throw new Failure('Nobody is there to confirm the deletion: write --yes.', EXIT.usage);
+      }
+      const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
+      await withDatabase(options, async (dataSource) => {
+        const maintenance = new RoomKeysMaintenance(dataSource);
+        const { backups, count } = await maintenance.summary(id);
+        const what = `${counted(backups.length, 'backup')} with ${counted(count, 'key')}`;
+        if (!options.yes) await confirm(`This deletes ${what} of ${id} for good.`, id);
+        await maintenance.eraseUser(id);
+        await maintenance.sweep();
+        print(
+          options.json,
+          { userId: id, erased: { backups: backups.length, keys: count } },
+          () => [`Erased ${what} of ${id}.`],
+        );
+      });
+    });
+}
+
+/** Reads an argument that is to be a full Matrix user id. */
+export function userId(text: string): string {
+  if (/^@[^:]*:./s.test(text) && Buffer.byteLength(text) <= 255) return text;
+  throw new InvalidArgumentError("Write a full user id, such as '@alice:example.org'.");
+}
+
+/** What a command ends with that is told to read one user, of whom there is nothing. */
+export const unknownUser = (id: string): Failure =>
+  new Failure(`The database has no backup of ${id}: write the id of another user in --user.`);
+
+const NOTHING_DELETED = 'Nothing was deleted.';
+
+async function confirm(warning: string, answer: string): Promise<void> {
+  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  const left = new AbortController();
+  const leave = (exitCode: number) => () => {
+    // out of the line of the question
+    process.stderr.write('\n');
+    left.abort(new Failure(NOTHING_DELETED, exitCode));
+  };
+  const closed = leave(EXIT.failed);
+  // Ctrl-C, and Ctrl-D or a terminal that is gone
+  asking.once('SIGINT', leave(EXIT.interrupted)).once('close', closed);
+  try {
+    const given = await asking.question(`${warning}\nType the user id to go on: `, left);
+    if (given.trim() !== answer) throw new Failure(NOTHING_DELETED);
+  } catch (error) {
+    left.signal.throwIfAborted();
+    throw error;
+  } finally {
+    asking.off('close', closed).close();
+  }
+}

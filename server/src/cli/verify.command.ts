@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import type { RoomKeysFinding, RoomKeysVerificationProgress } from 'nestjs-room-keys/operations';
+import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { EXIT } from './exit.js';
+import { counted, print } from './output.js';
+import { withProgress } from './progress.js';
+import { wholeNumber } from './stats.command.js';
+import { unknownUser, userId } from './user.command.js';
+
+interface VerifyCommandOptions extends DatabaseOptions {
+  user?: string;
+  show: number;
+  json?: true;
+}
+
+/** `verify`: whether all that must hold of the stored rows holds. */
+export function addVerify(program: Command): void {
+  databaseCommand(program, 'verify')
+    .description(
+      'check every backup and key, and change nothing; exit code 1 when something is wrong',
+    )
+    .option('--user <user-id>', 'check what is stored of one user only', userId)
+    .option('--show <number>', 'how many findings to print; all are counted', wholeNumber, 1000)
+    .option('--json', 'print a JSON document')
+    .addHelpText(
+      'after',
+      `
+Counts and sizes, versions, ids and their hashes, ranks, whether session_data can be read, and rows that
+belong to nothing. It can run beside servers that are in use: it sees each user as of one moment.
+
+Examples:
+  $ room-keys-server verify
+  $ room-keys-server verify --user '@alice:example.org' --json`,
+    )
+    .action(async (options: VerifyCommandOptions) => {
+      const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
+      const shown: RoomKeysFinding[] = [];
+      let found = 0;
+      let checked: RoomKeysVerificationProgress = { users: 0, backups: 0, keys: 0, keysInAll: 0 };
+      const about = { what: 'keys', shown: !options.json, brokenOff: BROKEN_OFF };
+      await withDatabase(options, (dataSource) =>
+        withProgress(about, async (bar, signal) => {
+          const findings = new RoomKeysMaintenance(dataSource).verify({
+            userId: options.user,
+            onProgress: (state) => {
+              signal.throwIfAborted();
+              checked = state;
+              bar.update(state.keys, state.keysInAll);
+            },
+          });
+          for await (const finding of findings) {
+            found += 1;
+            if (shown.length < options.show) shown.push(finding);
+          }
+          signal.throwIfAborted();
+        }),
+      );
+      const { users, backups, keys } = checked;
+      if (options.user !== undefined && users === 0 && found === 0) throw unknownUser(options.user);
+      print(options.json, { found, checked: { users, backups, keys }, findings: shown }, () => [
+        ...shown.map(sentence),
+        ...(found > shown.length ? [`… and ${counted(found - shown.length, 'more finding')}`] : []),
+        `${found === 0 ? 'All is well' : counted(found, 'finding')}: checked ${counted(users, 'user')}, ${counted(backups, 'backup')}, ${counted(keys, 'key')}.`,
+      ]);
+      if (found > 0) process.exitCode = EXIT.failed;
+    });
+}
+
+const BROKEN_OFF =
+  'Broken off. Not everything was checked; run the same command again to know whether all is well.';
+
+function sentence({ code, message, userId: user, version, keySetId, ...ids }: RoomKeysFinding) {
+  const place = [
+    user,
+    version && `version ${version}`,
+    user === undefined && keySetId !== undefined && `key set ${keySetId}`,
+    ids.roomId,
+    ids.sessionId,
+  ];
+  return `${code}: ${place.filter(Boolean).join(' ')}: ${message}`;
+}

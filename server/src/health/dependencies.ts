@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { type AccessTokenVerifier, MatrixError } from 'nestjs-room-keys';
+import { RoomKeysMaintenance } from 'nestjs-room-keys/operations';
+import { RedisConnection } from '../redis-connection.js';
+import { TOKEN_SERVICE } from '../verifier.js';
+
+/** Well below the 5 seconds after which supervisors give up waiting for an answer. */
+const PATIENCE_MS = 3000;
+/** Anybody may ask for our health, so an answer holds for a while: nobody is asked more often. */
+const TTL_MS = 2000;
+
+/**
+ * The services that this one needs. Without its database it can do nothing, and is not ready. While
+ * nobody can say whose a token is, it still serves those that are cached and tells others to
+ * come again, in Matrix's words, which a proxy without a server behind it would not find: then it is
+ * degraded. So it is without the Redis through which processes share the limits of requests.
+ */
+@Injectable()
+export class Dependencies {
+  private readonly logger = new Logger('Health');
+  private readonly away = new Set<string>();
+  /** Belongs to nobody. */
+  private readonly token = randomBytes(32).toString('base64url');
+
+  constructor(
+    private readonly indicators: HealthIndicatorService,
+    private readonly maintenance: RoomKeysMaintenance,
+    @Inject(TOKEN_SERVICE) private readonly tokenService: AccessTokenVerifier | undefined,
+    private readonly redis: RedisConnection,
+  ) {}
+
+  /** Of each: up, or down for what is needed, or degraded. */
+  checks(): (() => Promise<HealthIndicatorResult>)[] {
+    const checks = [async () => this.check('database', () => this.maintenance.ping(PATIENCE_MS))];
+    if (this.tokenService) checks.push(() => this.optional('verifier', () => this.askVerifier()));
+    const { client } = this.redis;
+    if (client) checks.push(() => this.optional('redis', () => client.ping()));
+    return checks;
+  }
+
+  /** Of each, by its name, whether it can be used. */
+  async up(): Promise<Record<string, boolean>> {
+    const results = await Promise.all(this.checks().map((check) => check()));
+    return Object.fromEntries(
+      results
+        .flatMap((result) => Object.entries(result))
+        .map(([name, { status }]) => [name, status === 'up']),
+    );
+  }
+
+  private check(name: string, ask: () => Promise<unknown>) {
+    return this.indicators
+      .check(name)
+      .attempt(() => this.watched(name, ask))
+      .withTimeout(PATIENCE_MS)
+      .cacheFor(TTL_MS);
+  }
+
+  /** What can be done without for a while. */
+  private async optional(
+    name: string,
+    ask: () => Promise<unknown>,
+  ): Promise<HealthIndicatorResult> {
+    const result = await this.check(name, ask);
+    return result[name]?.status === 'up'
+      ? result
+      : { [name]: { ...result[name], status: 'degraded' } };
+  }
+
+  /** Asks whose a token is that is nobody's: whoever can say so could say more. */
+  private async askVerifier(): Promise<void> {
+    try {
+      await this.tokenService?.(this.token, { url: '/' } as IncomingMessage);
+    } catch (error) {
+      if (!(error instanceof MatrixError) || error.getStatus() >= 500) throw error;
+    }
+  }
+
+  /** Logs when a service goes away and when it is back; the answer says no more than that it is. */
+  private async watched(name: string, ask: () => Promise<unknown>): Promise<void> {
+    try {
+      await ask();
+      if (this.away.delete(name)) this.logger.log(`The ${name} answers again`);
+    } catch (error) {
+      if (!this.away.has(name)) this.logger.warn(`The ${name} does not answer: ${reasonOf(error)}`);
+      this.away.add(name);
+      throw new Error('does not answer', { cause: error });
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}

@@ -1,0 +1,89 @@
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { Logger } from '@nestjs/common';
+import type { RoomKeysEvent } from 'nestjs-room-keys';
+import type { RoomKeysRequestEvent } from 'nestjs-room-keys/operations';
+import { requestIdOf, withRequestId } from './request-ids.js';
+
+/** The words of paths that say nothing about anybody. */
+const WORDS = new Set([
+  ...['_matrix', 'client', 'v3', 'r0', 'unstable', 'room_keys', 'version', 'keys'],
+  ...['health', 'live', 'ready', 'docs', 'docs-json', 'metrics', 'favicon.ico', ''],
+]);
+const MOST_WORDS = 12;
+/** What supervisors and browsers ask for all day long. */
+const QUIET = /^\/(?:health\/|docs|favicon\.ico)/;
+
+/** One line a request, and the id that ties other lines to it. */
+export class RequestLog {
+  private readonly logger = new Logger('Request');
+  private readonly events = new WeakMap<IncomingMessage, RoomKeysRequestEvent>();
+
+  /** @param userIds whether a line says whose token it was */
+  constructor(private readonly userIds: boolean) {}
+
+  /** Keeps what the module tells of a request for its line. */
+  observe(event: RoomKeysEvent, request: IncomingMessage | undefined): void {
+    if (event.type === 'request' && request) this.events.set(request, event);
+  }
+
+  /** Has the server give each request its id, and log it when it is over. */
+  follow(server: Server): void {
+    const listeners = server.listeners('request') as RequestListener[];
+    server.removeAllListeners('request');
+    server.on('request', (request, response) => {
+      const begun = performance.now();
+      const id = requestIdOf(request);
+      response.setHeader('X-Request-Id', id);
+      // what is asked for, as the client wrote it: the module routes by a cleaned up one
+      const { url = '' } = request;
+      withRequestId(id, () => {
+        for (const listener of listeners) listener(request, response);
+        // after the module's own, so that its event has come
+        response.once('close', () => {
+          this.write(id, request, response, patternOf(url), performance.now() - begun);
+        });
+      });
+    });
+  }
+
+  private write(
+    requestId: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    durationMs: number,
+  ): void {
+    const event = this.events.get(request);
+    const status = event ? event.status : response.headersSent ? response.statusCode : undefined;
+    const { method = '' } = request;
+    const line = {
+      // said here, since a connection that breaks off is nobody's work
+      requestId,
+      operation: event?.operation,
+      method,
+      // says more only where it is no operation
+      ...(event?.operation === undefined && { path }),
+      status,
+      durationMs: Math.round((event?.durationMs ?? durationMs) * 10) / 10,
+      ...(event && {
+        ...(event.prefix !== 'v3' && { prefix: event.prefix }),
+        requestBytes: event.requestBytes,
+        responseBytes: event.responseBytes,
+        ...(this.userIds && { userId: event.userId }),
+      }),
+      ...((event?.aborted ?? !response.writableFinished) && { aborted: true }),
+    };
+    const message = `${event?.operation ?? `${method} ${path}`} ${status ?? 'aborted'}`;
+    if (status !== undefined && status >= 500) this.logger.warn(message, line);
+    else if (method === 'OPTIONS' || QUIET.test(path)) this.logger.debug(message, line);
+    else this.logger.log(message, line);
+  }
+}
+
+/** The path without what may be somebody's: ids, and whatever else a stray client asks for. */
+export function patternOf(url: string): string {
+  const path = /^[^?#]*/.exec(url.replace(/^https?:\/\/[^/?#]*/i, ''))?.[0] ?? '';
+  const words = path.split('/');
+  const known = words.slice(0, MOST_WORDS).map((word) => (WORDS.has(word) ? word : '*'));
+  return known.join('/') + (words.length > MOST_WORDS ? '/…' : '');
+}

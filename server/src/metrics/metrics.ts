@@ -1,0 +1,239 @@
+/**
+ * THE METRICS: every one of the server's own. Labels have few values, which are known beforehand: no
+ * user, no room, no session, no address.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { type RoomKeysEvent } from 'nestjs-room-keys';
+import { type Activity, roomKeysConflictCodes } from 'nestjs-room-keys/operations';
+import { version } from '../version.js';
+import { type ClientConnections, showClientConnections } from './client-connections.js';
+import { TokenMetrics } from './token-metrics.js';
+
+/** What is not told as it happens, but looked up when somebody reads the metrics. */
+export interface LookedUp {
+  clientConnections: () => ClientConnections;
+  activity: () => Activity;
+  /** By their names, whether each service that this one needs can be used. */
+  dependencies: () => Promise<Readonly<Record<string, boolean>>>;
+}
+
+/** What is asked for by an old client or a stray one, and is none of the operations. */
+const NO_OPERATION = 'none';
+/** In place of a status: the client left before an answer had begun. */
+const LEFT = 'left';
+
+/** The metrics of one application, in a registry of their own. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly tokens = new TokenMetrics(this.registry);
+  private lookedUp: LookedUp | undefined;
+  /** When the oldest of the deleted keys that are left was deleted, in milliseconds. */
+  private oldestRetired: number | undefined;
+
+  private readonly requests = new Histogram({
+    name: 'room_keys_request_duration_seconds',
+    help: 'Time from the first look at a request to the end of its answer; of a restore, as fast as its client reads.',
+    labelNames: ['operation', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers: [this.registry],
+  });
+  private readonly requestBytes = new Counter({
+    name: 'room_keys_request_bytes_total',
+    help: 'Bytes of request bodies, after decompression.',
+    labelNames: ['operation'],
+    registers: [this.registry],
+  });
+  private readonly responseBytes = new Counter({
+    name: 'room_keys_response_bytes_total',
+    help: 'Bytes of the bodies of answers.',
+    labelNames: ['operation'],
+    registers: [this.registry],
+  });
+  private readonly aborted = new Counter({
+    name: 'room_keys_requests_aborted_total',
+    help: 'Requests whose connection ended before their answer did, by either side.',
+    labelNames: ['operation'],
+    registers: [this.registry],
+  });
+  private readonly keys = new Counter({
+    name: 'room_keys_uploaded_keys_total',
+    help: 'Keys of uploads: added, in place of a worse one (replaced), or not stored because the one that is there is to stay (kept).',
+    labelNames: ['result'],
+    registers: [this.registry],
+  });
+  private readonly conflicts = new Counter({
+    name: 'room_keys_conflicts_total',
+    help: "Transactions that the database gave up in favour of another, by the database's code: retried, or given_up and answered 503.",
+    labelNames: ['code', 'result'],
+    registers: [this.registry],
+  });
+  private readonly sweeps = new Counter({
+    name: 'room_keys_sweeps_total',
+    help: 'Looks for deleted keys whose rows are still there: completed, or failed before they were through.',
+    labelNames: ['result'],
+    registers: [this.registry],
+  });
+  private readonly sweptKeys = new Counter({
+    name: 'room_keys_swept_keys_total',
+    help: 'Rows of deleted keys that were removed.',
+    registers: [this.registry],
+  });
+  private readonly backlog = new Gauge({
+    name: 'room_keys_sweep_backlog',
+    help: 'Deleted backups (or deletions of all keys of one) whose rows are still there, in the whole database, after the last sweep.',
+    aggregator: 'max',
+    registers: [this.registry],
+  });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+    this.showBuild();
+    this.showSweepAge();
+    this.showConnections();
+    showClientConnections(this.registry, () => this.lookedUp?.clientConnections());
+    this.showRestores();
+    this.showDependencies();
+    // from the start, so that the first one is seen as a step from nought
+    for (const result of ['added', 'replaced', 'kept']) this.keys.inc({ result }, 0);
+    for (const code of roomKeysConflictCodes) {
+      for (const result of ['retried', 'given_up']) this.conflicts.inc({ code, result }, 0);
+    }
+    for (const result of ['completed', 'failed']) this.sweeps.inc({ result }, 0);
+  }
+
+  /** Has the gauges that are looked up. */
+  lookUp(lookedUp: LookedUp): void {
+    this.lookedUp = lookedUp;
+  }
+
+  /** Counts what the module tells of. */
+  observe(event: RoomKeysEvent): void {
+    switch (event.type) {
+      case 'request': {
+        const operation = event.operation ?? NO_OPERATION;
+        const status = event.status ?? LEFT;
+        this.requests.observe({ operation, status }, event.durationMs / 1000);
+        this.requestBytes.inc({ operation }, event.requestBytes);
+        this.responseBytes.inc({ operation }, event.responseBytes);
+        if (event.aborted) this.aborted.inc({ operation });
+        return;
+      }
+      case 'keys':
+        this.keys.inc({ result: 'added' }, event.added);
+        this.keys.inc({ result: 'replaced' }, event.replaced);
+        this.keys.inc({ result: 'kept' }, event.kept);
+        return;
+      case 'conflict':
+        this.conflicts.inc({ code: event.code, result: event.gaveUp ? 'given_up' : 'retried' });
+        return;
+      case 'sweep':
+        this.sweeps.inc({ result: event.failure === undefined ? 'completed' : 'failed' });
+        this.sweptKeys.inc(event.rows);
+        if (event.backlog === undefined || event.oldestMs === undefined) return;
+        this.backlog.set(event.backlog);
+        this.oldestRetired = event.backlog === 0 ? undefined : Date.now() - event.oldestMs;
+        return;
+      case 'token':
+        this.tokens.came(event.outcome);
+        return;
+    }
+  }
+
+  private showBuild(): void {
+    new Gauge({
+      name: 'room_keys_build_info',
+      help: 'Always 1; which version of the server it is.',
+      labelNames: ['version'],
+      aggregator: 'first',
+      registers: [this.registry],
+    }).set({ version }, 1);
+  }
+
+  private showSweepAge(): void {
+    const age = () => (this.oldestRetired === undefined ? 0 : Date.now() - this.oldestRetired);
+    new Gauge({
+      name: 'room_keys_sweep_oldest_seconds',
+      help: 'How long the oldest of the backlog has waited; 0 without any.',
+      aggregator: 'max',
+      registers: [this.registry],
+      collect() {
+        this.set(age() / 1000);
+      },
+    });
+  }
+
+  private showConnections(): void {
+    const { registry } = this;
+    const activity = () => this.lookedUp?.activity();
+    new Gauge({
+      name: 'room_keys_database_connections',
+      help: "Connections of the server's pool to the database: used or free.",
+      labelNames: ['state'],
+      registers: [registry],
+      collect() {
+        const now = activity()?.connections;
+        if (!now) return;
+        this.set({ state: 'used' }, now.used);
+        this.set({ state: 'free' }, now.free);
+      },
+    });
+    new Gauge({
+      name: 'room_keys_database_connections_max',
+      help: 'The most connections that the pool opens.',
+      registers: [registry],
+      collect() {
+        const now = activity()?.connections;
+        if (now) this.set(now.max);
+      },
+    });
+    new Gauge({
+      name: 'room_keys_database_waiting',
+      help: 'Reads that wait for a connection or for their turn.',
+      registers: [registry],
+      collect() {
+        const now = activity();
+        if (now) this.set(now.readsWaiting + (now.connections?.waiting ?? 0));
+      },
+    });
+  }
+
+  private showRestores(): void {
+    const activity = () => this.lookedUp?.activity();
+    new Gauge({
+      name: 'room_keys_restores',
+      help: 'Restores: under_way, or waiting for their turn to begin.',
+      labelNames: ['state'],
+      registers: [this.registry],
+      collect() {
+        const now = activity();
+        if (!now) return;
+        this.set({ state: 'under_way' }, now.restores);
+        this.set({ state: 'waiting' }, now.restoresWaiting);
+      },
+    });
+    new Gauge({
+      name: 'room_keys_changes_waiting',
+      help: 'Changes that wait for their turn: those of one user are made one after the other.',
+      registers: [this.registry],
+      collect() {
+        const now = activity();
+        if (now) this.set(now.transactionsWaiting);
+      },
+    });
+  }
+
+  private showDependencies(): void {
+    const dependencies = () => this.lookedUp?.dependencies();
+    new Gauge({
+      name: 'room_keys_dependency_up',
+      help: 'Whether a service that this one needs can be used, 1 or 0: database, verifier, redis.',
+      labelNames: ['dependency'],
+      aggregator: 'min',
+      registers: [this.registry],
+      async collect() {
+        for (const [dependency, up] of Object.entries((await dependencies()) ?? {}))
+          this.set({ dependency }, up ? 1 : 0);
+      },
+    });
+  }
+}

@@ -1,0 +1,81 @@
+import { type AccessTokenVerifier, MatrixError } from 'nestjs-room-keys';
+import {
+  developmentTokens,
+  firstOf,
+  homeserverTokens,
+  introspectedTokens,
+  cached,
+} from 'nestjs-room-keys/access-tokens';
+import type { Environment } from './environment.js';
+import type { Metrics } from './metrics/metrics.js';
+import type { TokenMetrics, TokenOutcome } from './metrics/token-metrics.js';
+
+/** For the service that knows tokens, asked anew each time; undefined where there is none. */
+export const TOKEN_SERVICE = Symbol('TOKEN_SERVICE');
+
+/** The one service that the settings name; undefined where there are only tokens for development. */
+export function tokenServiceOf({
+  homeserver,
+  introspection,
+}: Environment): AccessTokenVerifier | undefined {
+  if (homeserver) return homeserverTokens(homeserver);
+  return introspection && introspectedTokens(introspection);
+}
+
+/** Development tokens, if there are any, then the service, with its verdicts cached and its checks limited. */
+export function verifierOf(
+  { developmentTokens: tokens, tokenCache, tokenChecks }: Environment,
+  service: AccessTokenVerifier | undefined,
+  metrics: Metrics | undefined,
+): AccessTokenVerifier {
+  const local = developmentTokens(tokens);
+  if (!service) return firstOf([local, nobodyBeyondThisMachine]);
+  const limits = { ...tokenCache, ...tokenChecks };
+  if (!metrics) return firstOf([local, cached(service, limits)]);
+  const { tokens: tokenMetrics } = metrics;
+  const throughCache = cached(measured(service, tokenMetrics), {
+    ...limits,
+    onLookup: (hit) => tokenMetrics.lookedUp(hit),
+    onQueueChange: (underWay, waiting) => tokenMetrics.queueChanged(underWay, waiting),
+    onOverload: (limit) => tokenMetrics.checkRefused(limit),
+  });
+  return firstOf([local, throughCache]);
+}
+
+/**
+ * Where nobody is asked, an unknown token is a mistake of who tries the API, on this machine. A request
+ * that a proxy passed on is a client's, of a server whose homeserver was not named to it: told 401, it
+ * would log its user out, and throw away keys that are in no backup yet.
+ */
+const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
+  if (PASSED_ON.some((name) => headers[name] !== undefined)) {
+    throw new Error('no service is configured that verifies access tokens: set HOMESERVER_URL.');
+  }
+  return null;
+};
+
+const PASSED_ON = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via'];
+
+function measured(verify: AccessTokenVerifier, metrics: TokenMetrics): AccessTokenVerifier {
+  return async (token, request) => {
+    const begun = performance.now();
+    let outcome: TokenOutcome = 'failed';
+    try {
+      const owner = await verify(token, request);
+      outcome = owner === null ? 'unknown' : owner.isGuest ? 'refused' : 'known';
+      return owner;
+    } catch (error) {
+      outcome = outcomeOf(error);
+      throw error;
+    } finally {
+      metrics.checked(outcome, performance.now() - begun);
+    }
+  };
+}
+
+function outcomeOf(error: unknown): TokenOutcome {
+  if (!(error instanceof MatrixError)) return 'failed';
+  if (error.body.errcode === 'M_UNKNOWN_TOKEN') return 'unknown';
+  const status = error.getStatus();
+  return status >= 500 || status === 429 ? 'failed' : 'refused';
+}

@@ -1,0 +1,165 @@
+/**
+ * Proves that the dashboard and the alerts read metrics that are there, by labels that they have;
+ * that each metric is in the documentation, and each alert has a part of it that says what to do;
+ * and, where Prometheus is installed, that it takes the alerts and that they fire when they should.
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { Metrics } from '../../src/metrics/metrics.js';
+import { serverProgram } from '../proxy/processes.js';
+import {
+  alertRules,
+  dashboard,
+  dashboardQueries,
+  monitoringFile,
+  type Query,
+} from './monitoring.files.js';
+import { metricsIn } from './promql.js';
+
+interface Family {
+  name: string;
+  type: string;
+  labelNames: string[];
+}
+
+const families = new Metrics().registry.getMetricsAsArray() as unknown as Family[];
+const own = families.filter(({ name }) => name.startsWith('room_keys_'));
+const operating = readFileSync(new URL('../../../docs/operating.md', import.meta.url), 'utf8');
+
+/** What Prometheus adds itself. */
+const ADDED_METRICS = ['up'];
+const ADDED_LABELS = ['job', 'instance'];
+
+/** The samples of each family, with their labels. */
+const samples = new Map(
+  families.flatMap(({ name, type, labelNames }): [string, string[]][] => {
+    if (type !== 'histogram' && type !== 'summary') return [[name, labelNames]];
+    const extra: [string, string[]] =
+      type === 'histogram'
+        ? [`${name}_bucket`, [...labelNames, 'le']]
+        : [name, [...labelNames, 'quantile']];
+    return [extra, [`${name}_sum`, labelNames], [`${name}_count`, labelNames]];
+  }),
+);
+
+const alertQueries: Query[] = alertRules.map(({ alert, expr }) => ({ where: alert, expr }));
+
+describe.each([
+  ['dashboard', dashboardQueries],
+  ['alerts', alertQueries],
+])('the %s', (_, queries) => {
+  it.each(queries.map(({ where, expr }) => [where, expr]))(
+    '%s reads what there is: %s',
+    (_w, expr) => {
+      const uses = metricsIn(expr);
+      expect(uses).not.toHaveLength(0);
+      for (const { name, labels } of uses) {
+        if (ADDED_METRICS.includes(name)) continue;
+        expect([...samples.keys()]).toContain(name);
+        const known = [...(samples.get(name) ?? []), ...ADDED_LABELS];
+        expect(labels.filter((label) => !known.includes(label))).toEqual([]);
+      }
+    },
+  );
+});
+
+describe('the dashboard', () => {
+  it('shows each of our metrics, but for those that the documentation leaves out', () => {
+    const shown = new Set(
+      dashboardQueries.flatMap(({ expr }) => metricsIn(expr)).map(({ name }) => name),
+    );
+    const missing = own
+      .map(({ name }) => name)
+      .filter(
+        (name) =>
+          ![...shown].some((sample) => sample.replace(/_(?:bucket|sum|count)$/, '') === name),
+      );
+    expect(missing).toEqual([]);
+  });
+
+  it('has no panel without a query, and no number twice', () => {
+    const panels = dashboard.panels.filter(({ type }) => type !== 'row');
+    expect(panels.filter(({ targets = [] }) => targets.length === 0)).toEqual([]);
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+  });
+});
+
+describe('docs/operating.md', () => {
+  it.each(own)('has $name, with its kind and its labels', ({ name, type, labelNames }) => {
+    const row = operating.split('\n').find((line) => line.startsWith(`| \`${name}\``));
+    expect(row).toBeDefined();
+    const [, , kind, labels] = row?.split('|').map((cell) => cell.trim()) ?? [];
+    expect(kind).toBe(type);
+    expect([...(labels ?? '').matchAll(/`(\w+)`/g)].map(([, label]) => label)).toEqual(labelNames);
+  });
+
+  it('has no metric that there is not', () => {
+    const named = [...operating.matchAll(/\broom_keys_[a-z_]+/g)].map(([name]) => name);
+    // the names of tables begin in the same way
+    const tables = ['users', 'backups', 'key_sets', 'rooms', 'keys'].map(
+      (one) => `room_keys_${one}`,
+    );
+    const known = [
+      ...samples.keys(),
+      ...own.map(({ name }) => name),
+      ...tables,
+      'room_keys_restored',
+    ];
+    expect(named.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  it.each(alertRules)('says what to do about $alert', ({ alert, annotations }) => {
+    expect(operating).toContain(`\`${alert}\``);
+    const [file, anchor] = annotations.runbook.split('#');
+    expect(file).toBe('docs/operating.md');
+    const anchors = [...operating.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\w\s-]/g, '')
+        .trim()
+        .replaceAll(' ', '-'),
+    );
+    expect(anchors).toContain(anchor);
+  });
+});
+
+describe('the tests of the alerts', () => {
+  const counters = [
+    ...readFileSync(monitoringFile('alerts.test.yml'), 'utf8').matchAll(
+      /series: '(\w+_total)\{(.*)\}'/g,
+    ),
+  ].map(([, name = '', labels = '']) => ({ name, labels }));
+
+  it('have counters', () => {
+    expect(counters.map(({ name }) => name)).toContain('room_keys_conflicts_total');
+  });
+
+  it.each(counters)('begin with what the server exports: $name{$labels}', async (counter) => {
+    const labels = counter.labels.split(', ').filter((label) => !/^(job|instance)=/.test(label));
+    const sample = `${counter.name}{${labels.join(',')}}`;
+    // those that begin later in its life have been there too
+    expect(await new Metrics().registry.metrics()).toContain(`\n${sample} 0\n`);
+  });
+});
+
+const promtool = serverProgram('promtool', 'prometheus');
+(promtool === undefined ? describe.skip : describe)('Prometheus', () => {
+  const run = (...parameters: string[]) => promisify(execFile)(promtool ?? '', parameters);
+
+  it('takes the alerts', async () => {
+    const { stdout } = await run('check', 'rules', monitoringFile('alerts.yml'));
+    expect(stdout).toContain(`SUCCESS: ${alertRules.length} rules found`);
+  });
+
+  it('has each of them fire when it should, and not before', async () => {
+    const tests = readFileSync(monitoringFile('alerts.test.yml'), 'utf8');
+    for (const { alert } of alertRules) expect(tests).toContain(`alertname: ${alert}\n`);
+    await run('test', 'rules', monitoringFile('alerts.test.yml'));
+  });
+
+  it('takes the configuration that the documentation shows', async () => {
+    const { stdout } = await run('check', 'config', monitoringFile('prometheus.yml'));
+    expect(stdout).toContain('prometheus.yml is valid prometheus config file syntax');
+  });
+});

@@ -1,0 +1,39 @@
+/** What operators need outside of requests, and the types of what is observed: `nestjs-room-keys/operations`. */
+
+// --- statistics, verification, sweeping ---------------------------------------------------------
+export { RoomKeysMaintenance, type VerifyOptions } from './room-keys.maintenance.js';
+export type { LargeBackup, RoomKeysStatistics } from '../room-keys/storage/statistics.js';
+export type {
+  RoomKeysFinding,
+  RoomKeysFindingCode,
+  RoomKeysVerificationProgress,
+} from '../room-keys/storage/verification.js';
+
+// --- moving backups in and out ------------------------------------------------------------------
+export { RoomKeysTransfer } from './room-keys.transfer.js';
+export type { HomeserverKind as RoomKeysHomeserverKind } from './transfer/homeserver.source.js';
+export { SourceError as RoomKeysSourceError } from './transfer/source-database.js';
+export type {
+  RoomKeysImportOptions,
+  RoomKeysImportResult,
+  RoomKeysTransferIssue,
+  RoomKeysTransferIssueCode,
+  RoomKeysTransferProgress,
+} from './transfer/transfer.js';
+
+// --- for metrics and logs -----------------------------------------------------------------------
+export type {
+  RoomKeysConflictEvent,
+  RoomKeysKeysEvent,
+  RoomKeysOperation,
+  RoomKeysRequestEvent,
+  RoomKeysSweepEvent,
+  RoomKeysTokenEvent,
+} from '../room-keys/room-keys.events.js';
+export type {
+  Activity,
+  BackupSummary,
+  ConnectionCounts,
+  UserSummary,
+} from '../room-keys/room-key.js';
+export { roomKeysConflictCodes } from '../room-keys/storage/database/errors.js';

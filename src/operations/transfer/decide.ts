@@ -1,0 +1,246 @@
+/** What an import does with a user: decided by what the source and this server have, without reading a key. */
+import { isDeepStrictEqual } from 'node:util';
+import { hashOf } from '../../room-keys/storage/import-records.js';
+import type { StoredBackup, StoredUser } from '../../room-keys/storage/stored-users.js';
+import { hasImportedAuthData, isAsImported, isSameBackup } from './same-backup.js';
+import type { RoomKeysImportOptions, RoomKeysTransferIssueCode } from './transfer.js';
+import { isVersion, type ValidBackup, ValidationError } from './validate.js';
+
+/** A version in the source. */
+export interface SourceVersion {
+  version: unknown;
+  deleted: boolean;
+  backup: ValidBackup | ValidationError;
+}
+
+/** A user in the source. */
+export interface SourceVersions {
+  /** Each once. */
+  versions: readonly SourceVersion[];
+  lastVersion: number;
+  reserved?: readonly number[] | undefined;
+  othersAreDeleted?: boolean | undefined;
+}
+
+/** Why a version is not imported. */
+export interface Reason {
+  code: RoomKeysTransferIssueCode;
+  message: string;
+}
+
+export type Action =
+  | { type: 'create'; version: number; backup: ValidBackup }
+  | {
+      type: 'merge';
+      version: number;
+      backup: ValidBackup;
+      stored: StoredBackup;
+      /** Whether `auth_data` of the source replaces the stored one. */
+      takesAuthData: boolean;
+    }
+  | { type: 'delete'; version: number; stored: StoredBackup }
+  /** Not read, since nothing has changed in the source. */
+  | { type: 'unchanged'; version: number }
+  | { type: 'skip'; version: unknown; reason?: Reason }
+  /** There is nothing to import, and the operator should know why. */
+  | { type: 'note'; version: number; reason: Reason };
+
+/** What an import does with a user. */
+export interface Decision {
+  actions: Action[];
+  /** Versions up to this one are not given out any more. */
+  lastVersion: number;
+  /** Versions that are not here, and must not look deleted: a later import may create them. In ascending order. */
+  reserved: number[];
+}
+
+const NOBODY: StoredUser = {
+  lastVersion: 0,
+  currentVersion: undefined,
+  reserved: [],
+  backups: [],
+};
+
+export function decide(
+  source: SourceVersions,
+  stored: StoredUser = NOBODY,
+  options: Pick<RoomKeysImportOptions, 'changedOnly' | 'followDeletions'> = {},
+): Decision {
+  const newest = newestOf(source, stored);
+  const actions =
+    newest?.backup instanceof ValidationError
+      ? skipUser(source, newest, newest.backup)
+      : [
+          ...stored.backups
+            .filter(({ version }) => isMissing(version, source))
+            .map((ours) => deletion(ours, options)),
+          ...source.versions.flatMap(
+            (version) => actionFor(version, source, stored, options) ?? [],
+          ),
+        ];
+  return {
+    actions,
+    lastVersion: Math.max(stored.lastVersion, source.lastVersion),
+    reserved: reservedAfter(source, stored, actions),
+  };
+}
+
+/** Whether a user is as the source has it, as far as can be said without reading keys. */
+export const isUpToDate = (
+  { actions, lastVersion, reserved }: Decision,
+  stored: StoredUser = NOBODY,
+): boolean =>
+  actions.every(({ type }) => type === 'unchanged') &&
+  lastVersion === stored.lastVersion &&
+  isDeepStrictEqual(reserved, stored.reserved);
+
+function actionFor(
+  { version, deleted, backup }: SourceVersion,
+  source: SourceVersions,
+  stored: StoredUser,
+  options: Pick<RoomKeysImportOptions, 'changedOnly' | 'followDeletions'>,
+): Action | undefined {
+  const ours = stored.backups.find((one) => one.version === version);
+  if (deleted) {
+    const isOther = ours && !(backup instanceof ValidationError) && !isSameBackup(backup, ours);
+    return ours && !isOther ? deletion(ours, options) : undefined;
+  }
+  if (isVersion(version) && wasDeletedHere(version, stored)) {
+    return note('deleted-here', version, 'The backup was deleted here, and stays deleted.');
+  }
+  if (backup instanceof ValidationError) {
+    return { type: 'skip', version, reason: { code: backup.code, message: backup.message } };
+  }
+  if (ours) return mergeWith(ours, backup, options);
+  if (hasOwnCurrent(source, stored) && backup.version > Number(stored.currentVersion)) {
+    return skip(
+      'would-replace-current',
+      backup.version,
+      `The user created backup ${stored.currentVersion} on this server, and this newer version would replace it as the current backup.`,
+    );
+  }
+  return { type: 'create', version: backup.version, backup };
+}
+
+function mergeWith(
+  ours: StoredBackup,
+  backup: ValidBackup,
+  { changedOnly }: Pick<RoomKeysImportOptions, 'changedOnly'>,
+): Action {
+  const { version } = backup;
+  if (!isSameBackup(backup, ours)) {
+    return skip('conflict', version, 'Another backup has this version here, and is kept.');
+  }
+  const { record } = ours;
+  const sourceHash = hashOf(backup.authData);
+  if (changedOnly && record?.sourceEtag === backup.etag && record.authDataHash === sourceHash) {
+    return { type: 'unchanged', version };
+  }
+  // a source that went back, such as an older file, is not followed
+  const isNewer = record !== undefined && backup.etag >= record.sourceEtag;
+  const takesAuthData = isNewer && hasImportedAuthData(ours) && record.authDataHash !== sourceHash;
+  return { type: 'merge', version, backup, stored: ours, takesAuthData };
+}
+
+/** Of a backup that the source has deleted. */
+function deletion(
+  ours: StoredBackup,
+  { followDeletions }: Pick<RoomKeysImportOptions, 'followDeletions'>,
+): Action {
+  const { version } = ours;
+  if (!isAsImported(ours)) {
+    return note(
+      'deleted-in-source',
+      version,
+      'The backup was deleted in the source, but was changed here, and is kept.',
+    );
+  }
+  if (followDeletions) return { type: 'delete', version, stored: ours };
+  return note('deleted-in-source', version, 'The backup was deleted in the source, and is kept.');
+}
+
+/** Nothing of the user: to the user's devices an older backup as the current one would look as if the newest were deleted. */
+function skipUser(
+  { versions }: SourceVersions,
+  { version: newest }: SourceVersion,
+  { code, message }: ValidationError,
+): Action[] {
+  const reason: Reason = {
+    code: code === 'backup' ? 'newest-backup' : code,
+    message: `${message} This is the newest backup, so nothing of the user was imported.`,
+  };
+  return versions
+    .filter(({ deleted }) => !deleted)
+    .map(({ version }) => ({ type: 'skip', version, ...(version === newest ? { reason } : {}) }));
+}
+
+/** The newest backup of the source that was not deleted here. */
+function newestOf({ versions }: SourceVersions, stored: StoredUser): SourceVersion | undefined {
+  let newest: SourceVersion | undefined;
+  for (const one of versions) {
+    if (one.deleted || !isVersion(one.version) || wasDeletedHere(one.version, stored)) continue;
+    if (newest === undefined || one.version > Number(newest.version)) newest = one;
+  }
+  return newest;
+}
+
+function reservedAfter(
+  source: SourceVersions,
+  stored: StoredUser,
+  actions: readonly Action[],
+): number[] {
+  const isCreated = (version: number) =>
+    actions.some((action) => action.type === 'create' && action.version === version);
+  const isListed = (version: number) => source.versions.some((one) => one.version === version);
+  const all = [
+    ...source.versions.filter(({ deleted }) => !deleted).map(({ version }) => version),
+    ...(source.reserved ?? []),
+    ...stored.reserved.filter((version) => !isListed(version) && !isMissing(version, source)),
+  ].filter(isVersion);
+  return [...new Set(all)]
+    .filter(
+      (version) =>
+        !isCreated(version) && !isStored(version, stored) && !wasDeletedHere(version, stored),
+    )
+    .sort((one, other) => one - other);
+}
+
+/** Whether the source says of a version, by not listing it, that it is deleted. */
+const isMissing = (
+  version: number,
+  { versions, lastVersion, reserved, othersAreDeleted }: SourceVersions,
+): boolean =>
+  othersAreDeleted === true &&
+  version <= lastVersion &&
+  !versions.some((one) => one.version === version) &&
+  !reserved?.includes(version);
+
+const isStored = (version: number, { backups }: StoredUser): boolean =>
+  backups.some((ours) => ours.version === version);
+
+/** Whether a version was here, and is no more. */
+const wasDeletedHere = (version: number, stored: StoredUser): boolean =>
+  version <= stored.lastVersion && !stored.reserved.includes(version) && !isStored(version, stored);
+
+/** Whether the user created the current backup here, or went on with it here after the source deleted it. */
+function hasOwnCurrent(source: SourceVersions, stored: StoredUser): boolean {
+  const current = stored.backups.find(({ version }) => version === stored.currentVersion);
+  if (!current) return false;
+  const listed = source.versions.find(({ version }) => version === current.version);
+  if (!listed) return !(isMissing(current.version, source) && isAsImported(current));
+  if (listed.deleted) return !isAsImported(current);
+  if (listed.backup instanceof ValidationError) return current.record === undefined;
+  return !isSameBackup(listed.backup, current);
+}
+
+const skip = (code: Reason['code'], version: unknown, message: string): Action => ({
+  type: 'skip',
+  version,
+  reason: { code, message },
+});
+
+const note = (code: Reason['code'], version: number, message: string): Action => ({
+  type: 'note',
+  version,
+  reason: { code, message },
+});

@@ -1,0 +1,154 @@
+/** Connections to the database of a homeserver, which is only read. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Row } from '../../room-keys/storage/database/connection.js';
+
+/** The database of a homeserver cannot be read; the message is one sentence for the operator, without a password. */
+export class SourceError extends Error {}
+
+/** Reads from the database of a homeserver. */
+export interface SourceDatabase {
+  /** @param sql with `?` for each parameter */
+  query(sql: string, parameters?: unknown[]): Promise<Row[]>;
+  /** Until `end`, all queries read one consistent snapshot. */
+  begin(): Promise<void>;
+  end(): Promise<void>;
+  close(): Promise<void>;
+  /** The function that counts the bytes of a text. */
+  readonly bytesOf: (column: string) => string;
+}
+
+/**
+ * Opens the database of a homeserver.
+ *
+ * @param from `postgres://user@host/database`, where `PGPASSWORD` or `~/.pgpass` may hold the password,
+ *   or the path of a SQLite file, with or without `sqlite:` before it
+ * @throws SourceError
+ */
+export async function openSourceDatabase(from: string): Promise<SourceDatabase> {
+  if (/^postgres(ql)?:/.test(from)) return openPostgres(from);
+  const path = from.replace(/^sqlite:(\/\/(?=\/))?/, '');
+  if (/^\w+:\/\//.test(path)) {
+    throw new SourceError(
+      'The source is not the database of a homeserver. Set --from to postgres://user@host/database, or to the path of a SQLite file.',
+    );
+  }
+  return openSqlite(from.startsWith('file:') ? fileURLToPath(from) : path);
+}
+
+async function openPostgres(url: string): Promise<SourceDatabase> {
+  const { default: pg } = await import('pg').catch((error: unknown) => {
+    throw new SourceError(
+      "Reading from PostgreSQL requires the package 'pg'. Run 'npm install pg'.",
+      {
+        cause: error,
+      },
+    );
+  });
+  let client: InstanceType<typeof pg.Client>;
+  try {
+    client = new pg.Client({ connectionString: url, application_name: 'nestjs-room-keys import' });
+  } catch {
+    // its own error quotes the URL
+    throw new SourceError(
+      'The URL of the source is not valid. Set --from to postgres://user@host/database.',
+    );
+  }
+  // a connection that breaks fails the query that is under way, or the next one: nothing to do here
+  client.on('error', () => undefined);
+  const query = async (text: string, values: unknown[] = []) => {
+    try {
+      return (await client.query({ text, values })).rows as Row[];
+    } catch (error) {
+      throw asSourceError(error);
+    }
+  };
+  try {
+    await client.connect();
+  } catch (error) {
+    throw asSourceError(error);
+  }
+  await query('SET default_transaction_read_only = on');
+  return {
+    query: (sql, parameters) => {
+      let number = 0;
+      return query(
+        sql.replace(/\?/g, () => `$${++number}`),
+        parameters,
+      );
+    },
+    begin: async () => {
+      await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    },
+    end: async () => {
+      await query('ROLLBACK').catch(() => undefined);
+    },
+    close: () => client.end().catch(() => undefined),
+    bytesOf: (column) => `octet_length(${column})`,
+  };
+}
+
+async function openSqlite(path: string): Promise<SourceDatabase> {
+  if (!existsSync(path)) {
+    throw new SourceError(
+      `There is no file ${path}. Check the path of the homeserver's SQLite file.`,
+    );
+  }
+  const { default: Sqlite } = await import('better-sqlite3').catch((error: unknown) => {
+    throw new SourceError(
+      "Reading from SQLite requires the package 'better-sqlite3'. Run 'npm install better-sqlite3'.",
+      { cause: error },
+    );
+  });
+  const attempt = <T>(work: () => T): Promise<T> => {
+    try {
+      return Promise.resolve(work());
+    } catch (error) {
+      return Promise.reject(asSourceError(error));
+    }
+  };
+  const database = await attempt(() => new Sqlite(path, { readonly: true, fileMustExist: true }));
+  return {
+    query: (sql, parameters = []) =>
+      attempt(() => database.prepare(sql).all(...parameters) as Row[]),
+    begin: async () => {
+      await attempt(() => database.exec('BEGIN'));
+    },
+    end: async () => {
+      await attempt(() => database.inTransaction && database.exec('ROLLBACK'));
+    },
+    close: async () => {
+      await attempt(() => database.close());
+    },
+    bytesOf: (column) => `length(CAST(${column} AS BLOB))`,
+  };
+}
+
+/** What the operator can do; of what the database reports, no more than its code. */
+function asSourceError(error: unknown): SourceError {
+  const { code } = (error ?? {}) as { code?: unknown };
+  const advice = ADVICE[typeof code === 'string' ? code : ''];
+  const message =
+    advice ??
+    `The source cannot be read${typeof code === 'string' ? ` (${code})` : ': the connection was lost'}. Run the same command again.`;
+  return new SourceError(message, { cause: error });
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'The database of the source cannot be reached. Check host and port in --from.',
+  ENOTFOUND: 'The host of the source cannot be resolved. Check its name in --from.',
+  '28P01':
+    'The source rejects the user or the password. Check the user in --from and the password in PGPASSWORD.',
+  '28000': 'The source rejects the user. Set a user in --from that may read its tables.',
+  '3D000': 'The database of the source does not exist. Check its name in --from.',
+  '42P01':
+    'The source does not have the tables of this homeserver. Check that --from is its database.',
+  '42703': 'The tables of the source lack columns. The version of its homeserver is not supported.',
+  '42501': 'The user may not read the tables of the source. Grant it SELECT on them.',
+  SQLITE_ERROR:
+    'The source does not have the tables and columns of this homeserver. Check that --from is its database.',
+  SQLITE_NOTADB: 'The source is not a SQLite database. Check the path in --from.',
+  SQLITE_CANTOPEN: 'The file of the source cannot be opened. Check that this user may read it.',
+  SQLITE_BUSY:
+    'The source is locked by its homeserver. Stop the homeserver, or import from a copy of the file.',
+};

@@ -1,0 +1,105 @@
+import { idFault, MAX_ID_BYTES } from '../../room-keys/json/ids.js';
+import { findJsonFault } from '../../room-keys/json/json-validator.js';
+import { MAX_JSON_DEPTH, toAscii } from '../../room-keys/json/opaque-json.js';
+import type { SourceBackup, SourceKey } from './backup-source.js';
+import type { TransferKey } from './transfer.js';
+
+// A homeserver stored what it never validated. What comes out of here could have been stored by a client.
+
+/** A backup that can be stored. */
+export interface ValidBackup {
+  version: number;
+  algorithm: string;
+  /** In ASCII. */
+  authData: string;
+  /** As clients know it; 0 where the source has none. */
+  etag: number;
+  source: SourceBackup;
+}
+
+/** Why something cannot be imported. */
+export class ValidationError {
+  constructor(
+    /** One sentence. */
+    readonly message: string,
+    readonly code: 'backup' | 'verification' = 'backup',
+  ) {}
+}
+
+/** @returns what is wrong with a user id, undefined where nothing is */
+export const validateUserId = (userId: unknown): string | undefined =>
+  validateId('The user id', userId);
+
+/** Whether it is a version that a client could know. */
+export const isVersion = (version: unknown): version is number =>
+  typeof version === 'number' && Number.isSafeInteger(version) && version >= 1;
+
+export function validateBackup(source: SourceBackup): ValidBackup | ValidationError {
+  const { version, algorithm, authData } = source;
+  if (!isVersion(version)) {
+    return new ValidationError('The version is not a whole number from 1 to 2^53−1.');
+  }
+  const algorithmError = validateId('The algorithm', algorithm);
+  if (algorithmError !== undefined) return new ValidationError(algorithmError);
+  const json = validateJson('auth_data', authData);
+  if (json instanceof ValidationError) return json;
+  return { version, algorithm: String(algorithm), authData: json, etag: source.etag ?? 0, source };
+}
+
+export function validateKey(source: SourceKey): TransferKey | ValidationError {
+  const idError =
+    validateId('The room id', source.room_id) ?? validateId('The session id', source.session_id);
+  if (idError !== undefined) return new ValidationError(idError);
+  for (const name of ['first_message_index', 'forwarded_count'] as const) {
+    if (!Number.isSafeInteger(source[name]) || Number(source[name]) < 0) {
+      return new ValidationError(`${name} is not a whole number from 0 to 2^53−1.`);
+    }
+  }
+  // SQLite has no type for true and false
+  if (!([true, false, 0, 1] as unknown[]).includes(source.is_verified)) {
+    return new ValidationError('is_verified is neither true nor false.');
+  }
+  const sessionData = validateJson('session_data', source.session_data);
+  if (sessionData instanceof ValidationError) return sessionData;
+  const device = source.device_id ?? undefined;
+  const deviceError = device === undefined ? undefined : validateId('The device id', device);
+  if (deviceError !== undefined) return new ValidationError(deviceError);
+  return {
+    roomId: String(source.room_id),
+    sessionId: String(source.session_id),
+    // −0 is a whole number from 0 too
+    firstMessageIndex: Number(source.first_message_index) + 0,
+    forwardedCount: Number(source.forwarded_count) + 0,
+    isVerified: Boolean(source.is_verified),
+    sessionData,
+    deviceId: typeof device === 'string' ? device : undefined,
+  };
+}
+
+/** An id for a report: at most as long as an id may be, undefined for what is not text. */
+export const shownId = (id: unknown): string | undefined =>
+  typeof id === 'string' ? id.slice(0, MAX_ID_BYTES) : undefined;
+
+/** A version for a report, valid or not. */
+export const shownVersion = (version: unknown): string | undefined =>
+  typeof version === 'number' ? String(version) : shownId(version);
+
+function validateId(what: string, id: unknown): string | undefined {
+  if (typeof id !== 'string') return `${what} is not text.`;
+  const fault = idFault(id);
+  return fault === undefined ? undefined : `${what} ${fault}.`;
+}
+
+function validateJson(what: string, value: unknown): string | ValidationError {
+  if (typeof value !== 'string') return new ValidationError(`${what} is not text.`);
+  if (!value.isWellFormed()) return new ValidationError(`${what} is not valid Unicode.`);
+  const json = value.trim();
+  const fault = findJsonFault(json, { maxDepth: MAX_JSON_DEPTH });
+  if (fault === 'too deep') {
+    return new ValidationError(`${what} is nested deeper than ${MAX_JSON_DEPTH} levels.`);
+  }
+  if (fault) return new ValidationError(`${what} is not JSON.`);
+  return json.startsWith('{')
+    ? toAscii(json)
+    : new ValidationError(`${what} is not a JSON object.`);
+}

@@ -1,0 +1,253 @@
+import nodeCluster from 'node:cluster';
+import { Logger } from '@nestjs/common';
+import {
+  BurstyRateLimiter,
+  RateLimiterCluster,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible';
+import type { RateLimiter } from './room-keys/room-keys-options.interface.js';
+
+export type { RateLimitedRequest, RateLimiter } from './room-keys/room-keys-options.interface.js';
+
+/**
+ * How many requests.
+ *
+ * @publicApi
+ */
+export interface RequestRate {
+  /** Requests in each second: a whole number above 0. Default: see {@link RateLimitsOptions}. */
+  perSecond?: number | undefined;
+
+  /**
+   * Requests in each minute beyond those of `perSecond`: a whole number, 0 for none. Default: see
+   * {@link RateLimitsOptions}.
+   */
+  burst?: number | undefined;
+}
+
+/**
+ * How many requests each user may make, all devices together, and where they are counted.
+ *
+ * @publicApi
+ */
+export interface RateLimitsOptions {
+  /** Operations that only read. Default: 2,000 a second, and 240,000 a minute beyond. */
+  reads?: RequestRate | undefined;
+
+  /** Operations that store or delete. Default: 500 a second, and 120,000 a minute beyond. */
+  writes?: RequestRate | undefined;
+
+  /**
+   * A client of Redis, through which processes share what they count; where it does not answer in
+   * half a second, each counts for itself until it is back. Default: none, each process counts for
+   * itself.
+   */
+  redis?: RedisClient | undefined;
+
+  /**
+   * Whether the workers of Node's `cluster`, of which this process is one, share what they count: in
+   * their primary, which makes a `new RateLimiterClusterMaster()` of `rate-limiter-flexible` before it
+   * starts them. Where it does not answer in half a second, each counts for itself until it does.
+   * Not together with `redis`. Default: false.
+   */
+  cluster?: boolean | undefined;
+
+  /** What the names of keys in Redis begin with. Default: `room_keys`. */
+  redisPrefix?: string | undefined;
+}
+
+/**
+ * What is used of a client of Redis: one of `ioredis` 5 has it.
+ *
+ * @publicApi
+ */
+export interface RedisClient {
+  /** Only a client that is `ready` is asked. */
+  readonly status: string;
+  defineCommand(name: string, definition: { numberOfKeys?: number; lua: string }): void;
+}
+
+/** Above what one connection without a network in between does: docs/security.md has the arithmetic. */
+export const DEFAULT_RATES = {
+  reads: { perSecond: 2000, burst: 240_000 },
+  writes: { perSecond: 500, burst: 120_000 },
+} as const;
+
+const BURST_SECONDS = 60;
+/** How long whoever counts for several processes may take to answer. */
+const PATIENCE_MS = 500;
+/** How often it is asked whether it is back. */
+const PAUSE_MS = 1000;
+
+const logger = new Logger('RoomKeysRateLimit');
+
+/** Counts a request of a user. @returns milliseconds until the next one, undefined where it may pass */
+type Counter = (userId: string) => Promise<number | undefined>;
+
+/**
+ * A limiter that counts the requests of each user, reads and writes apart; what comes too early is
+ * not counted against the next second. It keeps a number for each user who asked in the last second,
+ * or was over `perSecond` in the last minute.
+ *
+ * @throws Error at once, for an option that cannot be used
+ * @publicApi
+ */
+export function rateLimits(options: RateLimitsOptions = {}): RateLimiter {
+  check(options);
+  const reads = counterOf('reads', options);
+  const writes = counterOf('writes', options);
+  return ({ owner, kind }) => (kind === 'read' ? reads : writes)(owner.userId);
+}
+
+function counterOf(of: 'reads' | 'writes', options: RateLimitsOptions): Counter {
+  const { perSecond = DEFAULT_RATES[of].perSecond, burst = DEFAULT_RATES[of].burst } =
+    options[of] ?? {};
+  const { redis, redisPrefix = 'room_keys', cluster = false } = options;
+  const rate = { points: perSecond, duration: 1, keyPrefix: `${redisPrefix}:${of}` };
+  const more = { points: burst, duration: BURST_SECONDS, keyPrefix: `${redisPrefix}:${of}_burst` };
+  const alone = counting(
+    new BurstyRateLimiter(new RateLimiterMemory(rate), new RateLimiterMemory(more)),
+  );
+  if (cluster) {
+    const inPrimary = (limit: typeof rate) =>
+      new RateLimiterCluster({ ...limit, timeoutMs: PATIENCE_MS });
+    const together = counting(new BurstyRateLimiter(inPrimary(rate), inPrimary(more)));
+    return insured(together, alone, 'The primary process');
+  }
+  if (!redis) return alone;
+  const inRedis = (limit: typeof rate) =>
+    new RateLimiterRedis({
+      ...limit,
+      storeClient: redis,
+      rejectIfRedisNotReady: true,
+      // who is over the limit is refused from memory
+      inMemoryBlockOnConsumed: limit.points,
+    });
+  const together = counting(new BurstyRateLimiter(inRedis(rate), inRedis(more)));
+  return insured(together, alone, 'Redis');
+}
+
+function counting(limiter: BurstyRateLimiter): Counter {
+  return async (userId) => {
+    try {
+      await limiter.consume(userId);
+      return undefined;
+    } catch (refusal) {
+      // a refusal is thrown like a failure, but is no Error
+      if (refusal instanceof RateLimiterRes) return refusal.msBeforeNext;
+      throw refusal;
+    }
+  };
+}
+
+/**
+ * Counts together with others, or alone as long as that fails.
+ *
+ * @param where those count that count together
+ */
+function insured(together: Counter, alone: Counter, where: string): Counter {
+  let isShared = true;
+  let askAgainAt = 0;
+  return async (userId) => {
+    if (!isShared) {
+      const now = performance.now();
+      if (now < askAgainAt) return alone(userId);
+      // one request finds out whether it is back; the others do not wait for it
+      askAgainAt = now + PAUSE_MS;
+    }
+    try {
+      const waitMs = await inTime(together(userId));
+      if (!isShared) logger.warn(`${where} is back: the processes count requests together again.`);
+      isShared = true;
+      return waitMs;
+    } catch (error) {
+      if (isShared) {
+        askAgainAt = performance.now() + PAUSE_MS;
+        const why = error instanceof Error ? error.message : 'no reason given';
+        logger.warn(`${where} fails, each process counts requests for itself meanwhile: ${why}`);
+      }
+      isShared = false;
+      return alone(userId);
+    }
+  };
+}
+
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer in ${PATIENCE_MS} ms`));
+    }, PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([answer, tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function check({ reads, writes, redis, redisPrefix, cluster, ...others }: RateLimitsOptions): void {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new Error(
+      `rateLimits: there is no option '${unknown}': write one of reads, writes, redis, redisPrefix, cluster.`,
+    );
+  }
+  checkRate('reads', reads);
+  checkRate('writes', writes);
+  if (redis !== undefined && typeof (redis as Partial<RedisClient>).defineCommand !== 'function') {
+    throw new Error("rateLimits: 'redis' must be a client of ioredis: write new Redis(url).");
+  }
+  checkCluster({ cluster, redis });
+  if (redisPrefix !== undefined && (typeof redisPrefix !== 'string' || redisPrefix === '')) {
+    throw new Error(
+      "rateLimits: 'redisPrefix' must be a text: write 'room_keys', or leave it out.",
+    );
+  }
+}
+
+function checkCluster({ cluster, redis }: RateLimitsOptions): void {
+  if (cluster !== undefined && typeof cluster !== 'boolean') {
+    throw new Error("rateLimits: 'cluster' must be true or false: write true, or leave it out.");
+  }
+  if (!cluster) return;
+  if (redis !== undefined) {
+    throw new Error(
+      "rateLimits: 'cluster' and 'redis' contradict each other, because one of them counts: write only one of them.",
+    );
+  }
+  if (!nodeCluster.isWorker) {
+    throw new Error(
+      "rateLimits: 'cluster' needs a worker of Node's cluster, which this process is not: write cluster: false, or leave it out.",
+    );
+  }
+}
+
+function checkRate(of: string, rate: RequestRate | undefined): void {
+  if (rate === undefined) return;
+  if (typeof rate !== 'object' || (rate as unknown) === null) {
+    throw new Error(
+      `rateLimits: '${of}' must be an object: write { perSecond: 100, burst: 10000 }, or leave it out.`,
+    );
+  }
+  const { perSecond, burst, ...others } = rate;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new Error(
+      `rateLimits: there is no '${of}.${unknown}': write { perSecond: 100, burst: 10000 }.`,
+    );
+  }
+  if (perSecond !== undefined && !isWhole(perSecond, 1)) {
+    throw new Error(`rateLimits: '${of}.perSecond' must be a whole number above 0: write 100.`);
+  }
+  if (burst !== undefined && !isWhole(burst, 0)) {
+    throw new Error(
+      `rateLimits: '${of}.burst' must be a whole number, 0 for no more than perSecond: write 10000.`,
+    );
+  }
+}
+
+const isWhole = (value: unknown, least: number) =>
+  Number.isSafeInteger(value) && (value as number) >= least;

@@ -260,7 +260,7 @@ describe('the standalone server', () => {
       { DATABASE_TLS: 'verify-full', DATABASE_URL: 'mysql://x:secret@[::1]/d' },
       /^DATABASE_TLS=verify-full .*: write the name there/,
     ],
-    [{ RUN_MIGRATIONS: 'false' }, /^The database lacks tables or columns: run 'npx nest/],
+    [{ RUN_MIGRATIONS: 'false' }, /^The database lacks tables or columns: run 'npx room-keys-server/],
     [
       { HOST: 'nosuch.invalid', HOMESERVER_URL: 'http://127.0.0.1:1' },
       /^HOST nosuch\.invalid is not known: write .*HOST=127/,

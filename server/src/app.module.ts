@@ -27,7 +27,7 @@ export class AppModule {
   static with(environment: Environment, redis: RedisConnection): DynamicModule {
     const tokenService = tokenServiceOf(environment);
     const requestLog = new RequestLog(environment.logUserIds);
-    const activityLog = new ActivityLog();
+    const activityLog = new ActivityLog(environment.logUserIds);
     const metrics = environment.metricsPort === undefined ? undefined : new Metrics();
     return {
       module: AppModule,
@@ -57,6 +57,8 @@ export class AppModule {
           databaseConnections: Math.max(1, environment.databaseConnections - 1),
           limits: environment.limits,
           rateLimit: rateLimitOf(environment, redis),
+          keepDeletedDays: environment.keepDeletedDays,
+          historyDays: environment.historyDays,
           observe: (event, request) => {
             metrics?.observe(event);
             requestLog.observe(event, request);

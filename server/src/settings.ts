@@ -243,6 +243,19 @@ export const SETTINGS = {
     example: 'https://example.org/limits',
   },
 
+  KEEP_DELETED_DAYS: {
+    kind: whole(0, 36_500),
+    doc: 'for how many days `user restore` can bring back deleted backups and deleted keys, which take room for so long; `0`: not at all',
+    default: '0',
+    example: '14',
+  },
+  HISTORY_DAYS: {
+    kind: whole(0, 36_500),
+    doc: 'how many days the history of backups (`user show --history`) goes back; `0`: no history',
+    default: '90',
+    example: '30',
+  },
+
   LOG_FORMAT: {
     kind: oneOf('json', 'text'),
     doc: 'how the log is written: a JSON object a line, or text',

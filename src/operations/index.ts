@@ -9,6 +9,14 @@ export type {
   RoomKeysVerificationProgress,
 } from '../room-keys/storage/verification.js';
 
+// --- what was deleted, and what happened ----------------------------------------------------------
+export type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../room-keys/backup-history.js';
+export type {
+  RoomKeysDeletion,
+  RoomKeysRestoreOptions,
+  RoomKeysRestoreResult,
+} from '../room-keys/storage/deletions.js';
+
 // --- moving backups in and out ------------------------------------------------------------------
 export { RoomKeysTransfer } from './room-keys.transfer.js';
 export type { HomeserverKind as RoomKeysHomeserverKind } from './transfer/homeserver.source.js';
@@ -23,6 +31,7 @@ export type {
 
 // --- for metrics and logs -----------------------------------------------------------------------
 export type {
+  RoomKeysBackupEvent,
   RoomKeysConflictEvent,
   RoomKeysKeysEvent,
   RoomKeysOperation,

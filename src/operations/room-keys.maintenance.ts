@@ -1,5 +1,15 @@
 import type { DataSource } from 'typeorm';
+import { restoreDeleted } from './restore-deleted.js';
+import type { RoomKeysHistoryEntry } from '../room-keys/backup-history.js';
+import { retentionOf } from '../room-keys/retention.js';
 import type { UserSummary } from '../room-keys/room-key.js';
+import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
+import { HistoryRepository } from '../room-keys/storage/backup-history.js';
+import type {
+  RoomKeysDeletion,
+  RoomKeysRestoreOptions,
+  RoomKeysRestoreResult,
+} from '../room-keys/storage/deletions.js';
 import type { RoomKeysStatistics } from '../room-keys/storage/statistics.js';
 import { RoomKeysVerifier } from '../room-keys/storage/room-keys.verifier.js';
 import type {
@@ -10,6 +20,7 @@ import type { DeletedKeys } from '../room-keys/storage/database/dialect.js';
 import { RetiredKeysRepository } from '../room-keys/storage/retired-keys.repository.js';
 import { RoomKeysRepository } from '../room-keys/storage/room-keys.repository.js';
 import { StatisticsRepository } from '../room-keys/storage/statistics.repository.js';
+import { UndoRepository } from '../room-keys/storage/undo.repository.js';
 import { StorageCheck } from '../room-keys/storage/storage-check.js';
 
 /** Rows per transaction, as few as the sweeper of a server takes. */
@@ -37,10 +48,21 @@ export class RoomKeysMaintenance {
   private readonly repository: RoomKeysRepository;
   private readonly retired: RetiredKeysRepository;
   private readonly statisticsRepository: StatisticsRepository;
+  private readonly historyRepository: HistoryRepository;
+  private readonly undo: UndoRepository;
 
-  /** @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3' */
-  constructor(private readonly dataSource: DataSource) {
-    this.repository = new RoomKeysRepository(dataSource);
+  /**
+   * @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'
+   * @param options those of the module: what is written to the history
+   */
+  constructor(
+    private readonly dataSource: DataSource,
+    options: Pick<RoomKeysOptions, 'historyDays'> = {},
+  ) {
+    const { historyDays } = options;
+    this.repository = new RoomKeysRepository(dataSource, undefined, { historyDays });
+    this.historyRepository = new HistoryRepository(dataSource);
+    this.undo = new UndoRepository(dataSource, retentionOf({ historyDays }).historyDays);
     this.retired = new RetiredKeysRepository(dataSource);
     this.statisticsRepository = new StatisticsRepository(dataSource);
   }
@@ -81,12 +103,44 @@ export class RoomKeysMaintenance {
     return this.statisticsRepository.summary(userId);
   }
 
+  /** What was deleted of a user and can be restored, in the order in which it was deleted: see `keepDeletedDays`. */
+  async deletions(userId: string): Promise<RoomKeysDeletion[]> {
+    const found = await this.undo.deletions(userId);
+    return found.map(({ kind, version, count, deletedAt, keptUntil }) => ({
+      kind,
+      version,
+      count,
+      deletedAt,
+      keptUntil,
+    }));
+  }
+
+  /**
+   * Restores a backup of a user: itself, where it is deleted, and the keys that were deleted from it, as far as no better
+   * ones are in their place. It can be broken off and run again.
+   *
+   * @returns undefined where there is nothing to restore
+   */
+  async restore(
+    userId: string,
+    options: RoomKeysRestoreOptions,
+  ): Promise<RoomKeysRestoreResult | undefined> {
+    return restoreDeleted(this.undo, userId, options);
+  }
+
+  /** What happened to the backups of a user, oldest first: see `historyDays`. */
+  async history(userId: string): Promise<RoomKeysHistoryEntry[]> {
+    return this.historyRepository.entries(userId);
+  }
+
   /**
    * Deletes all backups and keys of a user, at once for every reader; a server's sweeper, or
    * {@link sweep}, removes the rows afterwards. See `RoomKeysService.eraseUser`.
+   *
+   * @returns how many backups with how many keys were erased, and how many deletions that could have been undone
    */
-  async eraseUser(userId: string): Promise<void> {
-    await this.repository.eraseUser(userId);
+  async eraseUser(userId: string): Promise<{ backups: number; keys: number; kept: number }> {
+    return this.repository.eraseUser(userId);
   }
 
   /**
@@ -103,12 +157,16 @@ export class RoomKeysMaintenance {
    * steps that nobody notices. Safe to be broken off, and to run in several processes.
    *
    * @param onProgress called with the rows of keys that are removed so far
+   * @param staged also what an import has left that broke off, which waits for an hour otherwise. An import that runs
+   *   meanwhile fails then, and is to be run again. Default: false
    * @returns how many key sets, deleted rooms of others, and rows of keys were removed
    */
   async sweep(
     onProgress?: (rows: number) => void,
+    { staged = false }: { staged?: boolean } = {},
   ): Promise<{ keySets: number; rooms: number; rows: number }> {
     const done = { keySets: 0, rooms: 0, rows: 0 };
+    if (staged) await this.retired.retireStaged();
     for (;;) {
       const retired = await this.retired.retired(ENTRIES_PER_LOOK);
       if (retired.length === 0) return done;

@@ -11,6 +11,8 @@ const KNOWN = new Set<string>([
   'limits',
   'rateLimit',
   'sweepIntervalMs',
+  'keepDeletedDays',
+  'historyDays',
   'observe',
 ] satisfies (keyof RoomKeysOptions)[]);
 
@@ -52,6 +54,12 @@ function faultOf(options: RoomKeysOptions): string | undefined {
   if (sweepIntervalMs !== undefined && !isTime(sweepIntervalMs, 0)) {
     return "'sweepIntervalMs' must be a whole number of milliseconds from 0 to 2147483647: write 60000 for a minute.";
   }
+  for (const name of ['keepDeletedDays', 'historyDays'] as const) {
+    const days = options[name];
+    if (days !== undefined && !(isWhole(days, 0) && days <= MOST_DAYS)) {
+      return `'${name}' must be a whole number of days from 0 to ${MOST_DAYS}: write ${name === 'historyDays' ? '90 for three months' : '14 for two weeks'}.`;
+    }
+  }
   if (observe !== undefined && typeof observe !== 'function') {
     return "'observe' must be a function: write one that takes an event, or leave it out.";
   }
@@ -68,6 +76,9 @@ function faultOfBodies(options: RoomKeysOptions): string | undefined {
   }
   return undefined;
 }
+
+/** Of a hundred years. */
+const MOST_DAYS = 36_500;
 
 const SIZES = ['sessionDataBytes', 'authDataBytes'] as const;
 const PER_USER = ['backupsPerUser', 'keysPerBackup', 'bytesPerUser'] as const;

@@ -116,7 +116,21 @@ export interface RoomKeysOptions {
   sweepIntervalMs?: number | undefined;
 
   /**
-   * Is told of each request, upload, conflict in the database, sweep and check of a token, for
+   * For how many days a deletion can be undone: of a backup, of all keys of one, of a room or of a key. The API answers
+   * as if they were gone; `RoomKeysMaintenance.restore`, or `nestjs-room-keys user restore`, brings them back. Erasing a
+   * user removes them at once. The rows take room for so long, and count for no limit. Default: 0, not at all.
+   */
+  keepDeletedDays?: number | undefined;
+
+  /**
+   * How many days the history of backups goes back: created, `auth_data` changed, keys deleted, deleted, restored,
+   * imported, erased, with time and device; at most 1,000 entries of a user. Uploads are not in it. 0 for none.
+   * Default: 90.
+   */
+  historyDays?: number | undefined;
+
+  /**
+   * Is told of each request, upload, change of a backup, conflict in the database, sweep and check of a token, for
    * metrics and logs. Default: none, and then nothing is measured.
    */
   observe?: RoomKeysObserver | undefined;

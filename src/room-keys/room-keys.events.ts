@@ -3,6 +3,7 @@
  * by `type`. None holds a token, a key, a room id or a session id; a user id only where it is said.
  */
 import type { IncomingMessage } from 'node:http';
+import type { RoomKeysBackupChange } from './backup-history.js';
 
 /**
  * The contract's operation ids.
@@ -68,6 +69,25 @@ export interface RoomKeysKeysEvent {
 }
 
 /**
+ * A user's backups changed, beside uploads: one event for each entry of the history, once it is committed.
+ *
+ * @publicApi
+ */
+export interface RoomKeysBackupEvent {
+  type: 'backup';
+  what: RoomKeysBackupChange;
+  userId: string;
+  /** The backup that it is about; undefined where all of them were erased. */
+  version?: string | undefined;
+  /** The device whose request it was, where the verifier named one. */
+  deviceId?: string | null | undefined;
+  /** Keys: see `RoomKeysBackupChange`. */
+  count: number;
+  /** Of the backup, after the change; undefined where all of them were erased. */
+  etag?: string | undefined;
+}
+
+/**
  * The database gave a transaction up in favour of another.
  *
  * @publicApi
@@ -101,6 +121,8 @@ export interface RoomKeysSweepEvent {
   backlog: number | undefined;
   /** Milliseconds that the oldest of those has waited; 0 without any. */
   oldestMs: number | undefined;
+  /** Deletions that can be undone, and their keys, in the whole database. Undefined where that could not be found out. */
+  kept?: { deletions: number; keys: number } | undefined;
   /** Why it ended before it was through, such as a code of the database's; undefined if it did not. */
   failure: string | undefined;
 }
@@ -130,6 +152,7 @@ export interface RoomKeysTokenEvent {
 export type RoomKeysEvent =
   | RoomKeysRequestEvent
   | RoomKeysKeysEvent
+  | RoomKeysBackupEvent
   | RoomKeysConflictEvent
   | RoomKeysSweepEvent
   | RoomKeysTokenEvent;

@@ -20,6 +20,8 @@ import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import { RoomKeysMaintenance } from '../operations/room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
 import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
+import { retentionOf } from './retention.js';
+import { HistoryRepository } from './storage/backup-history.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import { StorageCheck } from './storage/storage-check.js';
 import { type Conflict, Database } from './storage/database/database.js';
@@ -32,6 +34,12 @@ const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
 function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) | undefined {
   const observe = observerOf(options);
   return observe && ((conflict) => observe({ type: 'conflict', ...conflict }));
+}
+
+/** Removes entries of the history that are too old, some at a time; all of them where there is to be none. */
+function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
+  const history = new HistoryRepository(dataSource);
+  return (limit: number) => history.trim(retentionOf(options).historyDays, limit);
 }
 
 /**
@@ -51,7 +59,7 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
         if (options.databaseConnections !== undefined) {
           Database.of(dataSource).limitConnections(options.databaseConnections);
         }
-        return new RoomKeysRepository(dataSource, conflictsOf(options));
+        return new RoomKeysRepository(dataSource, conflictsOf(options), options);
       },
       inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
@@ -62,6 +70,7 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
           new RetiredKeysRepository(dataSource, conflictsOf(options)),
           options.sweepIntervalMs ?? DEFAULT_SWEEP_INTERVAL_MS,
           observerOf(options),
+          trimmingOf(dataSource, options),
         ),
       inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
@@ -77,8 +86,9 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
     },
     {
       provide: RoomKeysMaintenance,
-      useFactory: (dataSource: DataSource) => new RoomKeysMaintenance(dataSource),
-      inject: [ROOM_KEYS_DATA_SOURCE],
+      useFactory: (dataSource: DataSource, options: RoomKeysOptions) =>
+        new RoomKeysMaintenance(dataSource, options),
+      inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
     {
       provide: BodyMemoryLimit,

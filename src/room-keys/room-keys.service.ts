@@ -22,6 +22,7 @@ import {
   wrongVersion,
 } from './room-keys.errors.js';
 import { isEmpty, selectWrites, type Writes } from './replacement.js';
+import type { RoomKeysBackupEvent } from './room-keys.events.js';
 import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import {
@@ -75,12 +76,18 @@ export class RoomKeysService {
   /**
    * Creates a backup, which is the user's current one from then on.
    *
+   * @param deviceId the device that creates it, for the history
    * @returns its version id
    * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm, or that is empty;
    *   413 `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
-  async createBackup(userId: string, given: BackupInformation): Promise<string> {
+  async createBackup(
+    userId: string,
+    given: BackupInformation,
+    deviceId?: string | null,
+  ): Promise<string> {
     checkUserId(userId);
+    checkDeviceId(deviceId);
     const information = checkedInformation(given);
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
@@ -88,7 +95,7 @@ export class RoomKeysService {
     if (information.algorithm === '') throw emptyAlgorithm();
     this.limits.checkAuthData(information.authData);
     await this.checkFits(userId, 'auth_data', information.authData);
-    return this.repository.createBackup(
+    const version = await this.repository.createBackup(
       userId,
       information,
       this.limits.countsBackups
@@ -96,7 +103,10 @@ export class RoomKeysService {
             this.limits.checkBackups(others + 1);
           }
         : undefined,
+      deviceId,
     );
+    this.changed({ what: 'created', userId, version, deviceId, count: 0, etag: '0' });
+    return version;
   }
 
   /**
@@ -118,6 +128,7 @@ export class RoomKeysService {
   /**
    * Replaces the `auth_data` of any backup that is not deleted; count and etag stay.
    *
+   * @param deviceId the device that does so, for the history
    * @throws 404 `M_NOT_FOUND`; 400 `M_INVALID_PARAM` where the algorithm is not the backup's own; 413
    *   `M_TOO_LARGE`
    */
@@ -125,25 +136,31 @@ export class RoomKeysService {
     userId: string,
     version: string,
     information: BackupInformation,
+    deviceId?: string | null,
   ): Promise<void> {
     checkOwner(userId, version);
+    checkDeviceId(deviceId);
     const { algorithm, authData } = checkedInformation(information);
     this.limits.checkAuthData(authData);
     await this.checkFits(userId, 'auth_data', authData);
-    await this.repository.locked(userId, version, async ({ backup }) => {
+    const state = await this.repository.locked(userId, version, async ({ backup, remember }) => {
       if (!backup) throw unknownBackup();
       if (backup.algorithm !== algorithm) throw algorithmMismatch();
       await backup.updateAuthData(authData);
+      await remember({ what: 'auth_data', deviceId });
+      return backup.state;
     });
+    this.changed({ what: 'auth_data', userId, version, deviceId, ...state });
   }
 
   /**
    * Deletes a backup and its keys, at once for every reader; the newest of those that are left is
-   * then the current one. To delete it again changes nothing.
+   * then the current one. To delete it again changes nothing. With `keepDeletedDays`, an operator can restore it.
    *
    * @param transaction of the host's, to be part of: it takes effect when the host commits. Null says that the caller is
    *   in none. On SQLite, whose only connection a transaction of the host's holds, the call waits for its turn then; without
    *   either it gives up after a second.
+   * @param deviceId the device that deletes it, for the history
    * @throws 404 `M_NOT_FOUND` where it never existed; `RoomKeysTransactionConflictError` where the host's transaction is to
    *   be rolled back
    */
@@ -151,15 +168,21 @@ export class RoomKeysService {
     userId: string,
     version: string,
     transaction?: HostTransaction | null,
+    deviceId?: string | null,
   ): Promise<void> {
     checkOwner(userId, version);
-    const joining = await this.joining(transaction);
-    const work = async ({ everExisted, deleteVersion }: LockedUser) => {
+    checkDeviceId(deviceId);
+    const work = async ({ everExisted, backup, deleteVersion, remember }: LockedUser) => {
       if (!everExisted) throw unknownBackup();
       await deleteVersion();
+      await remember({ what: 'deleted', deviceId });
+      return backup?.state;
     };
-    await this.repository.locked(userId, version, work, joining);
-    if (!joining) this.sweeper.wake();
+    await this.removing(
+      transaction,
+      (joining) => this.repository.locked(userId, version, work, joining),
+      (state) => state && { what: 'deleted', userId, version, deviceId, ...state },
+    );
   }
 
   /**
@@ -264,9 +287,11 @@ export class RoomKeysService {
   }
 
   /**
-   * Deletes all keys of a backup, those of a room, or one; nothing to delete is no error.
+   * Deletes all keys of a backup, those of a room, or one; nothing to delete is no error. With `keepDeletedDays`, an
+   * operator can restore them.
    *
    * @param transaction of the host's, to be part of: see {@link deleteBackup}
+   * @param deviceId the device that deletes them, for the history, which does not have single keys
    * @throws 404 `M_NOT_FOUND` where there is no such backup
    */
   async deleteKeys(
@@ -274,31 +299,49 @@ export class RoomKeysService {
     version: string,
     selection: KeySelection = {},
     transaction?: HostTransaction | null,
+    deviceId?: string | null,
   ): Promise<KeysState> {
     checkOwner(userId, version);
     checkSelection(selection);
-    const joining = await this.joining(transaction);
-    const work = async ({ backup }: LockedUser) => {
+    checkDeviceId(deviceId);
+    const isOneKey = selection.sessionId !== undefined;
+    const work = async ({ backup, remember }: LockedUser) => {
       if (!backup) throw unknownBackup();
-      return (await backup.remove(selection)) ? backup.touch() : backup.state;
+      const before = backup.state;
+      if (!(await backup.remove(selection))) return { state: before, count: 0 };
+      const state = await backup.touch();
+      const count = before.count - state.count;
+      if (!isOneKey) await remember({ what: 'keys_deleted', deviceId, count });
+      return { state, count };
     };
-    const state = await this.repository.locked(userId, version, work, joining);
-    if (!joining && selection.sessionId === undefined) this.sweeper.wake();
+    const { state } = await this.removing(
+      transaction,
+      (joining) => this.repository.locked(userId, version, work, joining),
+      ({ state: { etag }, count }) =>
+        isOneKey || count === 0
+          ? undefined
+          : { what: 'keys_deleted', userId, version, deviceId, count, etag },
+      !isOneKey,
+    );
     return state;
   }
 
   /**
    * Deletes all backups and keys of a user, at once for every reader; for the deactivation of an
-   * account. Only the number of the last version stays, so that none is given out twice. To erase
-   * a user again, or one who never had a backup, changes nothing.
+   * account. Only the number of the last version stays, so that none is given out twice, and the history says that
+   * the user was erased. What deletions keep goes too. To erase a user again, or one who never had a backup, changes
+   * nothing.
    *
    * @param transaction of the host's, to be part of: see {@link deleteBackup}
    */
   async eraseUser(userId: string, transaction?: HostTransaction | null): Promise<void> {
     checkUserId(userId);
-    const joining = await this.joining(transaction);
-    await this.repository.eraseUser(userId, joining);
-    if (!joining) this.sweeper.wake();
+    await this.removing(
+      transaction,
+      (joining) => this.repository.eraseUser(userId, joining),
+      ({ backups, keys, kept }) =>
+        backups + kept > 0 ? { what: 'erased', userId, count: keys } : undefined,
+    );
   }
 
   /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
@@ -312,19 +355,33 @@ export class RoomKeysService {
     return this.repository.activity();
   }
 
-  private async joining(
+  /**
+   * Removes something, as part of a transaction of the host's where there is one; when it is committed, it is reported,
+   * and the sweeper looks for work.
+   *
+   * @param changeOf what is to be reported of the result, undefined for nothing
+   * @param leavesRows whether there is something for the sweeper
+   */
+  private async removing<T>(
     transaction: HostTransaction | null | undefined,
-  ): Promise<Joining | undefined> {
-    if (transaction) {
-      return {
-        transaction,
-        onCommit: () => {
-          this.sweeper.wake();
-        },
-      };
-    }
+    work: (joining: Joining | undefined) => Promise<T>,
+    changeOf: (result: T) => Omit<RoomKeysBackupEvent, 'type'> | undefined,
+    leavesRows = true,
+  ): Promise<T> {
+    let change: ReturnType<typeof changeOf> = undefined;
+    const onCommit = () => {
+      if (leavesRows) this.sweeper.wake();
+      if (change) this.changed(change);
+    };
     if (transaction === undefined) await this.repository.outsideOfHost();
-    return undefined;
+    const result = await work(transaction ? { transaction, onCommit } : undefined);
+    change = changeOf(result);
+    if (!transaction) onCommit();
+    return result;
+  }
+
+  private changed(change: Omit<RoomKeysBackupEvent, 'type'>): void {
+    this.observe?.({ type: 'backup', ...change });
   }
 
   /** Replacing is always allowed where it takes no more room. */

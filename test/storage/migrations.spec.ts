@@ -51,7 +51,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect(await drift(dataSource)).not.toEqual([]);
     await dataSource.runMigrations();
     expect(await drift(dataSource)).toEqual([]);
-    expect(await tables(dataSource)).toHaveLength(7);
+    expect(await tables(dataSource)).toHaveLength(9);
   });
 
   it('keep to the entity prefix of the DataSource', async () => {
@@ -182,7 +182,8 @@ describe.each(databases)('migrations on $name', ({ create }) => {
     expect((await new RoomKeysMaintenance(dataSource).summary('@alice:hs1')).backups).toMatchObject(
       [{ version: '2', isCurrent: true }],
     );
-    await dataSource.undoLastMigration();
+    // that of deletions and history, and the one in question
+    for (let n = 0; n < 2; n += 1) await dataSource.undoLastMigration();
     await dataSource.runMigrations();
     expect(await remembered()).toEqual(reserved);
   });
@@ -210,7 +211,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
   it('make the same tables as a host that synchronizes its schema', async () => {
     const dataSource = await open({ migrations: [] });
     await dataSource.synchronize();
-    expect(await tables(dataSource)).toHaveLength(7);
+    expect(await tables(dataSource)).toHaveLength(9);
     // A column that compares without regard to case would show here.
     for (const id of ['Order-1', 'order-1', 'order-1 ']) {
       await query(

@@ -8,6 +8,11 @@ import { readEnvironment, type Variables } from '../environment.js';
 import { settingMeant } from '../unknown-settings.js';
 import { Failure } from './exit.js';
 
+/** How many days the history of backups goes back; 0 where there is to be none. */
+interface History {
+  historyDays: number;
+}
+
 /** What {@link databaseOption} gives a command. */
 export interface DatabaseOptions {
   database?: string;
@@ -37,11 +42,13 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
   return { ...process.env, ...url, ...password };
 }
 
-/** The database that the command is about, as the server would find it. */
-export function databaseSettings(options: DatabaseOptions): DatabaseSettings {
+/** The database that the command is about, as the server would find it, and what is written there beside the work. */
+export function databaseSettings(options: DatabaseOptions): DatabaseSettings & History {
   const variables = Object.entries(environmentWith(options));
   // these alone, misspelt ones among them: a command does not mind how the server would listen, or check tokens
-  const about = variables.filter(([name]) => (settingMeant(name) ?? name).startsWith('DATABASE_'));
+  const about = variables.filter(([name]) =>
+    /^(?:DATABASE_|HISTORY_DAYS$)/.test(settingMeant(name) ?? name),
+  );
   return readEnvironment(Object.fromEntries(about));
 }
 
@@ -54,7 +61,7 @@ export function openForCommand(settings: DatabaseSettings): Promise<DataSource> 
 /** Opens the database, whose tables must be there, and closes it when `work` is through. */
 export async function withDatabase<T>(
   options: DatabaseOptions,
-  work: (dataSource: DataSource) => Promise<T>,
+  work: (dataSource: DataSource, history: History) => Promise<T>,
 ): Promise<T> {
   const settings = databaseSettings(options);
   const file = fileOf(settings.databaseUrl);
@@ -66,7 +73,7 @@ export async function withDatabase<T>(
   const dataSource = await openForCommand(settings);
   try {
     await checkTables(dataSource);
-    return await work(dataSource);
+    return await work(dataSource, settings);
   } finally {
     await dataSource.destroy();
   }

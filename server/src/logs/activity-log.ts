@@ -1,13 +1,32 @@
 import { Logger } from '@nestjs/common';
 import type { RoomKeysEvent } from 'nestjs-room-keys';
+import type { RoomKeysBackupChange } from 'nestjs-room-keys/operations';
 
-/** Tells of what the module does beside answering: transactions begun again, deleted keys removed. */
+const CHANGES: Record<RoomKeysBackupChange, string> = {
+  created: 'A backup was created',
+  auth_data: 'The auth_data of a backup was changed',
+  keys_deleted: 'Keys of a backup were deleted',
+  deleted: 'A backup was deleted',
+  restored: 'A backup was restored',
+  imported: 'A backup was imported',
+  erased: 'All backups of a user were erased',
+};
+
+/** Tells of what the module does beside answering: backups changed, transactions begun again, deleted keys removed. */
 export class ActivityLog {
   private readonly conflicts = new Logger('Conflict');
   private readonly sweeps = new Logger('Sweep');
+  private readonly backups = new Logger('Backup');
+
+  /** @param userIds whether a line says whose backup it was, and which device changed it */
+  constructor(private readonly userIds: boolean) {}
 
   observe(event: RoomKeysEvent): void {
-    if (event.type === 'conflict') {
+    if (event.type === 'backup') {
+      const { what, userId, deviceId, version, count, etag } = event;
+      const owner = this.userIds ? { userId, deviceId } : {};
+      this.backups.log(CHANGES[what], { what, version, count, etag, ...owner });
+    } else if (event.type === 'conflict') {
       const { code, attempt, gaveUp } = event;
       if (gaveUp) {
         const message = `A transaction gave way to others (${code}) too often, the client is told 503`;

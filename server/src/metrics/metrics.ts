@@ -85,6 +85,25 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly keptDeletions = new Gauge({
+    name: 'room_keys_kept_deletions',
+    help: 'Deletions that can be undone (KEEP_DELETED_DAYS), in the whole database, after the last sweep.',
+    aggregator: 'max',
+    registers: [this.registry],
+  });
+  private readonly keptKeys = new Gauge({
+    name: 'room_keys_kept_keys',
+    help: 'Deleted keys that can be brought back, in the whole database, after the last sweep.',
+    aggregator: 'max',
+    registers: [this.registry],
+  });
+  private readonly changes = new Counter({
+    name: 'room_keys_backup_changes_total',
+    help: 'Changes of backups beside uploads: created, auth_data, keys_deleted, deleted, erased.',
+    labelNames: ['change'],
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
     this.showBuild();
@@ -98,6 +117,8 @@ export class Metrics {
     for (const code of roomKeysConflictCodes) {
       for (const result of ['retried', 'given_up']) this.conflicts.inc({ code, result }, 0);
     }
+    for (const change of ['created', 'auth_data', 'keys_deleted', 'deleted', 'erased'])
+      this.changes.inc({ change }, 0);
     for (const result of ['completed', 'failed']) this.sweeps.inc({ result }, 0);
   }
 
@@ -123,6 +144,9 @@ export class Metrics {
         this.keys.inc({ result: 'replaced' }, event.replaced);
         this.keys.inc({ result: 'kept' }, event.kept);
         return;
+      case 'backup':
+        this.changes.inc({ change: event.what });
+        return;
       case 'conflict':
         this.conflicts.inc({ code: event.code, result: event.gaveUp ? 'given_up' : 'retried' });
         return;
@@ -131,6 +155,10 @@ export class Metrics {
         this.sweptKeys.inc(event.rows);
         if (event.backlog === undefined || event.oldestMs === undefined) return;
         this.backlog.set(event.backlog);
+        if (event.kept) {
+          this.keptDeletions.set(event.kept.deletions);
+          this.keptKeys.set(event.kept.keys);
+        }
         this.oldestRetired = event.backlog === 0 ? undefined : Date.now() - event.oldestMs;
         return;
       case 'token':

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isBetter, isEmpty, selectWrites } from '../../room-keys/replacement.js';
+import { mergeKeys } from '../merge-keys.js';
+import { isBetter, isEmpty } from '../../room-keys/replacement.js';
 import { hashOf, type ImportRecord } from '../../room-keys/storage/import-records.js';
 import type {
   ImportRepository,
@@ -99,13 +100,7 @@ export class BackupMerge {
     const { backup: source, stored, takesAuthData } = this.action;
     const before = Number(backup.state.etag);
     const clientsChanged = this.clientsChanged || before !== this.etag;
-    const writes = selectWrites(keys, await backup.ranks(keys));
-    for (const [deviceId, some] of byDevice(writes.inserts, (key) => key)) {
-      await backup.add(some, deviceId);
-    }
-    for (const [deviceId, some] of byDevice(writes.updates, ({ key }) => key)) {
-      await backup.replace(some, deviceId);
-    }
+    const writes = await mergeKeys(backup, keys);
     const keyCount = backup.state.count + writes.inserts.length;
     const least = isLast ? this.leastEtag(keyCount, clientsChanged) : source.etag + 1;
     const touches = !isEmpty(writes) || (isLast && before < least);
@@ -156,17 +151,3 @@ const isSameKey = (key: TransferKey, stored: StoredKey): boolean =>
   key.firstMessageIndex === stored.firstMessageIndex &&
   key.forwardedCount === stored.forwardedCount &&
   key.sessionData === stored.sessionData;
-
-function byDevice<T>(
-  all: readonly T[],
-  keyOf: (one: T) => TransferKey,
-): Map<string | undefined, T[]> {
-  const groups = new Map<string | undefined, T[]>();
-  for (const one of all) {
-    const { deviceId } = keyOf(one);
-    const group = groups.get(deviceId);
-    if (group) group.push(one);
-    else groups.set(deviceId, [one]);
-  }
-  return groups;
-}

@@ -91,9 +91,9 @@ export class BackupKeysController {
     ...deleted,
   })
   async deleteAll(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
-    return responses.keysState(await this.service.deleteKeys(userId, version, {}, null));
+    return responses.keysState(await this.service.deleteKeys(userId, version, {}, null, deviceId));
   }
 
   @Put('keys/:roomId')
@@ -143,10 +143,12 @@ export class BackupKeysController {
     ...deleted,
   })
   async deleteRoom(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
-    return responses.keysState(await this.service.deleteKeys(userId, version, { roomId }, null));
+    return responses.keysState(
+      await this.service.deleteKeys(userId, version, { roomId }, null, deviceId),
+    );
   }
 
   @Put('keys/:roomId/:sessionId')
@@ -199,12 +201,12 @@ export class BackupKeysController {
     ...deleted,
   })
   async deleteKey(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const version = versionParameter(request);
     const roomId = pathParameter(request, 'roomId');
     const sessionId = pathParameter(request, 'sessionId');
     return responses.keysState(
-      await this.service.deleteKeys(userId, version, { roomId, sessionId }, null),
+      await this.service.deleteKeys(userId, version, { roomId, sessionId }, null, deviceId),
     );
   }
 }

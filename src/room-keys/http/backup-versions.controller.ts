@@ -39,9 +39,9 @@ export class BackupVersionsController {
     },
   })
   async create(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const information = createBackupBody(takeJsonBody(request));
-    return responses.createdBackup(await this.service.createBackup(userId, information));
+    return responses.createdBackup(await this.service.createBackup(userId, information, deviceId));
   }
 
   @Get('version')
@@ -93,10 +93,12 @@ export class BackupVersionsController {
     notFound: unknownVersion,
   })
   async update(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
     const information = updateBackupBody(takeJsonBody(request), version);
-    return this.service.updateBackup(userId, version, information).then(responses.nothing);
+    return this.service
+      .updateBackup(userId, version, information, deviceId)
+      .then(responses.nothing);
   }
 
   @Delete('version/:version')
@@ -110,8 +112,8 @@ export class BackupVersionsController {
     notFound: { description: 'The backup never existed.', error: 'Unknown backup version' },
   })
   async delete(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+    const { userId, deviceId } = tokenOwner(request);
     const version = pathParameter(request, 'version');
-    return this.service.deleteBackup(userId, version, null).then(responses.nothing);
+    return this.service.deleteBackup(userId, version, null, deviceId).then(responses.nothing);
   }
 }

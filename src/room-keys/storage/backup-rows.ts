@@ -26,6 +26,7 @@ export interface FilledBackup {
 /**
  * 4 statements, 5 with `check`, and 1 more where the user has a backup: makes an empty backup, which is the current one
  * from then on. The user's row comes first, and is the lock.
+ * Returns its number, and that of the backup that was the current one.
  *
  * @param check called with how many backups the user has; may throw
  */
@@ -35,7 +36,7 @@ export async function insertBackup(
   user: Buffer,
   { algorithm, authData }: BackupInformation,
   check?: (backupCount: number) => void,
-): Promise<string> {
+): Promise<{ version: number; former: number | undefined }> {
   const { dialect, tables } = storage;
   const { users, backups } = tables;
   // In this order it reads the same where assignments see each other's effect (MySQL) and
@@ -53,7 +54,8 @@ export async function insertBackup(
     [user, user],
   );
   const version = Number(row?.version);
-  await supersede(connection, storage, user, numberOrUndefined(row?.former));
+  const former = numberOrUndefined(row?.former);
+  await supersede(connection, storage, user, former);
   if (check) {
     const [others] = await connection.rows(
       `SELECT COUNT(*) AS count FROM ${backups} WHERE user_id = ?`,
@@ -75,7 +77,7 @@ export async function insertBackup(
     ],
   );
   await appendAuthData(connection, tables, [user, version], authData);
-  return String(version);
+  return { version, former };
 }
 
 /** 1 statement, more for a large text: makes a backup with a key set that is there already. */
@@ -111,13 +113,25 @@ export async function insertFilledBackup(
   await appendAuthData(connection, tables, [user, version], authData);
 }
 
-/** 5 statements, however many keys there are: forgets all backups of a user, and retires their keys. */
+/** What was erased of a user. */
+export interface Erased {
+  backups: number;
+  /** Keys in them. */
+  keys: number;
+  /** Deletions that could have been undone. */
+  kept: number;
+}
+
+/**
+ * 6 statements, 7 where deletions could be undone, however many keys there are: forgets all backups of a user, and
+ * retires their keys, those of deletions too.
+ */
 export async function deleteBackups(
   connection: Connection,
   { dialect, tables }: Storage,
   user: Buffer,
-): Promise<void> {
-  const { users, backups, keySets, imports } = tables;
+): Promise<Erased> {
+  const { users, backups, keySets, imports, deleted } = tables;
   // comes first, as in every change: it takes the lock
   await connection.execute(
     `UPDATE ${users} SET current_version = NULL, revision = revision + 1 WHERE user_id = ?`,
@@ -126,18 +140,31 @@ export async function deleteBackups(
   // locked each: a node of a cluster that gives one of them another key set meanwhile does so in
   // spite of the user's lock, and the other set would stay for ever
   const sets = await connection.rows(
-    `SELECT key_set_id FROM ${backups} WHERE user_id = ?${dialect.forUpdate}`,
+    `SELECT key_set_id, key_count FROM ${backups} WHERE user_id = ?${dialect.forUpdate}`,
     [user],
   );
+  const kept = await connection.rows(
+    `SELECT key_set_id FROM ${deleted} WHERE user_id = ?${dialect.forUpdate}`,
+    [user],
+  );
+  const setIds = new Set([...sets, ...kept].map((row) => Number(row.key_set_id)));
   // not by a subquery: MariaDB before 11.1 would go through, and lock, every row of the table
-  for (const some of chunks(sets, dialect.rowsPerStatement)) {
+  for (const some of chunks([...setIds], dialect.rowsPerStatement)) {
     await connection.execute(
       `UPDATE ${keySets} SET retired_at = ${dialect.now} WHERE key_set_id IN (${placeholders(some.length)})`,
-      some.map((row) => Number(row.key_set_id)),
+      some,
     );
   }
   await connection.execute(`DELETE FROM ${backups} WHERE user_id = ?`, [user]);
   await connection.execute(`DELETE FROM ${imports} WHERE user_id = ?`, [user]);
+  if (kept.length > 0) {
+    await connection.execute(`DELETE FROM ${deleted} WHERE user_id = ?`, [user]);
+  }
+  return {
+    backups: sets.length,
+    keys: sets.reduce((sum, row) => sum + Number(row.key_count), 0),
+    kept: kept.length,
+  };
 }
 
 /** 1 statement: a version that is reserved counts as deleted from now on. */

@@ -7,6 +7,8 @@ import {
 } from 'typeorm';
 import { BackupOwnerEntity } from './backup-owner.entity.js';
 import { BackupEntity } from './backup.entity.js';
+import { DeletedKeysEntity } from './deleted-keys.entity.js';
+import { HistoryEntryEntity } from './history-entry.entity.js';
 import { ImportedVersionEntity } from './imported-version.entity.js';
 import { KeyRoomEntity } from './key-room.entity.js';
 import { KeySetEntity } from './key-set.entity.js';
@@ -22,6 +24,8 @@ const entityClasses = [
   RetiredRoomEntity,
   RoomKeyEntity,
   ImportedVersionEntity,
+  DeletedKeysEntity,
+  HistoryEntryEntity,
 ] as const;
 
 /**

@@ -11,6 +11,7 @@ import {
   type Storage,
   writeRooms,
 } from './key-rows.js';
+import type { DeletedFrom, KeptDeletions } from './kept-deletions.js';
 import { bytes, text } from './rows.js';
 import {
   findRanks,
@@ -45,6 +46,8 @@ export class LockedBackup {
     private readonly storage: Storage,
     private readonly user: Buffer,
     row: Row,
+    /** Undefined where deletions are for good. */
+    private readonly kept?: KeptDeletions,
   ) {
     this.algorithm = text(row.algorithm);
     this.versionId = Number(row.version);
@@ -149,7 +152,8 @@ export class LockedBackup {
   }
 
   /**
-   * 2 statements for all keys and 3 for a room, however many keys there are; 2 for a session.
+   * 2 statements for all keys and 3 for a room, however many keys there are; 2 for a session. 1 more where that can
+   * be undone, and 2 more for a session.
    *
    * @returns whether there was anything to remove
    */
@@ -171,11 +175,12 @@ export class LockedBackup {
   }
 
   /**
-   * 3 statements, however many keys there are: forgets the backup, retires its keys, and makes the
-   * newest of those that are left the current one.
+   * 3 statements, 4 where it can be undone, however many keys there are: forgets the backup, retires its keys, and
+   * makes the newest of those that are left the current one.
    */
   async delete(): Promise<void> {
     const { users, backups } = this.storage.tables;
+    await this.kept?.backup(this.connection, this.place);
     await this.connection.execute(`DELETE FROM ${backups} WHERE user_id = ? AND version = ?`, [
       this.user,
       this.versionId,
@@ -216,6 +221,11 @@ export class LockedBackup {
 
   private async removeAll(): Promise<boolean> {
     if (this.keyCount === 0) return false;
+    await this.kept?.allKeys(this.connection, this.place, {
+      keys: this.keyCount,
+      bytes: this.byteCount,
+      largestKey: this.largestKey,
+    });
     await this.retireKeySet();
     this.keySetId = await insertKeySet(this.connection, this.storage, null);
     this.keyCount = 0;
@@ -236,16 +246,14 @@ export class LockedBackup {
     // A room without keys keeps its row: its number may just be given to a key on another node of a cluster,
     // and nothing that is changed here would meet with that.
     if (!room || Number(room.key_count) === 0) return false;
-    await this.connection.execute(
-      `INSERT INTO ${tables.retiredRooms} (key_set_id, room_no, retired_at) VALUES (?, ?, ${dialect.now})`,
-      [this.keySetId, Number(room.room_no)],
-    );
+    const [keys, size] = [Number(room.key_count), Number(room.byte_count)];
+    await this.retireRoom(Number(room.room_no), { roomId, kind: 'room', keys, bytes: size });
     await this.connection.execute(
       `DELETE FROM ${tables.rooms} WHERE key_set_id = ? AND room_id = ?`,
       which,
     );
-    this.keyCount -= Number(room.key_count);
-    this.byteCount -= Number(room.byte_count);
+    this.keyCount -= keys;
+    this.byteCount -= size;
     return true;
   }
 
@@ -253,20 +261,53 @@ export class LockedBackup {
     const [stored] = await this.ranks([id]);
     if (!stored) return false;
     const { roomNo, seq, bytes: size } = stored.row;
-    await this.connection.execute(
-      `DELETE FROM ${this.storage.tables.keys} WHERE key_set_id = ? AND room_no = ? AND seq = ?`,
-      [this.keySetId, roomNo, seq],
-    );
+    const { keys } = this.storage.tables;
+    const which = [this.keySetId, roomNo, seq];
+    if (this.kept) {
+      // a room of its own, which is deleted; its number as `seq` hides it from restores that are under way
+      const own = this.nextSeq++;
+      await this.connection.execute(
+        `UPDATE ${keys} SET room_no = ?, seq = ? WHERE key_set_id = ? AND room_no = ? AND seq = ?`,
+        [own, own, ...which],
+      );
+      await this.retireRoom(own, { roomId: id.roomId, kind: 'key', keys: 1, bytes: size });
+    } else {
+      await this.connection.execute(
+        `DELETE FROM ${keys} WHERE key_set_id = ? AND room_no = ? AND seq = ?`,
+        which,
+      );
+    }
     this.changeRoom(id.roomId, { roomNo, isNew: false, keys: -1, bytes: -size });
     return true;
   }
 
   private async retireKeySet(): Promise<void> {
-    const { dialect, tables } = this.storage;
     await this.connection.execute(
-      `UPDATE ${tables.keySets} SET retired_at = ${dialect.now} WHERE key_set_id = ?`,
+      `UPDATE ${this.storage.tables.keySets} SET retired_at = ${this.retiredAt} WHERE key_set_id = ?`,
       [this.keySetId],
     );
+  }
+
+  private async retireRoom(
+    roomNo: number,
+    room: { roomId: string; kind: 'room' | 'key'; keys: number; bytes: number },
+  ): Promise<void> {
+    await this.connection.execute(
+      `INSERT INTO ${this.storage.tables.retiredRooms} (key_set_id, room_no, retired_at) VALUES (?, ?, ${this.retiredAt})`,
+      [this.keySetId, roomNo],
+    );
+    const { keys, bytes, roomId, kind } = room;
+    const size = { keys, bytes, largestKey: this.largestKey };
+    await this.kept?.room(this.connection, this.place, { roomNo, roomId, kind }, size);
+  }
+
+  /** SQL: when what is deleted now is to be removed. */
+  private get retiredAt(): string {
+    return this.kept?.until ?? this.storage.dialect.now;
+  }
+
+  private get place(): DeletedFrom {
+    return { user: this.user, version: this.versionId, keySetId: this.keySetId };
   }
 
   private isUnchanged({ keySetId, etag, changedAt }: RowVersion): boolean {

@@ -1,8 +1,18 @@
+import type { RoomKeysBackupChange } from '../backup-history.js';
+import type { BackupHistory } from './backup-history.js';
 import { deleteReservation } from './backup-rows.js';
 import type { Connection } from './database/connection.js';
 import type { Storage } from './key-rows.js';
+import type { KeptDeletions } from './kept-deletions.js';
 import { LockedBackup } from './locked-backup.js';
 import { bytes, numberOrUndefined } from './rows.js';
+
+/** What changes leave beside themselves: each undefined where nothing. */
+export interface Traces {
+  /** Deletions can be undone. */
+  kept?: KeptDeletions | undefined;
+  history?: BackupHistory | undefined;
+}
 
 /** A user whose backups and keys no other transaction can change until this one ends. */
 export interface LockedUser {
@@ -12,8 +22,15 @@ export interface LockedUser {
   everExisted: boolean;
   /** The backup asked for, unless it is deleted or never existed. */
   backup: LockedBackup | undefined;
-  /** Deletes the version asked for, in 3 statements; 1 where it has no backup. */
+  /** Deletes the version asked for, in 3 statements, 4 where that can be undone; 1 where it has no backup. */
   deleteVersion: () => Promise<void>;
+  /** 2 or 3 statements, none without a history: remembers what was done with the backup, after it was done. */
+  remember: (change: {
+    what: RoomKeysBackupChange;
+    deviceId: string | null | undefined;
+    /** Default: how many keys the backup has. */
+    count?: number;
+  }) => Promise<void>;
 }
 
 /**
@@ -27,6 +44,7 @@ export async function lockUser(
   storage: Storage,
   userId: string,
   version: number | undefined,
+  { kept, history }: Traces = {},
 ): Promise<LockedUser> {
   const { dialect, tables } = storage;
   const user = bytes(userId);
@@ -52,15 +70,28 @@ export async function lockUser(
   );
   const backup =
     row && numberOrUndefined(row.version) !== undefined
-      ? new LockedBackup(connection, storage, user, row)
+      ? new LockedBackup(connection, storage, user, row, kept)
       : undefined;
+  const currentVersion = numberOrUndefined(row?.current_version);
   return {
-    currentVersion: numberOrUndefined(row?.current_version)?.toString(),
+    currentVersion: currentVersion?.toString(),
     everExisted: version !== undefined && version <= Number(row?.last_version ?? 0),
     backup,
     deleteVersion: async () => {
       if (backup) await backup.delete();
       else if (version !== undefined) await deleteReservation(connection, storage, user, version);
+    },
+    remember: async ({ what, deviceId, count }) => {
+      if (!backup || !history) return;
+      const { count: stored, etag } = backup.state;
+      await history.write(connection, user, {
+        what,
+        deviceId,
+        version,
+        currentBefore: currentVersion,
+        count: count ?? stored,
+        etag: Number(etag),
+      });
     },
   };
 }

@@ -3,6 +3,8 @@ import type { DataSource } from 'typeorm';
 import type { Connection } from './database/connection.js';
 import { type Conflict, Database, THE_SERVER } from './database/database.js';
 import type { DeletedKeys, KeyPosition } from './database/dialect.js';
+import { timeouts } from './database/timeouts.js';
+import { WHOLE_SET } from './kept-deletions.js';
 import { numberOrUndefined } from './rows.js';
 
 /** A key set, or one room of it, whose rows wait to be removed. */
@@ -18,6 +20,17 @@ export interface Backlog {
   rooms: number;
   /** Milliseconds that the oldest of both has waited, by the clock of the database; 0 without any. */
   oldestMs: number;
+  /** Deletions that can be undone, and their keys. Those that come first stay for so many milliseconds more. */
+  kept: Waiting;
+  /** Key sets that an import fills, or has left when it broke off, and their keys as far as they were counted. */
+  staged: Waiting;
+}
+
+export interface Waiting {
+  count: number;
+  keys: number;
+  firstInMs: number | undefined;
+  lastInMs: number | undefined;
 }
 
 /**
@@ -53,28 +66,93 @@ export class RetiredKeysRepository {
     }));
   }
 
-  /** 1 statement, no lock. */
+  /** 1 statement, no lock: it goes through all that waits. */
   async backlog(): Promise<Backlog> {
     const { dialect, tables } = this.database;
-    const [row] = await this.database.read(THE_SERVER, (connection) =>
+    const marks = `SELECT key_set_id, ${WHOLE_SET} AS room_no, retired_at FROM ${tables.keySets}
+         WHERE retired_at IS NOT NULL
+       UNION ALL SELECT key_set_id, room_no, retired_at FROM ${tables.retiredRooms}`;
+    const rows = await this.database.read(THE_SERVER, (connection) =>
       connection.rows(
-        `SELECT s.count AS sets, r.count AS rooms, s.oldest AS oldest_set, r.oldest AS oldest_room, ${dialect.now} AS now
-         FROM (SELECT COUNT(*) AS count, MIN(retired_at) AS oldest FROM ${tables.keySets}
-           WHERE retired_at <= ${dialect.now}) s
-         CROSS JOIN (SELECT COUNT(*) AS count, MIN(retired_at) AS oldest FROM ${tables.retiredRooms}
-           WHERE retired_at <= ${dialect.now}) r`,
+        `SELECT kind, COUNT(*) AS count, SUM(key_count) AS key_count, MIN(retired_at) AS first_at,
+           MAX(retired_at) AS last_at, MAX(now_at) AS now_at
+         FROM (SELECT m.retired_at, d.key_count, ${dialect.now} AS now_at, CASE
+             WHEN m.retired_at <= ${dialect.now} THEN CASE WHEN m.room_no = ${WHOLE_SET} THEN 'set' ELSE 'room' END
+             WHEN d.key_set_id IS NOT NULL THEN 'kept'
+             WHEN m.room_no = ${WHOLE_SET} THEN 'staged' ELSE 'kept' END AS kind
+           FROM (${marks}) m
+           LEFT JOIN ${tables.deleted} d ON d.key_set_id = m.key_set_id AND d.room_no = m.room_no) waiting
+         GROUP BY kind`,
       ),
     );
-    const now = Number(row?.now);
-    const oldest = Math.min(
-      numberOrUndefined(row?.oldest_set) ?? now,
-      numberOrUndefined(row?.oldest_room) ?? now,
+    const of = (kind: string) => rows.find((row) => String(row.kind) === kind);
+    const waiting = (kind: string): Waiting => {
+      const row = of(kind);
+      const inMs = (at: unknown) => (row ? Number(at) - Number(row.now_at) : undefined);
+      return {
+        count: Number(row?.count ?? 0),
+        keys: Number(row?.key_count ?? 0),
+        firstInMs: inMs(row?.first_at),
+        lastInMs: inMs(row?.last_at),
+      };
+    };
+    const [sets, rooms] = [waiting('set'), waiting('room')];
+    return {
+      keySets: sets.count,
+      rooms: rooms.count,
+      oldestMs: Math.max(0, -(sets.firstInMs ?? 0), -(rooms.firstInMs ?? 0)),
+      kept: waiting('kept'),
+      staged: waiting('staged'),
+    };
+  }
+
+  /** 1 statement, no lock: the keys that {@link Backlog.staged} is about, which are counted one by one. */
+  async stagedKeys(): Promise<number> {
+    const { dialect, tables } = this.database;
+    const [row] = await this.database.read(
+      THE_SERVER,
+      (connection) =>
+        connection.rows(
+          `SELECT COUNT(*) AS count FROM ${tables.keySets} s JOIN ${tables.keys} k ON k.key_set_id = s.key_set_id
+           LEFT JOIN ${tables.deleted} d ON d.key_set_id = s.key_set_id AND d.room_no = ${WHOLE_SET}
+           WHERE s.retired_at > ${dialect.now} AND d.key_set_id IS NULL`,
+        ),
+      timeouts.operatorMs,
     );
-    return { keySets: Number(row?.sets), rooms: Number(row?.rooms), oldestMs: now - oldest };
+    return Number(row?.count);
   }
 
   /**
-   * 4 statements, 5 or 7 with the last rows; locks up to `limit` rows that no reader sees, and the row that says
+   * 1 statement, and 4 per key set; locks it: has those removed that belong to no backup, because an import broke off.
+   * One that goes on fails at its next step. What deletions keep stays.
+   */
+  async retireStaged(): Promise<void> {
+    const { dialect, tables } = this.database;
+    const waits = `SELECT s.key_set_id FROM ${tables.keySets} s WHERE s.retired_at > ${dialect.now}`;
+    const found = await this.database.read(THE_SERVER, (connection) => connection.rows(waits));
+    for (const { key_set_id: id } of found) {
+      const which = [Number(id)];
+      await this.database.change(THE_SERVER, async (connection) => {
+        const [mark] = await connection.rows(
+          `${waits} AND s.key_set_id = ?${dialect.forUpdate}`,
+          which,
+        );
+        // after the lock, by which it is known as it is now
+        const [kept] = await connection.rows(
+          `SELECT key_set_id FROM ${tables.deleted} WHERE key_set_id = ? AND room_no = ${WHOLE_SET}${dialect.forUpdate}`,
+          which,
+        );
+        if (!mark || kept) return;
+        await connection.execute(
+          `UPDATE ${tables.keySets} SET retired_at = ${dialect.now} WHERE key_set_id = ?`,
+          which,
+        );
+      });
+    }
+  }
+
+  /**
+   * 4 statements, 5 or 7 with the last rows, 1 more of a deletion that could be undone until now; locks up to `limit` rows that no reader sees, and the row that says
    * so. Safe to run in several processes at once, and to be broken off at any point.
    *
    * @param after what the call before has returned as its last row: nothing comes into what is retired
@@ -92,7 +170,8 @@ export class RetiredKeysRepository {
     const work = async (connection: Connection) => {
       // an import may have given the set to a backup since it was found, or put its removal off
       const [mark] = await connection.rows(
-        `SELECT retired_at FROM ${marks} WHERE key_set_id = ?${room} AND retired_at <= ${dialect.now}${dialect.forUpdate}`,
+        `SELECT retired_at, (SELECT COUNT(*) FROM ${tables.deleted} d WHERE d.key_set_id = m.key_set_id) AS kept
+         FROM ${marks} m WHERE key_set_id = ?${room} AND retired_at <= ${dialect.now}${dialect.forUpdate}`,
         which,
       );
       if (!mark) return { rows: 0 };
@@ -109,6 +188,12 @@ export class RetiredKeysRepository {
         }
       }
       await connection.execute(`DELETE FROM ${marks} WHERE key_set_id = ?${room}`, which);
+      if (Number(mark.kept) > 0) {
+        await connection.execute(
+          `DELETE FROM ${tables.deleted} WHERE key_set_id = ?${room}`,
+          which,
+        );
+      }
       return deleted;
     };
     return this.database.change(THE_SERVER, work, this.onConflict);

@@ -25,11 +25,13 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
   /**
    * @param intervalMs milliseconds between two looks for work; 0 to sweep only when something is retired
    * @param observe called with each sweep; it must not throw
+   * @param trim removes up to so many entries of the history that are too old, and returns whether there may be more
    */
   constructor(
     private readonly repository: RetiredKeysRepository,
     private readonly intervalMs: number,
     private readonly observe?: (event: RoomKeysSweepEvent) => void,
+    private readonly trim?: (limit: number) => Promise<boolean>,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -87,6 +89,7 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
 
   private async sweepAll(done: { rows: number; sets: number; rooms: number }): Promise<void> {
     const { signal } = this.stopping;
+    while (!signal.aborted && (await this.trim?.(ROWS_PER_STEP)));
     for (;;) {
       const retired = await this.repository.retired(ENTRIES_PER_LOOK);
       if (retired.length === 0) return;
@@ -106,12 +109,13 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
     }
   }
 
-  private async left(): Promise<Pick<RoomKeysSweepEvent, 'backlog' | 'oldestMs'>> {
+  private async left(): Promise<Pick<RoomKeysSweepEvent, 'backlog' | 'oldestMs' | 'kept'>> {
     try {
-      const { keySets, rooms, oldestMs } = await this.repository.backlog();
-      return { backlog: keySets + rooms, oldestMs };
+      const { keySets, rooms, oldestMs, kept } = await this.repository.backlog();
+      const { count: deletions, keys } = kept;
+      return { backlog: keySets + rooms, oldestMs, kept: { deletions, keys } };
     } catch {
-      return { backlog: undefined, oldestMs: undefined };
+      return { backlog: undefined, oldestMs: undefined, kept: undefined };
     }
   }
 }

@@ -11,10 +11,13 @@ import type {
 import type { Connection, Row, SqlValue } from './database/connection.js';
 import { type Conflict, Database } from './database/database.js';
 import type { HostTransaction } from './database/host-transaction.js';
+import { retentionOf } from '../retention.js';
 import { idHash } from './id-hash.js';
 import type { KeyPages } from './key-pages.js';
-import { deleteBackups, insertBackup } from './backup-rows.js';
-import { type LockedUser, lockUser } from './locked-user.js';
+import { deleteBackups, type Erased, insertBackup } from './backup-rows.js';
+import { BackupHistory } from './backup-history.js';
+import { KeptDeletions } from './kept-deletions.js';
+import { type LockedUser, lockUser, type Traces } from './locked-user.js';
 import { openKeyPages } from './restore.js';
 import { asKey, bytes, text, versionNumber } from './rows.js';
 import { readForUpload, type UploadSnapshot } from './stored-ranks.js';
@@ -36,13 +39,23 @@ const SMALL_VALUE = 256 * 1024;
  */
 export class RoomKeysRepository {
   private readonly database: Database;
+  private readonly traces: Traces;
 
-  /** @param onConflict called with each transaction that the database gave up; it must not throw */
+  /**
+   * @param onConflict called with each transaction that the database gave up; it must not throw
+   * @param retention what changes leave beside themselves
+   */
   constructor(
     dataSource: DataSource,
     private readonly onConflict?: (conflict: Conflict) => void,
+    retention: Parameters<typeof retentionOf>[0] = {},
   ) {
     this.database = Database.of(dataSource);
+    const { keepDeletedDays, historyDays } = retentionOf(retention);
+    this.traces = {
+      kept: keepDeletedDays > 0 ? new KeptDeletions(this.database, keepDeletedDays) : undefined,
+      history: historyDays > 0 ? new BackupHistory(this.database) : undefined,
+    };
   }
 
   /** None, or where a value is large, none but a connection: whether the database takes a JSON text. */
@@ -55,7 +68,7 @@ export class RoomKeysRepository {
   }
 
   /**
-   * 6 statements, 7 with `check`, and 1 more where the user has a backup; locks the user. The user's
+   * 6 statements, 7 with `check`, 1 more where the user has a backup, and 2 for the history; locks the user. The user's
    * row is made or counted up first, so two of these for one user are given different versions.
    *
    * @param check called with how many backups the user has; may throw
@@ -64,10 +77,24 @@ export class RoomKeysRepository {
     userId: string,
     { algorithm, authData }: BackupInformation,
     check?: (backupCount: number) => void,
+    deviceId?: string | null,
   ): Promise<string> {
-    return this.change(userId, (connection) =>
-      insertBackup(connection, this.database, bytes(userId), { algorithm, authData }, check),
-    );
+    const { history } = this.traces;
+    return this.change(userId, async (connection) => {
+      const user = bytes(userId);
+      const information = { algorithm, authData };
+      const made = await insertBackup(connection, this.database, user, information, check);
+      const { version, former } = made;
+      await history?.write(connection, user, {
+        what: 'created',
+        deviceId,
+        version,
+        currentBefore: former,
+        count: 0,
+        etag: 0,
+      });
+      return String(version);
+    });
   }
 
   /** 1 statement, no lock: the newest backup that is not deleted. */
@@ -127,7 +154,8 @@ export class RoomKeysRepository {
     const id = versionNumber(version);
     return this.change(
       userId,
-      async (connection) => work(await lockUser(connection, this.database, userId, id)),
+      async (connection) =>
+        work(await lockUser(connection, this.database, userId, id, this.traces)),
       joining,
     );
   }
@@ -178,15 +206,22 @@ export class RoomKeysRepository {
   }
 
   /**
-   * 7 statements, however many keys there are; locks the user. Forgets all backups and retires
-   * their keys. What stays is the number of the last version, so that none is given out twice.
+   * 9 statements, 1 more where deletions could be undone, and 2 for the history, however many keys there are; locks
+   * the user. Forgets all backups, what deletions kept and the history, and retires the keys. What stays is the number
+   * of the last version, so that none is given out twice, and that the user was erased.
    */
-  eraseUser(userId: string, joining?: Joining): Promise<void> {
-    return this.change(
-      userId,
-      (connection) => deleteBackups(connection, this.database, bytes(userId)),
-      joining,
-    );
+  eraseUser(userId: string, joining?: Joining): Promise<Erased> {
+    const work = async (connection: Connection) => {
+      const user = bytes(userId);
+      const erased = await deleteBackups(connection, this.database, user);
+      const hadAny = erased.backups + erased.kept > 0;
+      const hadHistory = await new BackupHistory(this.database).forget(connection, user, hadAny);
+      if (hadAny || hadHistory) {
+        await this.traces.history?.write(connection, user, { what: 'erased', count: erased.keys });
+      }
+      return erased;
+    };
+    return this.change(userId, work, joining);
   }
 
   /** No statement: see {@link Database.outsideOfHost}. */

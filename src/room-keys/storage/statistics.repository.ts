@@ -64,7 +64,7 @@ export class StatisticsRepository {
     return summaries;
   }
 
-  /** 4 statements, of which 3 read all rows of users and backups; no lock. */
+  /** 4 statements, 5 where an import is under way or broke off, of which 3 read all rows of users and backups; no lock. */
   async statistics(largest: number): Promise<RoomKeysStatistics> {
     const { users, backups } = this.database.tables;
     const [user] = await this.read(`SELECT COUNT(*) AS count FROM ${users}`, []);
@@ -78,7 +78,8 @@ export class StatisticsRepository {
        ORDER BY key_count DESC, user_id, version LIMIT ${Math.max(0, Math.trunc(largest))}`,
       [],
     );
-    const { keySets, rooms, oldestMs } = await this.retired.backlog();
+    const { keySets, rooms, oldestMs, kept, staged } = await this.retired.backlog();
+    const stagedKeys = staged.count === 0 ? 0 : await this.retired.stagedKeys();
     return {
       users: Number(user?.count),
       usersWithBackup: Number(sum?.users),
@@ -90,6 +91,13 @@ export class StatisticsRepository {
         rooms,
         since: keySets + rooms === 0 ? undefined : new Date(Date.now() - oldestMs),
       },
+      kept: {
+        deletions: kept.count,
+        keys: kept.keys,
+        firstUntil: inMs(kept.firstInMs),
+        lastUntil: inMs(kept.lastInMs),
+      },
+      staged: { keySets: staged.count, keys: stagedKeys, until: inMs(staged.lastInMs) },
       largest: top.map((row) => ({
         userId: text(row.user_id),
         version: String(Number(row.version)),
@@ -108,3 +116,5 @@ export class StatisticsRepository {
     );
   }
 }
+
+const inMs = (ms: number | undefined) => (ms === undefined ? undefined : new Date(Date.now() + ms));

@@ -23,6 +23,21 @@ export interface RoomKeysStatistics {
     /** When the first of them was deleted, undefined without any. */
     since: Date | undefined;
   };
+  /** Deletions that can be undone: see `keepDeletedDays`. */
+  kept: {
+    deletions: number;
+    keys: number;
+    /** When the first and the last of them are removed, undefined without any. */
+    firstUntil: Date | undefined;
+    lastUntil: Date | undefined;
+  };
+  /** What an import has stored that is under way or broke off, and that belongs to nobody yet. */
+  staged: {
+    keySets: number;
+    keys: number;
+    /** When the last of them are removed, unless an import goes on with them; undefined without any. */
+    until: Date | undefined;
+  };
   /** The backups with the most keys, the largest one first. */
   largest: LargeBackup[];
 }

@@ -7,6 +7,8 @@ export interface Tables {
   retiredRooms: string;
   keys: string;
   imports: string;
+  deleted: string;
+  history: string;
 }
 
 /**
@@ -23,5 +25,7 @@ export function tableNames(prefix: string, inSql: (name: string) => string): Tab
     retiredRooms: table('retired_rooms'),
     keys: table('keys'),
     imports: table('imports'),
+    deleted: table('deleted'),
+    history: table('history'),
   };
 }

@@ -4,6 +4,7 @@ import { AddRevision1764000002000 } from './1764000002000-add-revision.js';
 import { AddWithheldVersions1764000003000 } from './1764000003000-add-withheld-versions.js';
 import { RetireRooms1764000004000 } from './1764000004000-retire-rooms.js';
 import { SeparateImports1764000005000 } from './1764000005000-separate-imports.js';
+import { KeepDeletedAndHistory1764000006000 } from './1764000006000-keep-deleted-and-history.js';
 
 /**
  * The migrations of this module, oldest first, for `migrations` in the options of the host's
@@ -19,4 +20,5 @@ export const roomKeysMigrations = [
   AddWithheldVersions1764000003000,
   RetireRooms1764000004000,
   SeparateImports1764000005000,
+  KeepDeletedAndHistory1764000006000,
 ];

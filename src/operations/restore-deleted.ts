@@ -1,4 +1,7 @@
-import type { RoomKeysRestoreOptions, RoomKeysRestoreResult } from '../room-keys/storage/deletions.js';
+import type {
+  RoomKeysRestoreOptions,
+  RoomKeysRestoreResult,
+} from '../room-keys/storage/deletions.js';
 import { mergeKeys } from './merge-keys.js';
 import type { KeyPosition } from '../room-keys/storage/database/dialect.js';
 import { START } from '../room-keys/storage/key-set-pages.js';

@@ -1,4 +1,5 @@
 /** Proves what each operation costs the database: how many statements, however many keys are stored. */
+import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { serverDatabases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -12,7 +13,20 @@ const batch = (from: number, count: number, fields: object = {}) =>
     ),
   );
 
-describe.each(serverDatabases)('statements on $name', ({ name, create }) => {
+/** What changes leave beside themselves: statements of a deletion, and of another change, that it takes. */
+const LEFT = [
+  { what: 'no history', options: { historyDays: 0 }, deletion: 0, other: 0 },
+  { what: 'a history', options: {}, deletion: 2, other: 2 },
+  {
+    what: 'a history, and deletions that can be undone',
+    options: { keepDeletedDays: 7 },
+    deletion: 3,
+    other: 2,
+  },
+];
+const cases = serverDatabases.flatMap((database) => LEFT.map((left) => ({ ...database, ...left })));
+
+describe.each(cases)('statements on $name with $what', ({ name, create, options, ...more }) => {
   /** Those of a change beside the ones that lock the user. */
   const change = (others: number) => LOCK_STATEMENTS[name] + others;
   let database: TestDatabase;
@@ -21,7 +35,7 @@ describe.each(serverDatabases)('statements on $name', ({ name, create }) => {
 
   beforeAll(async () => {
     database = await create();
-    application = await startApplication(database);
+    application = await startApplication(database, options);
     alice = application.client('alice');
     await alice.createBackup();
   });
@@ -71,7 +85,34 @@ describe.each(serverDatabases)('statements on $name', ({ name, create }) => {
     await bob.put(`${keyPath('!r:hs1', 's')}?version=1`, keyData());
     const deleteFew = await costOf(() => bob.delete('/keys?version=1'));
     await bob.put('/keys?version=1', batch(0, 2000));
+    expect(deleteFew).toBe(change(5 + more.deletion));
     expect(await costOf(() => bob.delete('/keys?version=1'))).toBe(deleteFew);
-    expect(await costOf(() => bob.delete('/version/1'))).toBe(change(5));
+    expect(await costOf(() => bob.delete('/version/1'))).toBe(change(5 + more.deletion));
+    // there is nothing to remember
+    expect(await costOf(() => bob.delete('/version/1'))).toBe(change(3));
+  });
+
+  it('deleting one key takes as many with a history, and 2 more where it can be undone', async () => {
+    await alice.put(`${keyPath('!r0:hs1', 's0')}?version=1`, keyData());
+    const path = `${keyPath('!r0:hs1', 's0')}?version=1`;
+    const undo = more.deletion === 3 ? 2 : 0;
+    expect(await costOf(() => alice.delete(path))).toBe(change(6 + undo));
+  });
+
+  it('creating a backup, and changing its auth_data, takes 2 more with a history', async () => {
+    const body = { algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2', auth_data: {} };
+    const carol = application.client('carol');
+    expect(await costOf(() => carol.post('/version', body))).toBe(6 + more.other);
+    expect(await costOf(() => carol.put('/version/1', body))).toBe(change(3 + more.other));
+  });
+
+  it('erasing a user takes 9, and those of a history', async () => {
+    const erase = async () => {
+      await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
+      return { status: 200 };
+    };
+    // the history and what was deleted go by one statement each
+    const kept = more.deletion === 3 ? 1 : 0;
+    expect(await costOf(erase)).toBe(9 + more.other + kept);
   });
 });

@@ -5,6 +5,7 @@ import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verificati
 import type { Row, Snapshot } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
+import { WHOLE_SET } from './kept-deletions.js';
 import { KeySetPages, positionOf, type Query, START } from './key-set-pages.js';
 import type { Tables } from './tables.js';
 import {
@@ -91,11 +92,11 @@ export class RoomKeysVerifier {
   }
 
   /**
-   * 6 statements, each of which goes once through the index of a table: rows that are not reached from any
+   * 7 statements, each of which goes once through the index of a table: rows that are not reached from any
    * user. NOT IN, since each of the databases makes a table in memory of it once.
    */
   private async *strays(snapshot: Snapshot): AsyncGenerator<RoomKeysFinding> {
-    const { users, backups, keySets, rooms, retiredRooms, keys } = this.tables;
+    const { users, backups, keySets, rooms, retiredRooms, keys, deleted } = this.tables;
     const ownerless = await snapshot.rows(
       `SELECT b.user_id, b.version FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
        WHERE u.user_id IS NULL`,
@@ -128,6 +129,28 @@ export class RoomKeysVerifier {
         'key-set-without-backup',
         `The key set belongs to no backup and does not wait to be swept; ${plural(count, 'key')} in it would stay for ever.`,
         { keySetId },
+      );
+    }
+    const orphaned = await snapshot.rows(
+      `SELECT d.user_id, d.version, d.key_set_id, d.room_no, u.user_id AS owner FROM ${deleted} d
+       LEFT JOIN ${users} u ON u.user_id = d.user_id
+       LEFT JOIN ${keySets} s ON s.key_set_id = d.key_set_id AND s.retired_at IS NOT NULL
+       LEFT JOIN ${retiredRooms} r ON r.key_set_id = d.key_set_id AND r.room_no = d.room_no
+       WHERE u.user_id IS NULL OR (d.room_no = ${WHOLE_SET} AND s.key_set_id IS NULL)
+         OR (d.room_no <> ${WHOLE_SET} AND r.key_set_id IS NULL)`,
+      [],
+    );
+    for (const row of orphaned) {
+      yield finding(
+        'deleted-keys',
+        row.owner === null
+          ? 'A deletion is remembered of a user who has no row.'
+          : 'A deletion is remembered whose keys do not wait to be removed.',
+        {
+          userId: shown(row.user_id),
+          version: String(Number(row.version)),
+          keySetId: Number(row.key_set_id),
+        },
       );
     }
     for (const [code, table, what] of [

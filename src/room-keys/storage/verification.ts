@@ -23,6 +23,7 @@
  * | `room-retired`             | a room number that waits to be removed belongs to no room             |
  * | `room-count`               | a room's count and bytes are those of its keys                        |
  * | `key-without-room`         | each key belongs to a room                                            |
+ * | `deleted-keys`             | what is remembered of a deletion is that of keys which wait to be removed, and of a user |
  * | `id`                       | ids are 1 to 255 bytes of UTF-8                                       |
  * | `id-hash`                  | a key is found by its ids                                             |
  * | `rank`                     | `first_message_index` and `forwarded_count` are whole numbers from 0 to 2^53−1, `is_verified` is 0 or 1 |
@@ -52,6 +53,7 @@ export type RoomKeysFindingCode =
   | 'room-retired'
   | 'room-count'
   | 'key-without-room'
+  | 'deleted-keys'
   | 'id'
   | 'id-hash'
   | 'rank'

@@ -1,10 +1,34 @@
-/** What people are told of the settings: at the command line, and in README.md. */
+/** The text about the settings: in `--help` and in docs/settings.md. */
 import { readEnvironment, sourceOf, type Variables } from './environment.js';
 import { idleSettings } from './idle-settings.js';
-import { type Setting, settingRows } from './settings.js';
+import { type Setting, type SettingName, settingRows, SETTINGS } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 
 const INDENT = '  ';
+
+/** The topics, each by its first setting; those that follow in the table belong to it too. */
+const TOPICS: Partial<Record<SettingName, string>> = {
+  DATABASE_URL: 'Database',
+  HOST: 'Address and processes',
+  HOMESERVER_URL: 'Access tokens',
+  ALLOWED_ALGORITHMS: 'Requests and connections',
+  MAX_KEYS_PER_BACKUP: 'Storage limits',
+  KEEP_DELETED_DAYS: 'Undo and history',
+  LOG_FORMAT: 'Log and metrics',
+  RATE_LIMIT: 'Rate limits',
+};
+
+/** The settings that most installations need, for the top of docs/settings.md. */
+const ESSENTIAL: readonly SettingName[] = [
+  'DATABASE_URL',
+  'DATABASE_PASSWORD',
+  'HOMESERVER_URL',
+  'HOST',
+  'PORT',
+  'WORKERS',
+  'METRICS_PORT',
+  'LOG_LEVEL',
+];
 
 /** All settings with their defaults and an example each, for a terminal. */
 export function settingsHelp(): string {
@@ -15,28 +39,33 @@ export function settingsHelp(): string {
     return [name, ...lines.map((line) => INDENT + line.replaceAll('`', ''))].join('\n');
   });
   return [
-    'Settings are environment variables, all optional; one that is empty counts as not set.',
-    'Of each secret, the variable that ends in _FILE can name a file that holds it.',
+    'Settings are environment variables. All are optional; an empty value counts as not set.',
+    'A secret can be read from a file: name it in the variable that ends in _FILE.',
     '',
     ...rows.flatMap((row) => [row, '']),
   ].join('\n');
 }
 
-/** The same as a table in Markdown, as Prettier lays it out. */
-export function settingsTable(): string {
-  const rows = settingRows.map(([name, setting]) => [
-    `\`${name}\``,
-    setting.secret ? `${setting.doc} (secret)` : setting.doc,
-    setting.default === undefined ? defaultOf(setting) : `\`${setting.default}\``,
-    `\`${setting.example}\``,
-  ]);
-  const head = ['variable', 'what', 'default', 'example'];
-  const widths = head.map((title, column) =>
-    Math.max(...[title, ...rows.map((row) => row[column] ?? '')].map(({ length }) => length)),
+/** The part of docs/settings.md that is made of the table of settings, as Prettier lays it out. */
+export function settingsMarkdown(): string {
+  const essential = ESSENTIAL.map(
+    (name) => `- [\`${name}\`](#${name.toLowerCase()}): ${SETTINGS[name].doc}`,
   );
-  const line = (cells: string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [head, widths.map((length) => '-'.repeat(length)), ...rows].map(line).join('\n');
+  const all = settingRows.flatMap(([name, setting]) => {
+    const facts = [
+      `Default: ${setting.default === undefined ? defaultOf(setting) : `\`${setting.default}\``}.`,
+      `Example: \`${setting.example}\`.`,
+      ...(setting.secret ? ['Secret.'] : []),
+    ];
+    const topic = TOPICS[name];
+    return [
+      ...(topic === undefined ? [] : [`## ${topic}`]),
+      `### \`${name}\``,
+      capitalized(`${setting.doc}.`),
+      facts.join(' '),
+    ];
+  });
+  return ['## The eight that matter first', essential.join('\n'), ...all].join('\n\n');
 }
 
 /**
@@ -75,6 +104,8 @@ export function remarksOn(variables: Variables): string[] {
 function defaultOf({ default: text, unset }: Setting): string {
   return text ?? unset ?? 'none';
 }
+
+const capitalized = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function fileName(name: string): string {
   return name.toLowerCase().replaceAll('_', '-');

@@ -1,7 +1,7 @@
 /**
  * Proves the package as a host gets it: what is in it, and that a project outside the repository can
  * install it beside Nest 12 or Nest 11, compiles strictly against its declarations, starts the
- * application of the README with it, and passes the end-to-end suites.
+ * application of docs/embedding.md with it, and passes the end-to-end suites.
  */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -115,9 +115,9 @@ describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites
   ];
 
   it.each(kinds)(
-    'the application of the README %s is compiled strictly, and serves',
+    'the application of docs/embedding.md %s is compiled strictly, and serves',
     async (_, kind) => {
-      await host.compile(kind, { 'app.module.ts': await applicationOfTheReadme() });
+      await host.compile(kind, { 'app.module.ts': await documentedApplication() });
       const running = await host.start(kind, 'app.module.js');
       await expectToServe(running);
     },
@@ -189,10 +189,10 @@ async function specsIn(folders: readonly string[]): Promise<string[]> {
     .sort();
 }
 
-/** The README's verifier that asks the users of a host, in an application. */
-async function applicationOfTheReadme(): Promise<string> {
-  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-  const [, code] = /^```ts\n(RoomKeysModule\.forRootAsync[^]*?);\n```/m.exec(readme)!;
+/** The verifier of docs/embedding.md that uses a service of the host, in an application. */
+async function documentedApplication(): Promise<string> {
+  const page = await readFile(join(ROOT, 'docs/embedding.md'), 'utf8');
+  const [, code] = /^```ts\n(RoomKeysModule\.forRootAsync[^]*?);\n```/m.exec(page)!;
   return `import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { RoomKeysModule, roomKeysEntities, roomKeysMigrations } from 'nestjs-room-keys';

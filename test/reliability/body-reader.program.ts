@@ -6,9 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Request } from 'express';
-import { readJson } from '../../src/room-keys/http/json-body.js';
-import { setJsonBody } from '../../src/room-keys/http/request-state.js';
-import { uploadedKeys } from '../../src/room-keys/http/uploaded-keys.js';
+import { readJson } from '../../src/room-keys/http/json-body.interceptor.js';
+import { allRoomsBody } from '../../src/room-keys/http/room-keys.body.js';
 import { MatrixError } from '../../src/room-keys/room-keys.errors.js';
 
 const LOOK_EVERY_MS = 5;
@@ -50,8 +49,7 @@ async function read(request: IncomingMessage): Promise<string> {
   let outcome = 'read';
   let stored = 0;
   try {
-    setJsonBody(request, await readJson(request as Request, bounds));
-    const keys = uploadedKeys(request, 'allRooms');
+    const keys = allRoomsBody(await readJson(request as Request, bounds));
     for (const { sessionData } of keys) stored += sessionData.length;
   } catch (error) {
     if (!(error instanceof MatrixError)) throw error;

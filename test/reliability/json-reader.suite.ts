@@ -7,7 +7,7 @@ import {
   createBackupBody,
   updateBackupBody,
 } from '../../src/room-keys/http/backup-version.body.js';
-import { readJson } from '../../src/room-keys/http/json-body.js';
+import { readJson } from '../../src/room-keys/http/json-body.interceptor.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from '../../src/room-keys/http/room-keys.body.js';
 import type { RoomKey } from '../../src/room-keys/room-key.js';
 import { type Bytes, bodyOf, edited, JSON_PIECES, rightBody, SHAPE_NAMES } from './fuzz.bodies.js';

@@ -9,7 +9,9 @@ import fc from 'fast-check';
 import { MatrixError, unknownToken } from '../room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys-options.interface.js';
 import { AccessTokenGuard } from './access-token.guard.js';
-import { tokenOwner } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
+
+const tokenOwner = (request: IncomingMessage) => RoomKeysRequest.of(request).checkedOwner;
 
 const PATH = '/_matrix/client/v3/room_keys/version';
 

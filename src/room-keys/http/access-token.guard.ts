@@ -18,7 +18,7 @@ import {
 } from '../room-keys.errors.js';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type { RoomKeysOptions, TokenOwner } from '../room-keys-options.interface.js';
-import { accessTokenOf, setTokenOwner } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 
 /**
  * Lets a request through whose access token the host's verifier knows, and remembers its owner.
@@ -40,12 +40,12 @@ export class AccessTokenGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
-    const token = accessTokenOf(request);
+    const token = RoomKeysRequest.of(request).accessToken;
     if (token === undefined) throw missingToken();
     const owner = await (this.observe ? this.observed(token, request) : this.ask(token, request));
     if (owner === null) throw unknownToken();
     if (owner.isGuest) throw guestForbidden();
-    setTokenOwner(request, owner);
+    RoomKeysRequest.of(request).owner = owner;
     return true;
   }
 

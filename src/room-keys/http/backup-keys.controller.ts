@@ -8,15 +8,15 @@ import {
   RoomIdParam,
   SessionIdParam,
 } from './operation.decorator.js';
-import { pathParameter, tokenOwner, versionParameter } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 import {
   KeyBackupDataDto,
   RoomKeyBackupDto,
   RoomKeysDto,
   RoomKeysUpdateResponseDto,
 } from './room-key.dto.js';
+import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
 import { RoomKeysController } from './room-keys-controller.decorator.js';
-import { uploadedKeys } from './uploaded-keys.js';
 
 const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
 const stored = {
@@ -58,10 +58,10 @@ export class BackupKeysController {
     body: { type: RoomKeysDto, description: 'The backup data.' },
     ...stored,
   })
-  async putAll(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const keys = uploadedKeys(request, 'allRooms');
+  async putAll(@Req() incoming: Request) {
+    const request = RoomKeysRequest.of(incoming);
+    const { userId, deviceId, version } = request;
+    const keys = allRoomsBody(request.takeBody());
     return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
@@ -76,9 +76,8 @@ export class BackupKeysController {
     badRequest,
     notFound,
   })
-  async getAll(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
-    const version = versionParameter(request);
+  async getAll(@Req() incoming: Request) {
+    const { userId, version } = RoomKeysRequest.of(incoming);
     return { pieces: responses.allRooms(await this.service.keys(userId, version)) };
   }
 
@@ -90,9 +89,8 @@ export class BackupKeysController {
     description: 'Deletes all keys of the backup; the backup itself stays.',
     ...deleted,
   })
-  async deleteAll(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
+  async deleteAll(@Req() incoming: Request) {
+    const { userId, deviceId, version } = RoomKeysRequest.of(incoming);
     return responses.keysState(await this.service.deleteKeys(userId, version, {}, null, deviceId));
   }
 
@@ -106,10 +104,10 @@ export class BackupKeysController {
     body: { type: RoomKeyBackupDto, description: 'The backup data.' },
     ...stored,
   })
-  async putRoom(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const keys = uploadedKeys(request, 'oneRoom');
+  async putRoom(@Req() incoming: Request) {
+    const request = RoomKeysRequest.of(incoming);
+    const { userId, deviceId, version, roomId } = request;
+    const keys = oneRoomBody(request.takeBody(), roomId);
     return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
@@ -125,10 +123,8 @@ export class BackupKeysController {
     badRequest,
     notFound,
   })
-  async getRoom(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const roomId = pathParameter(request, 'roomId');
+  async getRoom(@Req() incoming: Request) {
+    const { userId, version, roomId } = RoomKeysRequest.of(incoming);
     return { pieces: responses.oneRoom(await this.service.keys(userId, version, { roomId })) };
   }
 
@@ -142,10 +138,8 @@ export class BackupKeysController {
       'Deletes all keys of one room. Where there are none, it succeeds and changes nothing.',
     ...deleted,
   })
-  async deleteRoom(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const roomId = pathParameter(request, 'roomId');
+  async deleteRoom(@Req() incoming: Request) {
+    const { userId, deviceId, version, roomId } = RoomKeysRequest.of(incoming);
     return responses.keysState(
       await this.service.deleteKeys(userId, version, { roomId }, null, deviceId),
     );
@@ -162,10 +156,10 @@ export class BackupKeysController {
     body: { type: KeyBackupDataDto, description: 'The key data.' },
     ...stored,
   })
-  async putKey(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const keys = uploadedKeys(request, 'oneKey');
+  async putKey(@Req() incoming: Request) {
+    const request = RoomKeysRequest.of(incoming);
+    const { userId, deviceId, version, roomId, sessionId } = request;
+    const keys = oneKeyBody(request.takeBody(), roomId, sessionId);
     return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
   }
 
@@ -182,11 +176,8 @@ export class BackupKeysController {
     badRequest,
     notFound: { description: 'The key or the backup was not found.', error: 'Key not found.' },
   })
-  async getKey(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const roomId = pathParameter(request, 'roomId');
-    const sessionId = pathParameter(request, 'sessionId');
+  async getKey(@Req() incoming: Request) {
+    const { userId, version, roomId, sessionId } = RoomKeysRequest.of(incoming);
     return responses.key(await this.service.key(userId, version, { roomId, sessionId }));
   }
 
@@ -200,11 +191,8 @@ export class BackupKeysController {
     description: 'Deletes one key. Where it is not, it succeeds and changes nothing.',
     ...deleted,
   })
-  async deleteKey(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = versionParameter(request);
-    const roomId = pathParameter(request, 'roomId');
-    const sessionId = pathParameter(request, 'sessionId');
+  async deleteKey(@Req() incoming: Request) {
+    const { userId, deviceId, version, roomId, sessionId } = RoomKeysRequest.of(incoming);
     return responses.keysState(
       await this.service.deleteKeys(userId, version, { roomId, sessionId }, null, deviceId),
     );

@@ -1,12 +1,12 @@
+import { validateSync } from 'class-validator';
 import type { BackupInformation } from '../room-key.js';
 import { badJson, tooLarge, versionMismatch } from '../room-keys.errors.js';
 import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
-import { MAX_MEMBERS } from './json-body.js';
-import type { JsonBody } from './request-state.js';
+import { MAX_MEMBERS } from './json-body.interceptor.js';
+import type { JsonBody } from './room-keys.request.js';
 import { checkId } from '../json/ids.js';
 import { JsonCursor } from '../json/json-cursor.js';
 import { RawJson } from '../json/raw-json.js';
-import { checkDto } from './check-dto.js';
 
 /** @throws 400 for a body that is not a {@link CreateBackupDto} */
 export function createBackupBody(body: JsonBody): BackupInformation {
@@ -44,4 +44,20 @@ function information({ algorithm, auth_data }: CreateBackupDto): BackupInformati
   // the service refuses an empty one
   if (algorithm !== '') checkId('algorithm', algorithm);
   return { algorithm, authData: auth_data.ascii };
+}
+
+/**
+ * Checks a DTO by the rules that its class carries.
+ *
+ * @param where what the error puts before the name of the field
+ * @throws 400 `M_BAD_JSON` that names the first field that is wrong
+ */
+export function checkDto<T extends object>(dto: T, where = ''): T {
+  const [fault] = validateSync(dto, {
+    stopAtFirstError: true,
+    validationError: { target: false, value: false },
+  });
+  if (fault)
+    throw badJson(`${where}${Object.values(fault.constraints ?? {})[0] ?? fault.property}`);
+  return dto;
 }

@@ -10,7 +10,7 @@ import {
   UpdateBackupDto,
 } from './backup-version.dto.js';
 import { Operation, VersionParam } from './operation.decorator.js';
-import { takeJsonBody, pathParameter, tokenOwner } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 import { RoomKeysController } from './room-keys-controller.decorator.js';
 
 const unknownVersion = {
@@ -38,9 +38,10 @@ export class BackupVersionsController {
       error: 'auth_data must be an object',
     },
   })
-  async create(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const information = createBackupBody(takeJsonBody(request));
+  async create(@Req() incoming: Request) {
+    const request = RoomKeysRequest.of(incoming);
+    const { userId, deviceId } = request;
+    const information = createBackupBody(request.takeBody());
     return responses.createdBackup(await this.service.createBackup(userId, information, deviceId));
   }
 
@@ -53,8 +54,8 @@ export class BackupVersionsController {
     answerDescription: 'The information about the backup.',
     notFound: { description: 'No backup exists.', error: 'No current backup version' },
   })
-  async getCurrent(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
+  async getCurrent(@Req() incoming: Request) {
+    const { userId } = RoomKeysRequest.of(incoming);
     return responses.backup(await this.service.currentBackup(userId));
   }
 
@@ -69,9 +70,8 @@ export class BackupVersionsController {
     answerDescription: 'The information about the backup.',
     notFound: unknownVersion,
   })
-  async get(@Req() request: Request) {
-    const { userId } = tokenOwner(request);
-    const version = pathParameter(request, 'version');
+  async get(@Req() incoming: Request) {
+    const { userId, version } = RoomKeysRequest.of(incoming);
     return responses.backup(await this.service.backup(userId, version));
   }
 
@@ -92,10 +92,10 @@ export class BackupVersionsController {
     },
     notFound: unknownVersion,
   })
-  async update(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = pathParameter(request, 'version');
-    const information = updateBackupBody(takeJsonBody(request), version);
+  async update(@Req() incoming: Request) {
+    const request = RoomKeysRequest.of(incoming);
+    const { userId, deviceId, version } = request;
+    const information = updateBackupBody(request.takeBody(), version);
     return this.service
       .updateBackup(userId, version, information, deviceId)
       .then(responses.nothing);
@@ -111,9 +111,8 @@ export class BackupVersionsController {
     answerDescription: 'The delete succeeded, or the backup had been deleted before.',
     notFound: { description: 'The backup never existed.', error: 'Unknown backup version' },
   })
-  async delete(@Req() request: Request) {
-    const { userId, deviceId } = tokenOwner(request);
-    const version = pathParameter(request, 'version');
+  async delete(@Req() incoming: Request) {
+    const { userId, deviceId, version } = RoomKeysRequest.of(incoming);
     return this.service.deleteBackup(userId, version, null, deviceId).then(responses.nothing);
   }
 }

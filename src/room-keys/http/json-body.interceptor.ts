@@ -1,3 +1,6 @@
+import { isAscii, isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import {
   type CallHandler,
   type ExecutionContext,
@@ -7,11 +10,26 @@ import {
 } from '@nestjs/common';
 import type { Request } from 'express';
 import { finalize, type Observable } from 'rxjs';
+import { findJsonFault, type JsonFault } from '../json/json-validator.js';
+import { MAX_JSON_DEPTH } from '../json/opaque-json.js';
+import { badJson, type MatrixError, notJson, tooLarge } from '../room-keys.errors.js';
 import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
 import type { RoomKeysOptions } from '../room-keys-options.interface.js';
 import { BodyMemoryLimit, DEFAULT_MAX_BODY_BYTES } from './body-memory-limit.js';
-import { readJson } from './json-body.js';
-import { checkParameters, setJsonBody, tokenOwner } from './request-state.js';
+import { type BodyBounds, decompressedBytes, readBytes } from './body-reader.js';
+import { type JsonBody, RoomKeysRequest } from './room-keys.request.js';
+
+/** Values in a body: 20,000 keys of real clients are a quarter of that. */
+const MAX_VALUES = 1_000_000;
+
+/** Members of one object outside of opaque JSON: comparing the names of a million of them took half a second. */
+export const MAX_MEMBERS = 40_000;
+
+/** Characters whose reading takes more than a few milliseconds. */
+const LONG = 1024 * 1024;
+
+/** By these, body parsers tell whether there is a body, and whether it is for them. */
+const BODY_HEADERS = ['content-type', 'content-length', 'transfer-encoding'] as const;
 
 const DEFAULT_BODY_IDLE_TIMEOUT_MS = 30_000;
 
@@ -31,12 +49,13 @@ export class JsonBodyInterceptor implements NestInterceptor {
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<Request>();
+    const taken = RoomKeysRequest.of(request);
     // what is wrong already is said before a body is waited for
-    checkParameters(request);
-    const reservation = this.memory.open(tokenOwner(request).userId);
+    taken.checkParameters();
+    const reservation = this.memory.open(taken.userId);
     try {
       const { maxBytes, idleMs } = this;
-      setJsonBody(request, await readJson(request, { maxBytes, idleMs, reservation }));
+      taken.body = await readJson(request, { maxBytes, idleMs, reservation });
       // what the body became is in memory for as long as the handler works with it
       return next.handle().pipe(
         finalize(() => {
@@ -49,3 +68,89 @@ export class JsonBodyInterceptor implements NestInterceptor {
     }
   }
 }
+
+const hidden = new WeakMap<IncomingMessage, [name: string, value: string][]>();
+
+/** Keeps the body from the parsers of the host: for them, the request has none. */
+export function hideBodyFromParsers(request: IncomingMessage): void {
+  const { headers } = request;
+  for (const name of BODY_HEADERS) {
+    const value = headers[name];
+    if (value === undefined) continue;
+    hidden.set(request, [...(hidden.get(request) ?? []), [name, value]]);
+    Reflect.deleteProperty(headers, name);
+  }
+}
+
+/**
+ * Reads the body as JSON, whatever its content type says, also without one.
+ *
+ * @throws 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON` for what nests deeper
+ *   than 1000 levels, 413 `M_TOO_LARGE` for more than a million values; and as {@link readBytes} does
+ */
+export async function readJson(request: Request, bounds: BodyBounds): Promise<JsonBody> {
+  const text = await textOf(request, bounds);
+  const fault = findJsonFault(text, { maxDepth: MAX_JSON_DEPTH, maxValues: MAX_VALUES });
+  if (fault) throw REFUSALS[fault]();
+  // others have their turn before the keys are made of it
+  if (text.length > LONG) await setImmediate();
+  return { text };
+}
+
+const REFUSALS: Readonly<Record<JsonFault, () => MatrixError>> = {
+  'not JSON': () => notJson('The body is not JSON.'),
+  'too deep': () => badJson(`The body nests deeper than ${MAX_JSON_DEPTH} levels.`),
+  'too many values': () => tooLarge(`The body holds more than ${MAX_VALUES} values.`),
+};
+
+async function textOf(request: Request, bounds: BodyBounds): Promise<string> {
+  const decoded = (bytes: Buffer) => {
+    RoomKeysRequest.of(request).bytes.request += bytes.length;
+    return decode(bytes);
+  };
+  if (isBeingRead(request)) return decoded(await bytesOfHost(request, bounds));
+  for (const [name, value] of hidden.get(request) ?? []) request.headers[name] = value;
+  return readBytes(request, bounds, (bytes) => {
+    if (bytes.length === 0) throw notJson('The body is missing.');
+    return decoded(bytes);
+  });
+}
+
+function isBeingRead(request: IncomingMessage): boolean {
+  const { readableDidRead, readableFlowing } = request;
+  return readableDidRead || readableFlowing === true || request.listenerCount('readable') > 0;
+}
+
+/**
+ * What middleware of the host's or a serverless platform has read: they put it where a parser would, or keep the bytes
+ * in `rawBody`. Some have decompressed it, others have not.
+ */
+async function bytesOfHost(request: Request, bounds: BodyBounds): Promise<Buffer> {
+  const { body, rawBody } = request as { body?: unknown; rawBody?: unknown };
+  const bytes = [body, rawBody].find((one) => Buffer.isBuffer(one));
+  if (!bytes) {
+    throw new Error(
+      'The body of a /room_keys/ request was read before RoomKeysModule could, and is no Buffer in request.body or request.rawBody: let your middleware skip these paths.',
+    );
+  }
+  if (bytes.length > bounds.maxBytes)
+    throw tooLarge(`The body is larger than ${bounds.maxBytes} bytes.`);
+  bounds.reservation.reserve(bytes.length);
+  // each body of ours is an object, and what is compressed does not begin as one
+  return beginsAsObject(bytes) ? bytes : decompressedBytes(bytes, request, bounds);
+}
+
+const beginsAsObject = (bytes: Buffer) =>
+  /^(?:\u00ef\u00bb\u00bf)?\s*\{/.test(bytes.toString('latin1', 0, 100));
+
+function decode(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1');
+  // not by TextDecoder, which makes a copy of two bytes per character in between
+  if (!isUtf8(bytes)) throw notJson('The body is not UTF-8.');
+  return bytes.toString('utf8', startsWithBom(bytes) ? BYTE_ORDER_MARK.length : 0);
+}
+
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+
+const startsWithBom = (bytes: Buffer) =>
+  bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);

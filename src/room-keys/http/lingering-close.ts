@@ -12,6 +12,9 @@ const LINGER: Linger = { ms: 30_000, bytes: 32 * 1024 * 1024 };
 const LOOK_EVERY_MS = 100;
 const REQUEST_TIMEOUT = 408;
 
+/** Requests whose body may go on for longer than is waited for, by the length that they state. */
+const long = new WeakSet<IncomingMessage>();
+
 /** Connections whose last answer was sent: what else comes on them is discarded. */
 const closing = new WeakSet<Socket>();
 
@@ -19,13 +22,17 @@ const closing = new WeakSet<Socket>();
 export const isClosing = ({ socket }: IncomingMessage) => closing.has(socket);
 
 /**
+ * Whether an answer has to say that the connection is closed after it: where the rest of the body may be longer than what
+ * is read of it, a client would wait in vain for the answer to its next request.
+ */
+export const closesAfter = (request: IncomingMessage, status: number) =>
+  !request.complete && (status === REQUEST_TIMEOUT || long.has(request));
+
+/**
  * Sees to it that a body whose request was answered before it had come is read, and not for ever. Most
  * clients listen only after they have sent, so Node goes on reading, but not where the connection is
  * to be closed after the answer: to close it while bytes come resets it, and the answer is lost with
  * them. Who is not through soon is cut off.
- *
- * Where the rest may be longer than that, the answer says that the connection is closed after it: a client would wait in
- * vain for the answer to its next request.
  */
 export function lingeringClose(
   request: IncomingMessage,
@@ -34,13 +41,7 @@ export function lingeringClose(
 ): void {
   const { socket } = request;
   // now, since it is hidden from the host's body parsers
-  const length = Number(request.headers['content-length'] ?? Infinity);
-  const writeHead = response.writeHead.bind(response);
-  response.writeHead = ((...head: Parameters<typeof writeHead>) => {
-    if (!request.complete && (length > bytes || head[0] === REQUEST_TIMEOUT))
-      response.setHeader('Connection', 'close');
-    return writeHead(...head);
-  }) as typeof writeHead;
+  if (Number(request.headers['content-length'] ?? Infinity) > bytes) long.add(request);
   let closes = false;
   response.once('prefinish', () => {
     const last = response as ServerResponse & { _last?: boolean };

@@ -15,7 +15,7 @@ import type {
   RoomKeysOptions,
 } from '../room-keys-options.interface.js';
 import { operationOf } from './operation.decorator.js';
-import { tokenOwner } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 
 /**
  * Refuses a user who makes more requests than the limiter allows. It comes after the token, since
@@ -37,7 +37,7 @@ export class RateLimitGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
-    const owner = tokenOwner(request);
+    const { checkedOwner: owner } = RoomKeysRequest.of(request);
     const operation = operationOf(context.getHandler());
     if (this.limiter === false || owner.isRateLimited === false || !operation) return true;
     const kind = ['GET', 'HEAD'].includes(request.method) ? 'read' : 'write';

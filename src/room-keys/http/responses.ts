@@ -3,6 +3,8 @@ import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
 import type { Backup, KeysState, RoomKey } from '../room-key.js';
 import type { MatrixError } from '../room-keys.errors.js';
+import { closesAfter } from './lingering-close.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 
 /** What keys are read from: a page at a time, and closed at the end. */
 interface Pages {
@@ -85,6 +87,21 @@ function bytesOf(texts: readonly string[]): Buffer {
   return bytes.subarray(0, length);
 }
 
+/** Every answer carries these, errors too: a browser passes no other on to the client. */
+export const CORS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE, OPTIONS',
+  'Access-Control-Allow-Headers': 'X-Requested-With, Content-Type, Authorization',
+  'Access-Control-Expose-Headers': 'Retry-After',
+};
+
+/** Writes the head, with what all answers carry, whatever a host's middleware has set before. */
+export function writeHead(response: Response, status: number, headers: object): void {
+  response.removeHeader('Access-Control-Allow-Credentials');
+  if (closesAfter(response.req, status)) response.setHeader('Connection', 'close');
+  response.writeHead(status, { ...CORS, ...headers });
+}
+
 const JSON_HEADERS = {
   'Content-Type': 'application/json; charset=utf-8',
   // What is behind an access token is for nobody's cache.
@@ -120,7 +137,7 @@ export async function sendJson(
   try {
     // Before the head, so that a failure up to here is still answered as an error.
     const first = await pieces.next();
-    response.writeHead(200, JSON_HEADERS);
+    writeHead(response, 200, JSON_HEADERS);
     if (response.req.method === 'HEAD') {
       response.end();
       await pieces.return();
@@ -129,13 +146,20 @@ export async function sendJson(
     // Node ends a connection on which nothing moved for this long, or up to twice as long, since it
     // looks at what is queued once; after the answer it sets its own time.
     response.socket?.setTimeout(stalledMs);
-    if (!first.done) response.write(first.value);
+    if (!first.done) response.write(counted(response, first.value));
   } catch (error) {
     // also when the client, or a host's time limit, gave up before it began
     await pieces.return();
     throw error;
   }
-  return { rest: pipeline(pieces, response).finally(() => pieces.return()) };
+  const rest = pipeline(
+    pieces,
+    async function* (rest) {
+      for await (const piece of rest) yield counted(response, piece);
+    },
+    response,
+  );
+  return { rest: rest.finally(() => pieces.return()) };
 }
 
 /** Sends an error with its own status, body and headers. */
@@ -145,6 +169,13 @@ export function sendError(response: Response, error: MatrixError): void {
 }
 
 function sendText(response: Response, status: number, text: string): void {
-  response.writeHead(status, { ...JSON_HEADERS, 'Content-Length': Buffer.byteLength(text) });
-  response.end(text);
+  const bytes = Buffer.from(text);
+  writeHead(response, status, { ...JSON_HEADERS, 'Content-Length': bytes.length });
+  response.end(response.req.method === 'HEAD' ? undefined : counted(response, bytes));
+}
+
+/** Counts for the observer what is sent of a body. */
+function counted(response: Response, bytes: Buffer): Buffer {
+  RoomKeysRequest.of(response.req).bytes.response += bytes.length;
+  return bytes;
 }

@@ -6,7 +6,7 @@ import { validateSync } from 'class-validator';
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
 import { MatrixError } from '../room-keys.errors.js';
-import type { JsonBody } from './request-state.js';
+import type { JsonBody } from './room-keys.request.js';
 import { RawJson } from '../json/raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';

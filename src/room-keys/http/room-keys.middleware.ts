@@ -7,12 +7,11 @@ import type {
   RoomKeysOperation,
   RoomKeysRequestEvent,
 } from '../room-keys.events.js';
-import { hideBodyFromParsers } from './json-body.js';
+import { hideBodyFromParsers } from './json-body.interceptor.js';
 import { operationOf } from './operation.decorator.js';
-import { observeRequest } from './request-observation.js';
-import { setPathParameters } from './request-state.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 import { isClosing, lingeringClose } from './lingering-close.js';
-import { sendError } from './responses.js';
+import { CORS, sendError, writeHead } from './responses.js';
 
 /** The documented prefix, under which the routes are, then those of old clients, whose requests are led to it. */
 export const PATH_PREFIXES = [
@@ -23,14 +22,6 @@ export const PATH_PREFIXES = [
 
 /** In any case: Express would take those, Matrix does not. */
 const OURS = new RegExp(`^/(?:${PATH_PREFIXES.join('|')})(?=/|$)`, 'i');
-
-/** Every answer carries these, errors too: a browser hands no other to the client. */
-const CORS = {
-  'Access-Control-Allow-Origin': '*',
-  'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE, OPTIONS',
-  'Access-Control-Allow-Headers': 'X-Requested-With, Content-Type, Authorization',
-  'Access-Control-Expose-Headers': 'Retry-After',
-};
 
 /** Seconds for which a browser need not ask again. */
 const PREFLIGHT_MAX_AGE = 86_400;
@@ -90,11 +81,12 @@ export function roomKeysMiddleware(
       const operation = route?.operations.get(request.method);
       observeRequest(request, response, { operation, prefix: shortPrefix(prefix) }, observe);
     }
-    insistOnCors(response);
+    // also for an answer that is a host's own
+    for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
     lingeringClose(request, response);
     if (request.method === 'OPTIONS') {
-      response.setHeader('Access-Control-Max-Age', PREFLIGHT_MAX_AGE);
-      response.status(204).end();
+      writeHead(response, 204, { 'Access-Control-Max-Age': PREFLIGHT_MAX_AGE });
+      response.end();
       return;
     }
     const refuse = (error: MatrixError) => {
@@ -108,7 +100,7 @@ export function roomKeysMiddleware(
       refuse(wrongMethod([...route.operations.keys()]));
       return;
     }
-    setPathParameters(request, { ...route.pattern.exec(rest)?.groups });
+    RoomKeysRequest.of(request).segments = { ...route.pattern.exec(rest)?.groups };
     // Express answers a path that it cannot decode before any guard is asked; we know the segments.
     const query = request.url.indexOf('?');
     request.url =
@@ -138,18 +130,31 @@ export function installMiddleware(adapter: HttpServer, handler: RequestHandler):
   stack.unshift(stack.pop());
 }
 
-/** Sets the headers now, and again when the head is written: a host's middleware may have changed them. */
-function insistOnCors(response: Response): void {
-  const set = () => {
-    for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
-    response.removeHeader('Access-Control-Allow-Credentials');
-  };
-  set();
-  const writeHead = response.writeHead.bind(response);
-  response.writeHead = ((...head: Parameters<typeof writeHead>) => {
-    set();
-    return writeHead(...head);
-  }) as typeof writeHead;
+/** Tells the observer of a request when it is over. */
+function observeRequest(
+  request: Request,
+  response: Response,
+  about: Pick<RoomKeysRequestEvent, 'operation' | 'prefix'>,
+  observe: RoomKeysObserver,
+): void {
+  const begun = performance.now();
+  response.once('close', () => {
+    const { bytes, owner } = RoomKeysRequest.of(request);
+    observe(
+      {
+        type: 'request',
+        ...about,
+        method: request.method,
+        status: response.headersSent ? response.statusCode : undefined,
+        durationMs: performance.now() - begun,
+        requestBytes: bytes.request,
+        responseBytes: bytes.response,
+        userId: owner?.userId,
+        aborted: !response.writableFinished,
+      },
+      request,
+    );
+  });
 }
 
 function shortPrefix(prefix: string): RoomKeysRequestEvent['prefix'] {

@@ -17,8 +17,8 @@ import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } 
 import type { Request } from 'express';
 import { MatrixError } from '../room-keys.errors.js';
 import { BodyMemoryLimit } from './body-memory-limit.js';
-import { readJson } from './json-body.js';
-import type { JsonBody } from './request-state.js';
+import { readJson } from './json-body.interceptor.js';
+import type { JsonBody } from './room-keys.request.js';
 
 const LIMIT = 2000;
 

@@ -5,16 +5,20 @@
 import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { MatrixError } from '../room-keys.errors.js';
-import * as state from './request-state.js';
+import { type PathParameter, RoomKeysRequest } from './room-keys.request.js';
 
 const request = (url?: string) => ({ url, headers: {} }) as IncomingMessage;
 
 /** A request whose path has these segments, as they are. */
 function requestWith(segments: Record<string, string>): IncomingMessage {
   const made = request('/');
-  state.setPathParameters(made, segments);
+  RoomKeysRequest.of(made).segments = segments;
   return made;
 }
+
+const pathParameter = (made: IncomingMessage, name: PathParameter) =>
+  RoomKeysRequest.of(made)[name];
+const versionParameter = (made: IncomingMessage) => RoomKeysRequest.of(made).version;
 
 /** The error that the call ends with. */
 function refusal(read: () => unknown): { status: number; errcode: string; error: string } {
@@ -35,7 +39,7 @@ const refused = (errcode: string, naming: string) => ({
 });
 
 describe.each(['roomId', 'sessionId'] as const)('the %s in a path', (name) => {
-  const read = (raw: string) => state.pathParameter(requestWith({ [name]: raw }), name);
+  const read = (raw: string) => pathParameter(requestWith({ [name]: raw }), name);
 
   it('is decoded', () => {
     const id = fc
@@ -83,8 +87,8 @@ describe.each(['roomId', 'sessionId'] as const)('the %s in a path', (name) => {
   it('is refused when it is empty or missing', () => {
     const empty = refused('M_INVALID_PARAM', `The ${name} in the path is empty`);
     expect(refusal(() => read(''))).toEqual(empty);
-    expect(refusal(() => state.pathParameter(requestWith({}), name))).toEqual(empty);
-    expect(refusal(() => state.pathParameter(request('/'), name))).toEqual(empty);
+    expect(refusal(() => pathParameter(requestWith({}), name))).toEqual(empty);
+    expect(refusal(() => pathParameter(request('/'), name))).toEqual(empty);
   });
 });
 
@@ -99,7 +103,7 @@ describe('the version in a path', () => {
     ['%FF', '%FF'],
     ['9'.repeat(300), '9'.repeat(300)],
   ])('is never refused, being at worst the name of no backup: %s', (raw, version) => {
-    expect(state.pathParameter(requestWith({ version: raw }), 'version')).toBe(version);
+    expect(pathParameter(requestWith({ version: raw }), 'version')).toBe(version);
   });
 });
 
@@ -116,20 +120,20 @@ describe('the version in a query', () => {
     ['?version=%FF', '\ufffd'],
     ['?version=a%', 'a%'],
   ])('is read: %s', (query, version) => {
-    expect(state.versionParameter(request(`/keys${query}`))).toBe(version);
+    expect(versionParameter(request(`/keys${query}`))).toBe(version);
   });
 
   it.each(['', '?', '?version', '?version=', '?Version=1', '?version[]=1', '?a=version=1'])(
     'is missing in %j',
     (query) => {
-      expect(refusal(() => state.versionParameter(request(`/version=1${query}`)))).toEqual(
+      expect(refusal(() => versionParameter(request(`/version=1${query}`)))).toEqual(
         refused('M_MISSING_PARAM', "'version'"),
       );
     },
   );
 
   it('is missing in a request without a URL', () => {
-    expect(refusal(() => state.versionParameter(request()))).toEqual(
+    expect(refusal(() => versionParameter(request()))).toEqual(
       refused('M_MISSING_PARAM', "'version'"),
     );
   });
@@ -141,7 +145,7 @@ describe('the version in a query', () => {
     '?version=1&version',
     '?version=1&a=b&versio%6E=1',
   ])('is refused when it is given twice: %s', (query) => {
-    expect(refusal(() => state.versionParameter(request(`/keys${query}`)))).toEqual(
+    expect(refusal(() => versionParameter(request(`/keys${query}`)))).toEqual(
       refused('M_INVALID_PARAM', "'version'"),
     );
   });
@@ -151,35 +155,35 @@ describe('what is cached of a request', () => {
   it('is what was said of that request, and of no other', () => {
     const [one, other] = [request('/'), request('/')];
     for (const [name, made] of Object.entries({ one, other })) {
-      state.setPathParameters(made, { version: name });
-      state.setTokenOwner(made, { userId: name });
-      state.setJsonBody(made, { text: `"${name}"` });
+      const taken = RoomKeysRequest.of(made);
+      taken.segments = { version: name };
+      taken.owner = { userId: name };
+      taken.body = { text: `"${name}"` };
     }
     for (const [name, made] of Object.entries({ one, other })) {
-      expect(state.pathParameter(made, 'version')).toBe(name);
-      expect(state.tokenOwner(made)).toEqual({ userId: name });
-      expect(state.takeJsonBody(made)).toEqual({ text: `"${name}"` });
+      expect(pathParameter(made, 'version')).toBe(name);
+      expect(RoomKeysRequest.of(made).userId).toBe(name);
+      expect(RoomKeysRequest.of(made).takeBody()).toEqual({ text: `"${name}"` });
     }
   });
 
   it('is not what a middleware of the host writes on the request', () => {
-    const made = requestWith({ roomId: 'ours', version: '1' });
+    const made = requestWith({ roomId: 'ours' });
     Object.assign(made, {
       params: { roomId: 'theirs', version: '2' },
       query: { version: '2' },
       user: { userId: 'theirs' },
       body: {},
     });
-    expect(state.pathParameter(made, 'roomId')).toBe('ours');
-    expect(state.pathParameter(made, 'version')).toBe('1');
-    expect(refusal(() => state.versionParameter(made)).errcode).toBe('M_MISSING_PARAM');
-    expect(() => state.tokenOwner(made)).toThrow('AccessTokenGuard');
-    expect(() => state.takeJsonBody(made)).toThrow('JsonBodyInterceptor');
+    expect(pathParameter(made, 'roomId')).toBe('ours');
+    expect(refusal(() => versionParameter(made)).errcode).toBe('M_MISSING_PARAM');
+    expect(() => RoomKeysRequest.of(made).userId).toThrow('AccessTokenGuard');
+    expect(() => RoomKeysRequest.of(made).takeBody()).toThrow('JsonBodyInterceptor');
   });
 
   it('can be an empty body, which is a body all the same', () => {
     const made = request('/');
-    state.setJsonBody(made, { text: 'null' });
-    expect(state.takeJsonBody(made)).toEqual({ text: 'null' });
+    RoomKeysRequest.of(made).body = { text: 'null' };
+    expect(RoomKeysRequest.of(made).takeBody()).toEqual({ text: 'null' });
   });
 });

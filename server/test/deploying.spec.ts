@@ -10,30 +10,36 @@ import { readEnvironment } from '../src/environment.js';
 import { serverProgram } from './proxy/processes.js';
 
 const SYSTEMD = resolve(import.meta.dirname, '../../docs/systemd');
-const UNIT = join(SYSTEMD, 'room-keys.service');
+const UNITS = [
+  'room-keys.service',
+  'room-keys-closed-accounts.service',
+  'room-keys-closed-accounts.timer',
+];
 /** Ten times what docs/deploying.md gives as the exposure. */
 const MOST_EXPOSED = 13;
 
 const program = serverProgram('systemd-analyze', 'systemd');
 
-(program === undefined ? describe.skip : describe)('the unit of systemd', () => {
-  it('is valid', () => {
+(program === undefined ? describe.skip : describe)('the units of systemd', () => {
+  it('are valid', () => {
     const folder = mkdtempSync(join(tmpdir(), 'room-keys-unit-'));
     try {
       // the Node that there is: the one of the unit may be elsewhere on this machine
-      const unit = join(folder, 'room-keys.service');
-      const text = readFileSync(UNIT, 'utf8').replace('=/usr/bin/node ', `=${process.execPath} `);
-      writeFileSync(unit, text);
-      expect(execFileSync(program!, ['verify', unit], { encoding: 'utf8', stdio: 'pipe' })).toBe(
-        '',
-      );
+      const units = UNITS.map((name) => {
+        const text = readFileSync(join(SYSTEMD, name), 'utf8');
+        writeFileSync(join(folder, name), text.replace('=/usr/bin/node ', `=${process.execPath} `));
+        return join(folder, name);
+      });
+      const verify = () => execFileSync(program!, ['verify', ...units], { encoding: 'utf8' });
+      expect(verify()).toBe('');
     } finally {
       rmSync(folder, { recursive: true });
     }
   });
 
-  it('lets the server do little', () => {
-    const parameters = ['security', '--offline=true', `--threshold=${MOST_EXPOSED}`, UNIT];
+  it.each(UNITS.filter((name) => name.endsWith('.service')))('%s may do little', (name) => {
+    const unit = join(SYSTEMD, name);
+    const parameters = ['security', '--offline=true', `--threshold=${MOST_EXPOSED}`, unit];
     // it ends with an error above the threshold
     expect(() => execFileSync(program!, parameters, { stdio: 'pipe' })).not.toThrow();
   });

@@ -2,7 +2,11 @@
 
 // --- statistics, verification, sweeping ---------------------------------------------------------
 export { RoomKeysMaintenance, type VerifyOptions } from './room-keys.maintenance.js';
-export type { LargeBackup, RoomKeysStatistics } from '../room-keys/storage/statistics.js';
+export type {
+  LargeBackup,
+  RoomKeysStatistics,
+  StoredUserCounts,
+} from '../room-keys/storage/statistics.js';
 export type {
   RoomKeysFinding,
   RoomKeysFindingCode,
@@ -28,6 +32,15 @@ export type {
   RoomKeysTransferIssueCode,
   RoomKeysTransferProgress,
 } from './transfer/transfer.js';
+
+// --- closed accounts ----------------------------------------------------------------------------
+export {
+  type RoomKeysAccountSource,
+  type RoomKeysClosedAccount,
+  RoomKeysClosedAccounts,
+  type RoomKeysClosedAccountsOptions,
+  type RoomKeysClosedAccountsResult,
+} from './room-keys.closed-accounts.js';
 
 // --- for metrics and logs -----------------------------------------------------------------------
 export type {

@@ -10,7 +10,7 @@ import type {
   RoomKeysRestoreOptions,
   RoomKeysRestoreResult,
 } from '../room-keys/storage/deletions.js';
-import type { RoomKeysStatistics } from '../room-keys/storage/statistics.js';
+import type { RoomKeysStatistics, StoredUserCounts } from '../room-keys/storage/statistics.js';
 import { RoomKeysVerifier } from '../room-keys/storage/room-keys.verifier.js';
 import type {
   RoomKeysFinding,
@@ -26,6 +26,7 @@ import { StorageCheck } from '../room-keys/storage/storage-check.js';
 /** Rows per transaction, as few as the sweeper of a server takes. */
 const ROWS_PER_SWEEP = 500;
 const ENTRIES_PER_LOOK = 10;
+const USERS_PER_PAGE = 500;
 
 /** What {@link RoomKeysMaintenance.verify} may be told. */
 export interface VerifyOptions {
@@ -131,6 +132,11 @@ export class RoomKeysMaintenance {
   /** What happened to the backups of a user, oldest first: see `historyDays`. */
   async history(userId: string): Promise<RoomKeysHistoryEntry[]> {
     return this.historyRepository.entries(userId);
+  }
+
+  /** Yields the users of whom something can be read or restored, a page at a time, in the order of their ids. */
+  storedUsers(): AsyncIterable<StoredUserCounts[]> {
+    return this.statisticsRepository.storedUsers(USERS_PER_PAGE);
   }
 
   /**

@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +13,7 @@ import type {
 } from 'nestjs-room-keys/operations';
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { EXIT, Failure } from './exit.js';
-import { counted, grouped, print, table } from './output.js';
+import { counted, grouped, print, table, withReport } from './output.js';
 import { withProgress } from './progress.js';
 import { userId } from './user.command.js';
 
@@ -132,25 +131,26 @@ async function runImport(
   work: (transfer: RoomKeysTransfer, more: RoomKeysImportOptions) => Promise<RoomKeysImportResult>,
 ): Promise<void> {
   const { RoomKeysTransfer, RoomKeysSourceError } = await import('nestjs-room-keys/operations');
-  const report = options.report === undefined ? undefined : await openReport(options.report);
   const shown: RoomKeysTransferIssue[] = [];
   const what = options.changed ? 'users' : 'keys';
   const about = { what, shown: !options.json, brokenOff: INTERRUPTED };
   try {
-    const result = await withDatabase(options, (dataSource) =>
-      withProgress(about, (bar, signal) =>
-        work(new RoomKeysTransfer(dataSource), {
-          userId: options.user,
-          changedOnly: options.changed,
-          followDeletions: options.followDeletions,
-          signal,
-          onProgress: ({ users, usersInAll, keys, keysInAll }) =>
-            options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),
-          onIssue: (issue) => {
-            report?.write(`${JSON.stringify(issue)}\n`);
-            if (shown.length < SHOWN) shown.push(issue);
-          },
-        }),
+    const result = await withReport(options.report, (write) =>
+      withDatabase(options, (dataSource) =>
+        withProgress(about, (bar, signal) =>
+          work(new RoomKeysTransfer(dataSource), {
+            userId: options.user,
+            changedOnly: options.changed,
+            followDeletions: options.followDeletions,
+            signal,
+            onProgress: ({ users, usersInAll, keys, keysInAll }) =>
+              options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),
+            onIssue: (issue) => {
+              write(issue);
+              if (shown.length < SHOWN) shown.push(issue);
+            },
+          }),
+        ),
       ),
     );
     if (
@@ -167,25 +167,11 @@ async function runImport(
   } catch (error) {
     if (error instanceof RoomKeysSourceError) throw new Failure(error.message);
     throw error;
-  } finally {
-    if (report) {
-      report.end();
-      await once(report, 'close');
-    }
   }
 }
 
 const INTERRUPTED =
   'Interrupted. Each backup that was imported is complete; run the same command again for the rest.';
-
-async function openReport(file: string): Promise<WriteStream> {
-  const report = createWriteStream(file, { mode: 0o600 });
-  await once(report, 'open').catch((error: unknown) => {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new Failure(`The file in --report cannot be written (${code}). Check the path.`);
-  });
-  return report;
-}
 
 function summary(
   { users, backups, keys, verified, issues }: RoomKeysImportResult,

@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { Failure } from './exit.js';
+
 /** What commands print: for a person, or with `--json` one JSON document, on stdout. */
 export function print(json: boolean | undefined, document: unknown, lines: () => string[]): void {
   const text = json ? JSON.stringify(document, undefined, 2) : lines().join('\n');
@@ -40,4 +44,23 @@ export function table(
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** Hands `work` what writes a line of JSON into the file of `--report`, if there is one. */
+export async function withReport<T>(
+  file: string | undefined,
+  work: (write: (document: unknown) => void) => Promise<T>,
+): Promise<T> {
+  if (file === undefined) return work(() => undefined);
+  const report = createWriteStream(file, { mode: 0o600 });
+  await once(report, 'open').catch((error: unknown) => {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new Failure(`The file in --report cannot be written (${code}). Check the path.`);
+  });
+  try {
+    return await work((document) => report.write(`${JSON.stringify(document)}\n`));
+  } finally {
+    report.end();
+    await once(report, 'close');
+  }
 }

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { startFailure } from '../start-failure.js';
 import { version } from '../version.js';
+import { addClosedAccounts } from './closed-accounts.command.js';
 import { EXIT, Failure } from './exit.js';
 import { addExport } from './export.command.js';
 import { addImport } from './import.command.js';
@@ -17,6 +18,7 @@ const COMMANDS = [
   addMigrate,
   addStats,
   addUser,
+  addClosedAccounts,
   addSweep,
   addVerify,
   addImport,

@@ -42,6 +42,7 @@ const COMMANDS = [
   ['stats'],
   ['user', 'show'],
   ['user', 'erase'],
+  ['closed-accounts', 'erase'],
   ['sweep'],
   ['verify'],
   ['import', 'synapse'],

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Row } from '../../room-keys/storage/database/connection.js';
 
-/** The database of a homeserver cannot be read; the message is one sentence for the operator, without a password. */
+/** A homeserver, or its database, cannot be read; the message is one sentence for the operator, without a password. */
 export class SourceError extends Error {}
 
 /** Reads from the database of a homeserver. */

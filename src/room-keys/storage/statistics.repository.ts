@@ -1,7 +1,7 @@
 /** The SQL of what operators ask for. */
 import type { DataSource } from 'typeorm';
 import type { BackupSummary, UserSummary } from '../room-key.js';
-import type { RoomKeysStatistics } from './statistics.js';
+import type { RoomKeysStatistics, StoredUserCounts } from './statistics.js';
 import type { Row, SqlValue } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
@@ -106,6 +106,33 @@ export class StatisticsRepository {
         changedAt: new Date(Number(row.changed_at)),
       })),
     };
+  }
+
+  /** 1 statement per page, no lock: users who have backups, or deletions that can be undone, in the order of their ids. */
+  async *storedUsers(usersPerPage: number): AsyncGenerator<StoredUserCounts[]> {
+    const { backups, deleted } = this.database.tables;
+    const page = `WHERE user_id > ? GROUP BY user_id ORDER BY user_id LIMIT ${usersPerPage}`;
+    for (let after: string | undefined = ''; ;) {
+      const found: Row[] = await this.read(
+        `SELECT user_id, SUM(backups) AS backups, SUM(keys_stored) AS keys_stored, SUM(kept) AS kept FROM (
+           SELECT * FROM (SELECT user_id, COUNT(*) AS backups, SUM(key_count) AS keys_stored, 0 AS kept
+             FROM ${backups} ${page}) b
+           UNION ALL
+           SELECT * FROM (SELECT user_id, 0 AS backups, 0 AS keys_stored, COUNT(*) AS kept
+             FROM ${deleted} ${page}) d
+         ) s GROUP BY user_id ORDER BY user_id LIMIT ${usersPerPage}`,
+        [bytes(after), bytes(after)],
+      );
+      const users = found.map((row) => ({
+        userId: text(row.user_id),
+        backups: Number(row.backups),
+        keys: Number(row.keys_stored),
+        kept: Number(row.kept),
+      }));
+      after = users.at(-1)?.userId;
+      if (after === undefined) return;
+      yield users;
+    }
   }
 
   private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {

@@ -55,3 +55,18 @@ export interface LargeBackup {
   bytes: number;
   changedAt: Date;
 }
+
+/**
+ * How much is stored of a user.
+ *
+ * @publicApi
+ */
+export interface StoredUserCounts {
+  userId: string;
+  /** Backups that are not deleted. */
+  backups: number;
+  /** Keys in them. */
+  keys: number;
+  /** Deletions that can be undone: see `keepDeletedDays`. */
+  kept: number;
+}

@@ -1,14 +1,22 @@
 import { availableParallelism } from 'node:os';
 
+/** The suites of jest.around.config.js; all others are those of `npm test`. */
+export const AROUND = [
+  '/server/test/.*\\.spec\\.ts$',
+  '/test/(?:client|homeserver|package)/.*\\.spec\\.ts$',
+  '/test/bench\\.spec\\.ts$',
+  '/test/reliability/(?:cluster|crashes|failover|flood|group)\\.spec\\.ts$',
+];
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
   testMatch: [
     '<rootDir>/src/**/*.spec.ts',
-    '<rootDir>/server/**/*.spec.ts',
-    '<rootDir>/test/**/*.spec.ts',
+    '<rootDir>/{server,test}/**/*.spec.ts',
     '<rootDir>/test/**/*.e2e-spec.ts',
   ],
+  testPathIgnorePatterns: ['/node_modules/', ...AROUND],
 
   // Nest 12 is made of ES modules only, so the tests are too: hence --experimental-vm-modules in
   // the test script.

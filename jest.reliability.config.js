@@ -5,6 +5,7 @@ import config from './jest.config.js';
 /** @type {import('jest').Config} */
 export default {
   ...config,
+  testPathIgnorePatterns: ['/node_modules/'],
   testMatch: ['<rootDir>/test/reliability/**/*.reliability-spec.ts'],
   // One after the other: each of them wants the machine to itself.
   maxWorkers: 1,

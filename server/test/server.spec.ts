@@ -187,16 +187,16 @@ describe('the standalone server', () => {
 
   it('logs nobody out who comes through a proxy, where nobody is asked about tokens', async () => {
     const { url } = await start({ DEV_TOKENS: 'secret=@alice:hs1' });
-    const ask = async (token: string, more: Record<string, string> = {}) => {
+    const call = async (token: string, more: Record<string, string> = {}) => {
       const headers = { Authorization: `Bearer ${token}`, ...more };
       const path = '/_matrix/client/v3/room_keys/version';
       const { status, headers: answered } = await fetch(url + path, { headers });
       return [status, answered.has('retry-after')];
     };
-    expect(await ask('another')).toEqual([401, false]);
-    expect(await ask('another', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([503, true]);
-    expect(await ask('another', { Forwarded: 'for=192.0.2.7' })).toEqual([503, true]);
-    expect(await ask('secret', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([404, false]);
+    expect(await call('another')).toEqual([401, false]);
+    expect(await call('another', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([503, true]);
+    expect(await call('another', { Forwarded: 'for=192.0.2.7' })).toEqual([503, true]);
+    expect(await call('secret', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([404, false]);
   });
 
   it('answers a path that is nobody’s as Matrix does', async () => {
@@ -260,7 +260,10 @@ describe('the standalone server', () => {
       { DATABASE_TLS: 'verify-full', DATABASE_URL: 'mysql://x:secret@[::1]/d' },
       /^DATABASE_TLS=verify-full .*: write the name there/,
     ],
-    [{ RUN_MIGRATIONS: 'false' }, /^The database lacks tables or columns: run 'npx room-keys-server/],
+    [
+      { RUN_MIGRATIONS: 'false' },
+      /^The database lacks tables or columns: run 'npx room-keys-server/,
+    ],
     [
       { HOST: 'nosuch.invalid', HOMESERVER_URL: 'http://127.0.0.1:1' },
       /^HOST nosuch\.invalid is not known: write .*HOST=127/,

@@ -60,7 +60,7 @@ const [found] = serverDatabases;
   };
 
   /** Asks on a connection of its own, which one of the workers takes. @throws where it breaks off */
-  const ask = (url: string, method = 'GET', body = '', token = USERS[0]!, id?: string) =>
+  const call = (url: string, method = 'GET', body = '', token = USERS[0]!, id?: string) =>
     new Promise<number>((resolve, reject) => {
       const headers = {
         Authorization: `Bearer ${token}`,
@@ -88,7 +88,7 @@ const [found] = serverDatabases;
   /** Asks until so many processes have answered. */
   const allOf = async (server: ServerProcess, url: string, count = 2) => {
     while (answering(server).size < count)
-      await Promise.all(Array.from({ length: 8 }, () => ask(url, 'OPTIONS')));
+      await Promise.all(Array.from({ length: 8 }, () => call(url, 'OPTIONS')));
     return [...answering(server)];
   };
   const scrape = async (metrics: string) => samplesOf(await (await fetch(metrics)).text());
@@ -139,7 +139,7 @@ const [found] = serverDatabases;
 
     it('are one in the metrics', async () => {
       const before = uploads(await scrape(metrics));
-      for (let n = 0; n < 6; n++) expect(await ask(url, 'POST', BACKUP)).toBe(200);
+      for (let n = 0; n < 6; n++) expect(await call(url, 'POST', BACKUP)).toBe(200);
       let after = await scrape(metrics);
       // an answer may be read before it is counted
       while (uploads(after) < before + 6) after = await scrape(metrics);
@@ -160,7 +160,7 @@ const [found] = serverDatabases;
     /** Many requests of a user at once: what each was answered, and by which worker. */
     const askMany = async (user: string) => {
       const ids = Array.from({ length: AT_ONCE }, () => `counted-${++asked}`);
-      const statuses = await Promise.all(ids.map((id) => ask(url, 'GET', '', user, id)));
+      const statuses = await Promise.all(ids.map((id) => call(url, 'GET', '', user, id)));
       expect(statuses.filter((status) => status !== 404 && status !== 429)).toEqual([]);
       const answers: { status: number; pid: unknown }[] = [];
       for (const [n, id] of ids.entries()) {
@@ -213,7 +213,7 @@ const [found] = serverDatabases;
       const before = failures();
       server.kill('SIGSTOP');
       try {
-        for (let n = 0; n < 5; n++) expect(await ask(url, 'GET', '', user)).toBe(404);
+        for (let n = 0; n < 5; n++) expect(await call(url, 'GET', '', user)).toBe(404);
       } finally {
         server.kill('SIGCONT');
       }
@@ -231,7 +231,7 @@ const [found] = serverDatabases;
       const clients = Array.from({ length: CLIENTS }, async () => {
         while (!isOver) {
           try {
-            expect(await ask(url, 'OPTIONS')).toBe(204);
+            expect(await call(url, 'OPTIONS')).toBe(204);
           } catch (error) {
             const { code } = error as NodeJS.ErrnoException;
             expect(['ECONNRESET', 'EPIPE']).toContain(code);
@@ -242,7 +242,7 @@ const [found] = serverDatabases;
       process.kill(victim, 'SIGKILL');
       await server.line(({ message }) => message === 'A new worker serves');
       const { worker } = logged(server, 'A new worker serves')[0] as { worker: number };
-      while (!answering(server).has(worker)) await ask(url, 'OPTIONS');
+      while (!answering(server).has(worker)) await call(url, 'OPTIONS');
       isOver = true;
       await Promise.all(clients);
       // at most what each of them had under way

@@ -148,9 +148,9 @@ export function cached(
   const startCheck = (key: string, token: string, request: IncomingMessage): Promise<Verdict> => {
     const check = { address: clientAddressOf(request), isPreferred: cache.wasAccepted(key) };
     const work = async () => {
-      const checkedAt = now();
+      const verifiedAt = now();
       const verdict = await verdictOf(verify, token, request);
-      cache.set(key, verdict, checkedAt);
+      cache.set(key, verdict, verifiedAt);
       return verdict;
     };
     const verdict = queue.run(check, work).finally(() => pending.delete(key));

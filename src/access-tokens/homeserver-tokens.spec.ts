@@ -49,8 +49,8 @@ describe('whoami', () => {
   });
 
   it.each(['', '/', '/below', '/below/'])('is found at a URL that ends in %j', async (path) => {
-    const ask = homeserverTokens({ homeserverUrl: homeserver.url + path });
-    await ask(TOKEN, clientRequest());
+    const verifier = homeserverTokens({ homeserverUrl: homeserver.url + path });
+    await verifier(TOKEN, clientRequest());
     expect(homeserver.received[0]?.url).toBe(
       `${path.replace(/\/$/, '')}/_matrix/client/v3/account/whoami`,
     );
@@ -88,12 +88,12 @@ describe('whoami', () => {
   });
 
   it('is asked over the same connection again and again', async () => {
-    const ask = homeserverTokens({ homeserverUrl: homeserver.url });
+    const verifier = homeserverTokens({ homeserverUrl: homeserver.url });
     for (let n = 0; n < 50; n++) {
       // answers of all kinds leave it in order
       homeserver.answer =
         n % 2 ? json(200, ALICE) : json(401, { errcode: 'M_UNKNOWN_TOKEN', error: '' });
-      await Promise.resolve(ask(TOKEN, clientRequest())).catch(() => null);
+      await Promise.resolve(verifier(TOKEN, clientRequest())).catch(() => null);
     }
     expect(homeserver.received).toHaveLength(50);
     // a question may come before the connection of the last one is seen to be free
@@ -243,19 +243,19 @@ describe('no answer about a token', () => {
   });
 
   it('is a homeserver that is down, and it heals by itself', async () => {
-    const ask = homeserverTokens({ homeserverUrl: homeserver.url });
-    await ask(TOKEN, clientRequest());
+    const verifier = homeserverTokens({ homeserverUrl: homeserver.url });
+    await verifier(TOKEN, clientRequest());
     await homeserver.close();
-    const error = await failure(Promise.resolve(ask(TOKEN, clientRequest())));
+    const error = await failure(Promise.resolve(verifier(TOKEN, clientRequest())));
     expect(error).not.toBeInstanceOf(MatrixError);
     expect(error.message).toMatch(/ECONNREFUSED|ECONNRESET|UND_ERR_SOCKET/);
     homeserver = await startService(json(200, ALICE), Number(new URL(homeserver.url).port));
-    expect(await ask(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:hs1' });
+    expect(await verifier(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:hs1' });
   });
 
   it('is a homeserver with a name that nobody knows', async () => {
-    const ask = homeserverTokens({ homeserverUrl: 'http://homeserver.invalid' });
-    const error = await failure(Promise.resolve(ask(TOKEN, clientRequest())));
+    const verifier = homeserverTokens({ homeserverUrl: 'http://homeserver.invalid' });
+    const error = await failure(Promise.resolve(verifier(TOKEN, clientRequest())));
     expect(error).not.toBeInstanceOf(MatrixError);
     expect(error.message).toMatch(/^the homeserver did not answer \(/);
   });

@@ -125,9 +125,9 @@ describe('introspection', () => {
     ['as they are, as the Matrix Authentication Service wants them', 'a:b:s+/=% '],
   ])('takes credentials %s', async (_, spelling) => {
     endpoint.answer = checks(spelling);
-    const ask = verifier({ clientId: 'a:b', clientSecret: 's+/=% ' });
+    const lookUp = verifier({ clientId: 'a:b', clientSecret: 's+/=% ' });
     for (let n = 0; n < 3; n++)
-      expect(await ask(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
+      expect(await lookUp(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
     // the spelling is found once
     expect(endpoint.received.length).toBeLessThanOrEqual(4);
     expect(credentials(endpoint.received.at(-1)!)).toBe(spelling);
@@ -191,22 +191,22 @@ describe('the owner of a token', () => {
   ])('is known, and not cached, where an active token ended %s', async (_, end) => {
     endpoint.answer = json(200, { ...SESSION, ...end });
     expect(await verify()).toMatchObject({ userId: '@alice:example.org', expiresInMs: 0 });
-    const ask = cached(verifier());
+    const lookUp = cached(verifier());
     for (let n = 0; n < 2; n++)
-      expect(await ask(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
+      expect(await lookUp(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:example.org' });
     expect(endpoint.received).toHaveLength(3);
   });
 
   it('is cached no longer than the token lasts', async () => {
     let time = 0;
-    const ask = cached(verifier(), { now: () => time, ttlMs: 1_000_000 });
-    await ask(TOKEN, clientRequest());
+    const lookUp = cached(verifier(), { now: () => time, ttlMs: 1_000_000 });
+    await lookUp(TOKEN, clientRequest());
     time = 298_999;
-    await ask(TOKEN, clientRequest());
+    await lookUp(TOKEN, clientRequest());
     expect(endpoint.received).toHaveLength(1);
     time = 299_000;
     endpoint.answer = json(200, { active: false });
-    expect(await ask(TOKEN, clientRequest())).toBeNull();
+    expect(await lookUp(TOKEN, clientRequest())).toBeNull();
   });
 });
 

@@ -52,17 +52,17 @@ export class VerdictCache {
   }
 
   /** Keeps a verdict; its time counts from the moment at which the check began. */
-  set(key: string, verdict: Verdict, checkedAt: number): void {
+  set(key: string, verdict: Verdict, verifiedAt: number): void {
     const { ttlMs, refusalTtlMs } = this.limits;
     if ('refusal' in verdict || verdict.owner === null) {
       this.accepted.delete(key);
       const lifetime = Math.min(ttlMs, refusalTtlMs);
-      if (lifetime > 0) this.refused.set(key, { verdict, expiresAt: checkedAt + lifetime });
+      if (lifetime > 0) this.refused.set(key, { verdict, expiresAt: verifiedAt + lifetime });
     } else {
       this.refused.delete(key);
       const lifetime = Math.min(ttlMs, verdict.owner.expiresInMs ?? Infinity);
       // kept for wasAccepted, even if it never holds
-      this.accepted.set(key, { verdict, expiresAt: checkedAt + lifetime });
+      this.accepted.set(key, { verdict, expiresAt: verifiedAt + lifetime });
     }
   }
 }

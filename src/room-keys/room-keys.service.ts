@@ -27,8 +27,8 @@ import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import {
   checkDeviceId,
-  checkedInformation,
-  checkedKeys,
+  validateInformation,
+  validateKeys,
   checkKeyId,
   checkSelection,
   checkUserId,
@@ -88,7 +88,7 @@ export class RoomKeysService {
   ): Promise<string> {
     checkUserId(userId);
     checkDeviceId(deviceId);
-    const information = checkedInformation(given);
+    const information = validateInformation(given);
     if (this.algorithms !== '*' && !this.algorithms.includes(information.algorithm)) {
       throw unsupportedAlgorithm(this.algorithms);
     }
@@ -140,7 +140,7 @@ export class RoomKeysService {
   ): Promise<void> {
     checkOwner(userId, version);
     checkDeviceId(deviceId);
-    const { algorithm, authData } = checkedInformation(information);
+    const { algorithm, authData } = validateInformation(information);
     this.limits.checkAuthData(authData);
     await this.checkFits(userId, 'auth_data', authData);
     const state = await this.repository.locked(userId, version, async ({ backup, remember }) => {
@@ -202,7 +202,7 @@ export class RoomKeysService {
   ): Promise<KeysState> {
     checkOwner(userId, version);
     checkDeviceId(deviceId);
-    return this.putCheckedKeys(userId, version, checkedKeys(keys), deviceId);
+    return this.putValidatedKeys(userId, version, validateKeys(keys), deviceId);
   }
 
   /**
@@ -210,7 +210,7 @@ export class RoomKeysService {
    *
    * @internal
    */
-  async putCheckedKeys(
+  async putValidatedKeys(
     userId: string,
     version: string,
     keys: readonly RoomKey[],

@@ -3,8 +3,8 @@ import type { RoomKey } from './room-key.js';
 import type { MatrixError } from './room-keys.errors.js';
 import {
   checkDeviceId,
-  checkedInformation,
-  checkedKeys,
+  validateInformation,
+  validateKeys,
   checkKeyId,
   checkSelection,
   checkUserId,
@@ -39,7 +39,7 @@ describe('keys', () => {
       firstMessageIndex: -0,
       sessionData: ' {"name":"Zoë \u{1f511}"}\n',
     });
-    expect(checkedKeys([given, { ...KEY, sessionId: 't' }])).toEqual([
+    expect(validateKeys([given, { ...KEY, sessionId: 't' }])).toEqual([
       { ...KEY, firstMessageIndex: 0, sessionData: String.raw`{"name":"Zo\u00eb \ud83d\udd11"}` },
       { ...KEY, sessionId: 't' },
     ]);
@@ -88,14 +88,14 @@ describe('keys', () => {
     ['one key in place of a list', KEY as unknown as RoomKey[], 'M_BAD_JSON', 'list'],
     ['20,001 of them', Array.from({ length: 20_001 }, () => KEY), 'M_TOO_LARGE', '20000'],
   ])('are refused: %s', (_, keys, errcode, place) => {
-    const error = errorOf(() => checkedKeys(keys));
+    const error = errorOf(() => validateKeys(keys));
     expect(error).toMatchObject({ errcode, error: expect.stringContaining(place) });
   });
 });
 
 describe('what a client chooses of a backup', () => {
   it('is stored as the endpoints store it', () => {
-    expect(checkedInformation({ algorithm: 'a', authData: '{"é":1}' })).toEqual({
+    expect(validateInformation({ algorithm: 'a', authData: '{"é":1}' })).toEqual({
       algorithm: 'a',
       authData: String.raw`{"\u00e9":1}`,
     });
@@ -107,7 +107,7 @@ describe('what a client chooses of a backup', () => {
     ['no algorithm', { authData: '{}' }, 'M_BAD_JSON'],
     ['an algorithm of 300 bytes', { algorithm: LONG, authData: '{}' }, 'M_INVALID_PARAM'],
   ])('is refused: %s', (_, information, errcode) => {
-    expect(errorOf(() => checkedInformation(information as never))).toMatchObject({ errcode });
+    expect(errorOf(() => validateInformation(information as never))).toMatchObject({ errcode });
   });
 });
 

@@ -49,11 +49,11 @@ export function checkSelection({ roomId, sessionId }: KeySelection): void {
  *
  * @throws 400 `M_BAD_JSON`, `M_NOT_JSON`, `M_INVALID_PARAM`
  */
-export function checkedInformation(information: BackupInformation): BackupInformation {
+export function validateInformation(information: BackupInformation): BackupInformation {
   const { algorithm, authData }: { algorithm: unknown; authData: unknown } = information;
   if (typeof algorithm !== 'string') throw badJson('algorithm must be a string');
   if (algorithm !== '') checkText('algorithm', algorithm);
-  return { algorithm, authData: checkedObject('authData', authData) };
+  return { algorithm, authData: validateObject('authData', authData) };
 }
 
 /**
@@ -61,7 +61,7 @@ export function checkedInformation(information: BackupInformation): BackupInform
  *
  * @throws 400 `M_BAD_JSON`, `M_NOT_JSON` or `M_INVALID_PARAM`, which name the key; 413 `M_TOO_LARGE` for too many
  */
-export function checkedKeys(keys: readonly RoomKey[]): RoomKey[] {
+export function validateKeys(keys: readonly RoomKey[]): RoomKey[] {
   if (!Array.isArray(keys)) throw badJson('keys must be a list');
   if (keys.length > MAX_KEYS) throw tooLarge(`There are more than ${MAX_KEYS} keys.`);
   const rooms = new Map<string, Set<string>>();
@@ -79,9 +79,9 @@ export function checkedKeys(keys: readonly RoomKey[]): RoomKey[] {
       roomId: key.roomId,
       sessionId: key.sessionId,
       isVerified: key.isVerified,
-      firstMessageIndex: checkedWhole(`${what}.firstMessageIndex`, key.firstMessageIndex),
-      forwardedCount: checkedWhole(`${what}.forwardedCount`, key.forwardedCount),
-      sessionData: checkedObject(`${what}.sessionData`, key.sessionData),
+      firstMessageIndex: validateWhole(`${what}.firstMessageIndex`, key.firstMessageIndex),
+      forwardedCount: validateWhole(`${what}.forwardedCount`, key.forwardedCount),
+      sessionData: validateObject(`${what}.sessionData`, key.sessionData),
     };
   });
 }
@@ -92,7 +92,7 @@ function checkText(what: string, id: unknown): void {
   if (fault !== undefined) throw invalidParameter(`${what} ${fault}.`);
 }
 
-function checkedWhole(what: string, value: unknown): number {
+function validateWhole(what: string, value: unknown): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw badJson(`${what} must be a whole number from 0 to 9007199254740991`);
   }
@@ -100,7 +100,7 @@ function checkedWhole(what: string, value: unknown): number {
   return (value as number) + 0;
 }
 
-function checkedObject(what: string, value: unknown): string {
+function validateObject(what: string, value: unknown): string {
   if (typeof value !== 'string') throw badJson(`${what} must be the text of a JSON object`);
   const json = value.trim();
   // a lone surrogate has no UTF-8

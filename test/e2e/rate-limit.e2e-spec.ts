@@ -57,7 +57,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-const ask = (client: MatrixClient, method: string, path: string, body?: object) =>
+const call = (client: MatrixClient, method: string, path: string, body?: object) =>
   client.send(method, path, body && JSON.stringify(body));
 
 describe('a user over the limit', () => {
@@ -78,14 +78,14 @@ describe('a user over the limit', () => {
     const alice = application.client('alice/PHONE');
     for (const [operation, method, path, body] of OPERATIONS) {
       isOver = true;
-      const refused = await ask(alice, method, path, body);
+      const refused = await call(alice, method, path, body);
       expect(refused).toMatchObject(REFUSED);
       expect(refused.body).toEqual(REFUSED.body);
       expect(refused.headers.get('retry-after')).toBe('2');
       expect(refused.headers.get('access-control-allow-origin')).toBe('*');
       isOver = false;
       // had it been done, it could not be done now with the same outcome
-      expect((await ask(alice, method, path, body)).status).toBe(200);
+      expect((await call(alice, method, path, body)).status).toBe(200);
       expect(asked.splice(0)).toEqual(
         [1, 2].map(() => ({
           owner: { userId: '@alice:hs1', deviceId: 'PHONE', isGuest: false },

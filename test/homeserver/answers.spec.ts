@@ -48,7 +48,7 @@ beforeEach(async () => {
 afterEach(() => service.close());
 
 const client = (token = 'token') => new MatrixClient(application.url, token);
-const ask = (token?: string, query = '') => client(token).get(`/version${query}`);
+const call = (token?: string, query = '') => client(token).get(`/version${query}`);
 
 describe('behind a homeserver', () => {
   it.each([
@@ -62,7 +62,7 @@ describe('behind a homeserver', () => {
     [403, { errcode: 'M_FORBIDDEN', error: 'Application service cannot masquerade' }],
   ])('a client is told what the homeserver says of its token: %i %j', async (status, body) => {
     service.answer = json(status, body);
-    const answer = await ask();
+    const answer = await call();
     expect(answer).toMatchObject({ status, body });
     expect(answer.text).toBe(JSON.stringify(body));
     expect(answer.headers.get('access-control-allow-origin')).toBe('*');
@@ -70,7 +70,7 @@ describe('behind a homeserver', () => {
 
   it('a guest is told that guests have no backup', async () => {
     service.answer = json(200, { user_id: '@1:hs1', is_guest: true });
-    expect(await ask()).toMatchObject({
+    expect(await call()).toMatchObject({
       status: 403,
       body: { errcode: 'M_GUEST_ACCESS_FORBIDDEN' },
     });
@@ -101,7 +101,7 @@ describe('behind a homeserver', () => {
     if (failure === 'down') await service.close();
     else service.answer = failure;
     const { port } = new URL(service.url);
-    const answer = await ask();
+    const answer = await call();
     expect(answer.status).toBe(503);
     expect(answer.body).toEqual({
       errcode: 'M_UNKNOWN',
@@ -112,26 +112,26 @@ describe('behind a homeserver', () => {
     if (failure === 'down') service = await startService(alice, Number(port));
     else service.answer = alice;
     // healed, without a restart: the user has no backup yet
-    expect(await ask()).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } });
+    expect(await call()).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } });
   });
 
   it('a token that is cached works while the homeserver is down, for its time', async () => {
-    expect((await ask()).status).toBe(404);
+    expect((await call()).status).toBe(404);
     service.answer = text(502, '');
     time = 29_999;
-    expect((await ask()).status).toBe(404);
-    expect((await ask('another')).status).toBe(503);
+    expect((await call()).status).toBe(404);
+    expect((await call('another')).status).toBe(503);
     time = 30_000;
-    expect((await ask()).status).toBe(503);
+    expect((await call()).status).toBe(503);
   });
 
   it('a token that has ended is of no use after 30 seconds', async () => {
-    expect((await ask()).status).toBe(404);
+    expect((await call()).status).toBe(404);
     service.answer = json(401, { errcode: 'M_UNKNOWN_TOKEN', error: 'Logged out' });
     time = 29_999;
-    expect((await ask()).status).toBe(404);
+    expect((await call()).status).toBe(404);
     time = 30_000;
-    expect(await ask()).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+    expect(await call()).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
   });
 
   it('1,000 requests with one token at once ask it once', async () => {
@@ -199,7 +199,7 @@ describe('behind an authorization server', () => {
   });
 
   it('a client is let in, and the server is asked once', async () => {
-    for (let n = 0; n < 10; n++) expect((await ask()).status).toBe(404);
+    for (let n = 0; n < 10; n++) expect((await call()).status).toBe(404);
     expect(service.received).toHaveLength(1);
   });
 
@@ -207,7 +207,7 @@ describe('behind an authorization server', () => {
     'a client is told that its token is unknown: %j',
     async (answer) => {
       service.answer = json(200, answer);
-      expect(await ask()).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+      expect(await call()).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
     },
   );
 
@@ -217,18 +217,18 @@ describe('behind an authorization server', () => {
     ['is silent', () => undefined],
   ])('a client is to try again while the server %s', async (_, answer: Answer) => {
     service.answer = answer;
-    expect(await ask()).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
+    expect(await call()).toMatchObject({ status: 503, body: { errcode: 'M_UNKNOWN' } });
   });
 
   it('tokens that need no server are known without it', async () => {
     await service.close();
-    expect((await ask('development')).status).toBe(404);
-    expect((await ask('as_token', '?user_id=@_irc_x:hs1')).status).toBe(404);
-    expect(await ask('as_token', '?user_id=@alice:hs1')).toMatchObject({
+    expect((await call('development')).status).toBe(404);
+    expect((await call('as_token', '?user_id=@_irc_x:hs1')).status).toBe(404);
+    expect(await call('as_token', '?user_id=@alice:hs1')).toMatchObject({
       status: 403,
       body: { errcode: 'M_FORBIDDEN' },
     });
-    expect((await ask('other')).status).toBe(503);
+    expect((await call('other')).status).toBe(503);
     service = await startService(alice);
   });
 });

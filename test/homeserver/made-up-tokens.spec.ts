@@ -64,8 +64,8 @@ beforeEach(async () => {
     const isGood = request.headers.authorization?.startsWith('Bearer good');
     (isGood ? alice : unknown)(response, request);
   });
-  const ask = homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS });
-  verifier = cached(ask, { now: () => time, maxWaitMs: TIMEOUT_MS });
+  const verify = homeserverTokens({ homeserverUrl: service.url, timeoutMs: TIMEOUT_MS });
+  verifier = cached(verify, { now: () => time, maxWaitMs: TIMEOUT_MS });
 });
 afterEach(async () => {
   gate.open();

@@ -21,7 +21,7 @@ afterEach(() => service.close());
 /** Starts a server, and ends it after the work. */
 async function withServer(
   variables: Record<string, string>,
-  work: (ask: (token: string) => Promise<number>, said: string) => Promise<void>,
+  work: (call: (token: string) => Promise<number>, said: string) => Promise<void>,
 ) {
   const environment = readEnvironment({
     DATABASE_URL: database.url,
@@ -35,9 +35,9 @@ async function withServer(
   try {
     const addresses = await listen(app, environment);
     const local = addresses.url.replace('0.0.0.0', '127.0.0.1');
-    const ask = async (token: string) =>
+    const call = async (token: string) =>
       (await new MatrixClient(local, token).get('/version')).status;
-    await work(ask, welcome(environment, addresses));
+    await work(call, welcome(environment, addresses));
   } finally {
     await app.close();
   }
@@ -46,24 +46,24 @@ async function withServer(
 describe('the standalone server', () => {
   it('asks the homeserver, and remembers what it says', async () => {
     const variables = { HOMESERVER_URL: service.url, HOST: '0.0.0.0' };
-    await withServer(variables, async (ask, said) => {
+    await withServer(variables, async (call, said) => {
       expect(said).toContain(`Access tokens   checked by whoami at ${service.url}/\n`);
       expect(said).not.toContain('curl');
-      for (let n = 0; n < 5; n++) expect(await ask('a')).toBe(404);
+      for (let n = 0; n < 5; n++) expect(await call('a')).toBe(404);
       expect(service.received).toHaveLength(1);
       expect(service.received[0]?.url).toBe('/_matrix/client/v3/account/whoami');
       service.answer = json(401, { errcode: 'M_UNKNOWN_TOKEN', error: '' });
-      expect(await ask('a')).toBe(404);
-      expect(await ask('b')).toBe(401);
+      expect(await call('a')).toBe(404);
+      expect(await call('b')).toBe(401);
       service.answer = text(502, '');
-      expect(await ask('c')).toBe(503);
+      expect(await call('c')).toBe(503);
     });
   });
 
   it('remembers nothing where TOKEN_CACHE_TTL_MS is 0', async () => {
     const variables = { HOMESERVER_URL: service.url, TOKEN_CACHE_TTL_MS: '0' };
-    await withServer(variables, async (ask) => {
-      for (let n = 0; n < 3; n++) expect(await ask('a')).toBe(404);
+    await withServer(variables, async (call) => {
+      for (let n = 0; n < 3; n++) expect(await call('a')).toBe(404);
       expect(service.received).toHaveLength(3);
     });
   });
@@ -71,27 +71,27 @@ describe('the standalone server', () => {
   it('waits for the homeserver as long as TOKEN_CHECK_TIMEOUT_MS', async () => {
     const variables = { HOMESERVER_URL: service.url, TOKEN_CHECK_TIMEOUT_MS: '50' };
     service.answer = () => undefined;
-    await withServer(variables, async (ask) => {
-      expect(await ask('a')).toBe(503);
+    await withServer(variables, async (call) => {
+      expect(await call('a')).toBe(503);
     });
   });
 
   it('remembers TOKEN_CACHE_MAX tokens', async () => {
     const variables = { HOMESERVER_URL: service.url, TOKEN_CACHE_MAX: '1' };
-    await withServer(variables, async (ask) => {
-      for (const token of ['a', 'b', 'b', 'a']) expect(await ask(token)).toBe(404);
+    await withServer(variables, async (call) => {
+      for (const token of ['a', 'b', 'b', 'a']) expect(await call(token)).toBe(404);
       expect(service.received).toHaveLength(3);
     });
   });
 
   it('accepts DEV_TOKENS beside a homeserver, without asking it', async () => {
     const variables = { HOMESERVER_URL: service.url, DEV_TOKENS: 'hunter2=@dev:hs1' };
-    await withServer(variables, async (ask, said) => {
+    await withServer(variables, async (call, said) => {
       expect(said).toContain('Access tokens   those in DEV_TOKENS, others checked by whoami at ');
       expect(said).not.toContain('hunter2');
-      expect(await ask('hunter2')).toBe(404);
+      expect(await call('hunter2')).toBe(404);
       expect(service.received).toEqual([]);
-      expect(await ask('other')).toBe(404);
+      expect(await call('other')).toBe(404);
       expect(service.received).toHaveLength(1);
     });
   });
@@ -108,31 +108,31 @@ describe('the standalone server', () => {
       INTROSPECTION_CLIENT_SECRET: 'hunter2',
       SERVER_NAME: 'hs1',
     };
-    await withServer(variables, async (ask, said) => {
+    await withServer(variables, async (call, said) => {
       expect(said).toContain(
         `Access tokens   checked by introspection at ${service.url}/oauth2/introspect\n`,
       );
       expect(said).not.toContain('hunter2');
-      for (let n = 0; n < 5; n++) expect(await ask('a')).toBe(404);
+      for (let n = 0; n < 5; n++) expect(await call('a')).toBe(404);
       expect(service.received).toHaveLength(1);
       service.answer = json(200, { active: false });
-      expect(await ask('b')).toBe(401);
+      expect(await call('b')).toBe(401);
     });
   });
 
   it('accepts the token that it made up where nobody checks tokens', async () => {
-    await withServer({}, async (ask, said) => {
+    await withServer({}, async (call, said) => {
       const [, token = ''] = /^Access token {4}(\S+) /m.exec(said) ?? [];
-      expect(await ask(token)).toBe(404);
-      expect(await ask('other')).toBe(401);
+      expect(await call(token)).toBe(404);
+      expect(await call('other')).toBe(401);
     });
   });
 
   it('accepts those in DEV_TOKENS where nobody else checks tokens', async () => {
-    await withServer({ DEV_TOKENS: 'hunter2=@dev:hs1' }, async (ask, said) => {
+    await withServer({ DEV_TOKENS: 'hunter2=@dev:hs1' }, async (call, said) => {
       expect(said).toContain('Access tokens   those in DEV_TOKENS\n');
-      expect(await ask('hunter2')).toBe(404);
-      expect(await ask('other')).toBe(401);
+      expect(await call('hunter2')).toBe(404);
+      expect(await call('other')).toBe(401);
     });
   });
 });

@@ -46,10 +46,10 @@ const homeserver = testHomeserver();
   beforeEach(async () => {
     time = 0;
     whoamiCalls = 0;
-    const ask = homeserverTokens({ homeserverUrl: relay.url });
+    const verify = homeserverTokens({ homeserverUrl: relay.url });
     const counted: AccessTokenVerifier = (token, request) => {
       whoamiCalls++;
-      return ask(token, request);
+      return verify(token, request);
     };
     verifier = cached(counted, { now: () => time });
     user = await register(real);

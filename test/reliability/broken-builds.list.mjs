@@ -246,8 +246,8 @@ export const breaks = [
     ...silence,
     name: 'an answer is waited for without a bound',
     title: 'MariaDB however many requests',
-    code: 'return within(this.ask(sql), this.timeoutMs, () => {',
-    broken: 'return within(this.ask(sql), 2 ** 31 - 1, () => {',
+    code: 'return within(this.call(sql), this.timeoutMs, () => {',
+    broken: 'return within(this.call(sql), 2 ** 31 - 1, () => {',
     words: /✕ however many requests come/,
   },
   {
@@ -483,8 +483,8 @@ export const breaks = [
     suite: 'src/room-keys/http/body-reader.spec.ts',
     name: 'a body is read into memory that another one may have',
     file: 'src/room-keys/http/body-reader.ts',
-    code: 'const memory = takeMemory(length);',
-    broken: 'const memory = takeMemory(length);\n  giveBack(memory);',
+    code: 'const memory = acquireMemory(length);',
+    broken: 'const memory = acquireMemory(length);\n  releaseMemory(memory);',
     words: /bodies that are read at the same time stay apart/,
   },
 ];

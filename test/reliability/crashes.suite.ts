@@ -111,7 +111,7 @@ export function describeServerKills(extent: Extent): void {
 
 /** A large backup is made and deleted. */
 async function leaveBackup(crowd: Crowd, server: RestartableServer, keys: number): Promise<void> {
-  const ask = async (method: string, path: string, body?: object) => {
+  const call = async (method: string, path: string, body?: object) => {
     const headers = { Authorization: `Bearer ${LEAVER}` };
     const wire = crowd.to(server);
     const answer = await wire.send(method, ROOM_KEYS + path, headers, body && JSON.stringify(body));
@@ -119,14 +119,14 @@ async function leaveBackup(crowd: Crowd, server: RestartableServer, keys: number
     return JSON.parse(answer.text) as { version: string };
   };
   const algorithm = 'm.megolm_backup.v1.curve25519-aes-sha2';
-  const { version } = await ask('POST', '/version', { algorithm, auth_data: {} });
+  const { version } = await call('POST', '/version', { algorithm, auth_data: {} });
   const all = Array.from(
     { length: keys },
     (_, n) => [`!r${n % 5}:hs1`, `s${n}`, keyData()] as const,
   );
   for (let from = 0; from < keys; from += BATCH)
-    await ask('PUT', `/keys?version=${version}`, roomsBody(all.slice(from, from + BATCH)));
-  await ask('DELETE', `/version/${version}`);
+    await call('PUT', `/keys?version=${version}`, roomsBody(all.slice(from, from + BATCH)));
+  await call('DELETE', `/version/${version}`);
 }
 
 /** A database that ends without warning, again and again, while devices do whatever they can. */
@@ -197,7 +197,7 @@ function askMeanwhile(crowd: Crowd, server: RestartableServer, until: AbortSigna
   const refused = new Promise<void>((resolve) => {
     hear = resolve;
   });
-  const ask = async (): Promise<WireAnswer[]> => {
+  const call = async (): Promise<WireAnswer[]> => {
     const refusals: WireAnswer[] = [];
     while (!until.aborted) {
       const asked = performance.now();
@@ -211,7 +211,7 @@ function askMeanwhile(crowd: Crowd, server: RestartableServer, until: AbortSigna
     }
     return refusals;
   };
-  const refusals = ask();
+  const refusals = call();
   refusals.catch(hear);
   return { refused, refusals };
 }

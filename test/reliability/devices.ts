@@ -9,7 +9,7 @@ import {
   type MarkedKey,
   NOT_THERE,
   type Operation,
-  type Place,
+  type KeyPath,
   type UploadedKey,
   type UserState,
   wrongVersionAnswer,
@@ -141,7 +141,7 @@ export class Devices {
     };
   }
 
-  private anyUpload(): Place & { keys: UploadedKey[] } {
+  private anyUpload(): KeyPath & { keys: UploadedKey[] } {
     const { random, newest: version } = this;
     const where = this.anyKey();
     const shape = random.below(10);
@@ -213,10 +213,10 @@ function requestFor(operation: Operation): { method: string; path: string; body?
 
 const information = (mark: string) => ({ algorithm: ALGORITHM, auth_data: { mark } });
 
-const pathOf = ({ version, room, session }: Place) =>
+const pathOf = ({ version, room, session }: KeyPath) =>
   `${room === undefined ? '/keys' : keyPath(room, session)}?version=${version}`;
 
-function bodyOf({ room, session, keys }: Place & { keys: readonly UploadedKey[] }): object {
+function bodyOf({ room, session, keys }: KeyPath & { keys: readonly UploadedKey[] }): object {
   const { rooms } = roomsBody(keys.map((key) => [key.room, key.session, keyBody(key)] as const));
   if (room === undefined) return { rooms };
   const { sessions } = rooms[room] as { sessions: Record<string, object> };
@@ -267,7 +267,7 @@ function answerOf(operation: Operation, { status, text }: WireAnswer): string {
   }
 }
 
-function* keysIn(body: object, { room, session }: Place): Generator<[string, MarkedKey]> {
+function* keysIn(body: object, { room, session }: KeyPath): Generator<[string, MarkedKey]> {
   const sessions = (inRoom: string, found: object): [string, MarkedKey][] =>
     Object.entries((found as { sessions: Record<string, KeyBody> }).sessions).map(([id, key]) => [
       keyIdOf({ room: inRoom, session: id }),

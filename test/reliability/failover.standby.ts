@@ -44,9 +44,9 @@ export function describeStandby(pair: () => PostgresPair): void {
     });
 
     /** The first answer that is not 503: a request may meet a connection that was just ended. */
-    const served = async (ask: () => Promise<Answer>) => {
+    const served = async (call: () => Promise<Answer>) => {
       for (;;) {
-        const answer = await ask();
+        const answer = await call();
         if (answer.status !== 503) return answer;
       }
     };

@@ -214,7 +214,7 @@ class CertainInputs extends Sender {
       body,
     };
     const expected = this.model.answer(call);
-    const answer = await this.server.ask(this.user, method, `/${path}`, body);
+    const answer = await this.server.call(this.user, method, `/${path}`, body);
     const fault = faultOf(answer, expected);
     if (fault) {
       throw new Error(
@@ -232,7 +232,7 @@ class UncertainInputs extends Sender {
 
   protected async prepare(): Promise<void> {
     for (const [method, path, body] of FIRST) {
-      await this.server.ask(this.user, method, `/${path}`, body);
+      await this.server.call(this.user, method, `/${path}`, body);
     }
     this.state = await this.server.stateOf(this.user, this.last);
   }

@@ -38,7 +38,7 @@ export function describeFuzzing(extent: Extent): void {
       server = await FuzzedServer.start(database);
       witness = server.users.newUser();
       for (const [method, path, body] of FIRST) {
-        expect((await server.ask(witness, method, `/${path}`, body)).status).toBe(200);
+        expect((await server.call(witness, method, `/${path}`, body)).status).toBe(200);
       }
       ofWitness = await server.stateOf(witness, 3);
     });

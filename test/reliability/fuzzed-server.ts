@@ -51,7 +51,7 @@ export class FuzzedServer {
   }
 
   /** What a user sends that behaves. */
-  async ask(user: KnownUser, method: string, path: string, body?: string) {
+  async call(user: KnownUser, method: string, path: string, body?: string) {
     const headers = { Authorization: `Bearer ${user.token}` };
     return this.wire.send(method, ROOM_KEYS + path, headers, body);
   }
@@ -63,7 +63,7 @@ export class FuzzedServer {
       '/version',
       ...versions.flatMap((version) => [`/version/${version}`, `/keys?version=${version}`]),
     ];
-    const answers = await Promise.all(paths.map((path) => this.ask(user, 'GET', path)));
+    const answers = await Promise.all(paths.map((path) => this.call(user, 'GET', path)));
     return answers.map(({ status, text }) => `${status} ${text}`);
   }
 

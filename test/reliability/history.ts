@@ -19,7 +19,7 @@ export interface UploadedKey extends MarkedKey {
 }
 
 /** Names a backup, one of its rooms, or one of its keys. */
-export interface Place {
+export interface KeyPath {
   version: number;
   room?: string | undefined;
   session?: string | undefined;
@@ -30,9 +30,9 @@ export type Operation =
   | { kind: 'update backup'; version: number; mark: string }
   | { kind: 'delete backup'; version: number }
   | { kind: 'read backup'; version?: number | undefined }
-  | ({ kind: 'put keys'; keys: readonly UploadedKey[] } & Place)
-  | ({ kind: 'delete keys' } & Place)
-  | ({ kind: 'read keys' } & Place);
+  | ({ kind: 'put keys'; keys: readonly UploadedKey[] } & KeyPath)
+  | ({ kind: 'delete keys' } & KeyPath)
+  | ({ kind: 'read keys' } & KeyPath);
 
 /** An operation between the moment it was sent and the moment its answer was there. */
 export interface HistoryEvent {
@@ -189,12 +189,12 @@ function store(backup: BackupState, uploaded: readonly UploadedKey[]): BackupSta
   return changed ? { ...backup, etag: backup.etag + 1, keys } : backup;
 }
 
-function remove(backup: BackupState, place: Place): BackupState {
+function remove(backup: BackupState, place: KeyPath): BackupState {
   const keys = new Map([...backup.keys].filter(([id]) => !isIn(id, place)));
   return keys.size < backup.keys.size ? { ...backup, etag: backup.etag + 1, keys } : backup;
 }
 
-function isIn(id: string, { room, session }: Place): boolean {
+function isIn(id: string, { room, session }: KeyPath): boolean {
   if (room === undefined) return true;
   return session === undefined ? id.startsWith(`${room} `) : id === keyIdOf({ room, session });
 }

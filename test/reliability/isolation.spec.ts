@@ -111,31 +111,31 @@ describe.each(databases)('a user and strangers on $name', ({ create }) => {
     }
   });
 
-  const ask = ({ wire }: World, token: string | undefined, { method, path, body }: Asked) =>
+  const call = ({ wire }: World, token: string | undefined, { method, path, body }: Asked) =>
     wire.send(method, path, token === undefined ? {} : { Authorization: `Bearer ${token}` }, body);
 
   /** Backups of which some are deleted, with keys in each. */
   async function give(world: World, token: string, own: string[], deleted: string[] = []) {
     for (const version of own) {
-      await ask(world, token, {
+      await call(world, token, {
         method: 'POST',
         path: `${ROOM_KEYS}/version`,
         body: information(token),
       });
       const body = `{"rooms":{"!r1:hs1":{"sessions":{"s1":${key(token)},"s2":${key(token)}}},"!r2:hs1":{"sessions":{"s1":${key(token)}}}}}`;
       const path = `${ROOM_KEYS}/keys?version=${version}`;
-      expect((await ask(world, token, { method: 'PUT', path, body })).status).toBe(200);
+      expect((await call(world, token, { method: 'PUT', path, body })).status).toBe(200);
     }
     for (const version of deleted) {
       const path = `${ROOM_KEYS}/version/${version}`;
-      expect((await ask(world, token, { method: 'DELETE', path })).status).toBe(200);
+      expect((await call(world, token, { method: 'DELETE', path })).status).toBe(200);
     }
   }
 
   /** All that alice can read. */
   async function stateOf(world: World): Promise<string[]> {
     const reads = asked('').filter(({ method }) => method === 'GET');
-    const answers = await Promise.all(reads.map((one) => ask(world, 'alice', one)));
+    const answers = await Promise.all(reads.map((one) => call(world, 'alice', one)));
     return answers.map(told);
   }
 
@@ -152,13 +152,13 @@ describe.each(databases)('a user and strangers on $name', ({ create }) => {
       expect(before.filter((text) => text.includes('alice')).length).toBeGreaterThan(10);
 
       const current = async (world: World) =>
-        told(await ask(world, 'alice', { method: 'GET', path: `${ROOM_KEYS}/version` }));
+        told(await call(world, 'alice', { method: 'GET', path: `${ROOM_KEYS}/version` }));
       const first = await current(withAlice);
 
       for (const one of asked('stranger')) {
         const [here, there] = await Promise.all([
-          ask(withAlice, token, one),
-          ask(withoutAlice, token, one),
+          call(withAlice, token, one),
+          call(withoutAlice, token, one),
         ]);
         expect({ ...one, answer: told(here) }).toEqual({ ...one, answer: told(there) });
         expect(here.text).not.toContain('alice');

@@ -6,14 +6,14 @@ import type { DataSource } from 'typeorm';
 import { type ClusterNode, runningStatements } from './database-cluster.js';
 
 /** Work that is held up at a statement until it is told to go on. */
-export interface Hold {
+export interface Blockade {
   /** Resolves when a statement of that kind is about to be sent. */
   arrived: Promise<unknown>;
   goOn: () => void;
 }
 
 /** Holds up whatever a DataSource is asked for from now on at the first statement of a kind. */
-export function holdAt(dataSource: DataSource, statement: RegExp): Hold {
+export function holdAt(dataSource: DataSource, statement: RegExp): Blockade {
   const gate = new EventEmitter();
   const arrived = once(gate, 'arrived');
   const opened = once(gate, 'open');

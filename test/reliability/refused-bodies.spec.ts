@@ -172,14 +172,14 @@ describe('after a refused body', () => {
   async function expectNext(
     connection: RawConnection,
     { headers }: RawAnswer,
-    ask: () => Promise<void>,
+    call: () => Promise<void>,
   ) {
     if (headers.connection === 'close') {
       await atOnce(connection.closed, 'the end of the connection');
       expect(connection.unread).toBe('');
       return;
     }
-    await ask();
+    await call();
     const next = await atOnce(connection.answer(), 'the answer to the next request');
     expect(next.status).toBe(200);
   }

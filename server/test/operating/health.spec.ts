@@ -36,7 +36,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
     app.useLogger(false);
     ({ url } = await listen(app, environment));
   };
-  const ask = async (path: string) => {
+  const call = async (path: string) => {
     const response = await fetch(url + path);
     return {
       status: response.status,
@@ -47,7 +47,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
   /** Asks until the answer has a status: an answer holds for a moment. */
   const until = async (status: string) => {
     for (;;) {
-      const answer = await ask('/health/ready');
+      const answer = await call('/health/ready');
       if (answer.body.status === status) return answer;
     }
   };
@@ -74,7 +74,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
       details: { database: { status: 'up' }, verifier: { status: 'up' } },
     });
     expect(ready.headers.get('cache-control')).toContain('no-store');
-    expect((await ask('/health/live')).body).toEqual({ status: 'ok' });
+    expect((await call('/health/live')).body).toEqual({ status: 'ok' });
   });
 
   it('names no verifier where there are only tokens for development', async () => {
@@ -96,14 +96,14 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
       },
     });
     expect(JSON.stringify(ready.body)).not.toMatch(SECRETS);
-    expect((await ask('/health/live')).status).toBe(200);
+    expect((await call('/health/live')).status).toBe(200);
   });
 
-  it('asks the homeserver once for many who ask, with a token that is nobody’s', async () => {
+  it('asks the homeserver once for many requests, with a token that is nobody’s', async () => {
     await start();
     const begun = performance.now();
-    await Promise.all(Array.from({ length: 20 }, () => ask('/health/ready')));
-    await ask('/health/ready?user_id=@alice:hs1&access_token=secret');
+    await Promise.all(Array.from({ length: 20 }, () => call('/health/ready')));
+    await call('/health/ready?user_id=@alice:hs1&access_token=secret');
     const most = 1 + Math.floor((performance.now() - begun) / TTL_MS);
     expect(homeserver.received.length).toBeGreaterThan(0);
     expect(homeserver.received.length).toBeLessThanOrEqual(most);
@@ -153,7 +153,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
       },
     });
     expect(JSON.stringify(away.body)).not.toMatch(SECRETS);
-    expect((await ask('/health/live')).status).toBe(200);
+    expect((await call('/health/live')).status).toBe(200);
     cable?.putBack();
     expect((await until('ok')).status).toBe(200);
   });

@@ -75,18 +75,18 @@ export class PrometheusServer {
   async query(
     query: string,
   ): Promise<{ metric: Record<string, string>; value: [number, string] }[]> {
-    const { result } = await this.ask<{ result: never[] }>('query', { query });
+    const { result } = await this.call<{ result: never[] }>('query', { query });
     return result;
   }
 
   /** What it returned over a time; both ends and the step in seconds. */
   async range(query: string, start: number, end: number, step: number): Promise<Series[]> {
     const times = { start: String(start), end: String(end), step: String(step) };
-    return (await this.ask<{ result: Series[] }>('query_range', { query, ...times })).result;
+    return (await this.call<{ result: Series[] }>('query_range', { query, ...times })).result;
   }
 
   async alerts(): Promise<ActiveAlert[]> {
-    return (await this.ask<{ alerts: ActiveAlert[] }>('alerts')).alerts;
+    return (await this.call<{ alerts: ActiveAlert[] }>('alerts')).alerts;
   }
 
   async stop(): Promise<void> {
@@ -98,7 +98,7 @@ export class PrometheusServer {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  private async ask<T>(what: string, parameters: Record<string, string> = {}): Promise<T> {
+  private async call<T>(what: string, parameters: Record<string, string> = {}): Promise<T> {
     const query = new URLSearchParams(parameters).toString();
     const response = await fetch(`${this.url}/api/v1/${what}?${query}`);
     const answer = (await response.json()) as { status: string; error?: string; data: T };

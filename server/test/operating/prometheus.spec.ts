@@ -39,9 +39,9 @@ const { create } = databases.at(-1)!;
   });
 
   /** Asks again until it is so: it reads once a second. */
-  const eventually = async <T>(ask: () => Promise<T>, isSo: (answer: T) => boolean) => {
+  const eventually = async <T>(call: () => Promise<T>, isSo: (answer: T) => boolean) => {
     for (;;) {
-      const answer = await ask();
+      const answer = await call();
       if (isSo(answer)) return answer;
       await sleep(100);
     }

@@ -112,13 +112,13 @@ export async function startDaemon(
   program: string,
   parameters: string[],
   url: string,
-  ask: () => Promise<unknown>,
+  call: () => Promise<unknown>,
   environment: Record<string, string> = {},
 ): Promise<Running> {
   const daemon = spawn(program, parameters, { env: { ...process.env, ...environment } });
   const answers = async () => {
     try {
-      await ask();
+      await call();
       return true;
     } catch {
       return false;

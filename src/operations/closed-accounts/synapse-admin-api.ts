@@ -21,7 +21,7 @@ export function synapseAdminApi({
   adminToken,
   timeoutMs = 30_000,
 }: AdminApi): Accounts {
-  const ask = async (path: string): Promise<ServiceAnswer> => {
+  const get = async (path: string): Promise<ServiceAnswer> => {
     try {
       return await fetchJson({
         service: 'The homeserver',
@@ -36,7 +36,7 @@ export function synapseAdminApi({
   };
   return {
     serverName: async () => {
-      const answer = await ask('/_matrix/client/v3/account/whoami');
+      const answer = await get('/_matrix/client/v3/account/whoami');
       const userId = answer.status === 200 ? answer.body?.user_id : undefined;
       if (typeof userId !== 'string' || !/^@[^:]*:./.test(userId)) throw unusable(answer);
       return serverOf(userId);
@@ -47,7 +47,7 @@ export function synapseAdminApi({
         const some = userIds.slice(n, n + REQUESTS_AT_ONCE).map(async (userId) => {
           return stateOf(
             userId,
-            await ask(`/_synapse/admin/v2/users/${encodeURIComponent(userId)}`),
+            await get(`/_synapse/admin/v2/users/${encodeURIComponent(userId)}`),
           );
         });
         states.push(...(await Promise.all(some)));

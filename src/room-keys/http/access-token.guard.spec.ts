@@ -11,7 +11,7 @@ import type { AccessTokenVerifier, TokenOwner } from '../room-keys-options.inter
 import { AccessTokenGuard } from './access-token.guard.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 
-const tokenOwner = (request: IncomingMessage) => RoomKeysRequest.of(request).checkedOwner;
+const tokenOwner = (request: IncomingMessage) => RoomKeysRequest.of(request).requiredOwner;
 
 const PATH = '/_matrix/client/v3/room_keys/version';
 
@@ -27,7 +27,7 @@ const contextOf = (request: IncomingMessage) =>
 type Verifier = (token: string, request: IncomingMessage) => unknown;
 
 /** Asks the guard. */
-function ask(request: IncomingMessage, verifyAccessToken: Verifier) {
+function call(request: IncomingMessage, verifyAccessToken: Verifier) {
   const options = { verifyAccessToken: verifyAccessToken as AccessTokenVerifier };
   return new AccessTokenGuard(options).canActivate(contextOf(request));
 }
@@ -35,7 +35,7 @@ function ask(request: IncomingMessage, verifyAccessToken: Verifier) {
 /** The error that the guard answers with. */
 async function refusal(request: IncomingMessage, verify: Verifier) {
   try {
-    await ask(request, verify);
+    await call(request, verify);
   } catch (error) {
     if (error instanceof MatrixError) return { status: error.getStatus(), ...error.body };
     return { failure: error };
@@ -73,7 +73,7 @@ describe('the access token', () => {
       asked = token;
       return { userId: '@a:b' };
     };
-    await ask(request, verify).catch(() => undefined);
+    await call(request, verify).catch(() => undefined);
     return asked;
   }
 
@@ -161,21 +161,21 @@ describe('a verifier', () => {
 
   it.each(owners)('that knows the owner lets the request through: %j', async (owner) => {
     const request = withToken('t0ken');
-    expect(await ask(request, () => owner)).toBe(true);
+    expect(await call(request, () => owner)).toBe(true);
     expect(tokenOwner(request)).toEqual(owner);
     expect(logged).toEqual([]);
   });
 
   it('may need time to know the owner', async () => {
     const request = withToken('t0ken');
-    expect(await ask(request, () => Promise.resolve(owners[0]))).toBe(true);
+    expect(await call(request, () => Promise.resolve(owners[0]))).toBe(true);
     expect(tokenOwner(request)).toEqual(owners[0]);
   });
 
   it('is given the token and the request', async () => {
     const request = withToken('t0ken');
     let given: unknown[] = [];
-    await ask(request, (...all) => {
+    await call(request, (...all) => {
       given = all;
       return owners[0];
     });
@@ -197,7 +197,7 @@ describe('a verifier', () => {
   it('keeps the owners of two requests apart', async () => {
     const [one, other] = [withToken('one'), withToken('other')];
     const verify = (token: string) => ({ userId: `@${token}:b` });
-    await Promise.all([ask(one, verify), ask(other, verify)]);
+    await Promise.all([call(one, verify), call(other, verify)]);
     expect([tokenOwner(one).userId, tokenOwner(other).userId]).toEqual(['@one:b', '@other:b']);
   });
 
@@ -233,7 +233,7 @@ describe('a verifier', () => {
       throw error;
     };
     for (const verify of [later, atOnce]) {
-      await expect(ask(withToken('t0ken'), verify)).rejects.toBe(error);
+      await expect(call(withToken('t0ken'), verify)).rejects.toBe(error);
     }
     expect(logged).toEqual([]);
   });
@@ -301,7 +301,7 @@ describe('a verifier', () => {
 
   it('that fails has the client told when to come back', async () => {
     await expect(
-      ask(withToken('t0ken'), () => {
+      call(withToken('t0ken'), () => {
         throw new Error('down');
       }),
     ).rejects.toMatchObject({ headers: { 'Retry-After': expect.stringMatching(/^\d+$/) } });

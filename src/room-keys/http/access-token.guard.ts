@@ -42,7 +42,9 @@ export class AccessTokenGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<Request>();
     const token = RoomKeysRequest.of(request).accessToken;
     if (token === undefined) throw missingToken();
-    const owner = await (this.observe ? this.observed(token, request) : this.ask(token, request));
+    const owner = await (this.observe
+      ? this.observed(token, request)
+      : this.verify(token, request));
     if (owner === null) throw unknownToken();
     if (owner.isGuest) throw guestForbidden();
     RoomKeysRequest.of(request).owner = owner;
@@ -54,7 +56,7 @@ export class AccessTokenGuard implements CanActivate {
     const tell = (outcome: RoomKeysTokenEvent['outcome']) =>
       this.observe?.({ type: 'token', outcome, durationMs: performance.now() - begun });
     try {
-      const owner = await this.ask(token, request);
+      const owner = await this.verify(token, request);
       tell(owner === null ? 'unknown' : owner.isGuest ? 'refused' : 'known');
       return owner;
     } catch (error) {
@@ -66,7 +68,7 @@ export class AccessTokenGuard implements CanActivate {
     }
   }
 
-  private async ask(token: string, request: Request): Promise<TokenOwner | null> {
+  private async verify(token: string, request: Request): Promise<TokenOwner | null> {
     try {
       const owner = await this.options.verifyAccessToken(token, request);
       if (owner !== null) checkOwner(owner);

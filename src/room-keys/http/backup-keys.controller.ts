@@ -62,7 +62,9 @@ export class BackupKeysController {
     const request = RoomKeysRequest.of(incoming);
     const { userId, deviceId, version } = request;
     const keys = allRoomsBody(request.takeBody());
-    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
+    return responses.keysState(
+      await this.service.putValidatedKeys(userId, version, keys, deviceId),
+    );
   }
 
   @Get('keys')
@@ -108,7 +110,9 @@ export class BackupKeysController {
     const request = RoomKeysRequest.of(incoming);
     const { userId, deviceId, version, roomId } = request;
     const keys = oneRoomBody(request.takeBody(), roomId);
-    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
+    return responses.keysState(
+      await this.service.putValidatedKeys(userId, version, keys, deviceId),
+    );
   }
 
   @Get('keys/:roomId')
@@ -160,7 +164,9 @@ export class BackupKeysController {
     const request = RoomKeysRequest.of(incoming);
     const { userId, deviceId, version, roomId, sessionId } = request;
     const keys = oneKeyBody(request.takeBody(), roomId, sessionId);
-    return responses.keysState(await this.service.putCheckedKeys(userId, version, keys, deviceId));
+    return responses.keysState(
+      await this.service.putValidatedKeys(userId, version, keys, deviceId),
+    );
   }
 
   @Get('keys/:roomId/:sessionId')

@@ -46,11 +46,11 @@ export async function readBytes<T>(
   if (length > bounds.maxBytes) throw largerThan(bounds.maxBytes);
   // at once, rather than in the middle of what could not be read to its end
   bounds.reservation.reserve(length);
-  const memory = takeMemory(length);
+  const memory = acquireMemory(length);
   try {
     return use(await collect(request, request, bounds, memory));
   } finally {
-    giveBack(memory);
+    releaseMemory(memory);
   }
 }
 
@@ -208,13 +208,13 @@ const MOST_KEPT = 16;
 const kept: Buffer[] = [];
 
 /** Memory for so many bytes; it holds what it held. */
-function takeMemory(length: number): Buffer {
+function acquireMemory(length: number): Buffer {
   if (length < KEPT_BYTES.least || length > KEPT_BYTES.most) return Buffer.allocUnsafeSlow(length);
   return kept.pop() ?? Buffer.allocUnsafeSlow(KEPT_BYTES.most);
 }
 
 /** Nobody may look into it any more. */
-function giveBack(memory: Buffer): void {
+function releaseMemory(memory: Buffer): void {
   if (memory.length === KEPT_BYTES.most && kept.length < MOST_KEPT) kept.push(memory);
 }
 

@@ -37,16 +37,16 @@ export class RateLimitGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
-    const { checkedOwner: owner } = RoomKeysRequest.of(request);
+    const { requiredOwner: owner } = RoomKeysRequest.of(request);
     const operation = operationOf(context.getHandler());
     if (this.limiter === false || owner.isRateLimited === false || !operation) return true;
     const kind = ['GET', 'HEAD'].includes(request.method) ? 'read' : 'write';
-    const waitMs = await this.ask(this.limiter, { owner, operation, kind }, request);
+    const waitMs = await this.decide(this.limiter, { owner, operation, kind }, request);
     if (waitMs !== undefined) throw limitExceeded(Math.max(1, Math.ceil(waitMs)));
     return true;
   }
 
-  private async ask(
+  private async decide(
     limiter: RateLimiter,
     asked: RateLimitedRequest,
     request: Request,

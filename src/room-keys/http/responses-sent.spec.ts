@@ -41,7 +41,7 @@ describe('an answer in pieces', () => {
   let socket: Socket;
 
   /** Asks for an answer of so many pieces, and waits for its first bytes. */
-  async function ask(count: number, stalledMs?: number): Promise<void> {
+  async function call(count: number, stalledMs?: number): Promise<void> {
     pieces = new Pieces(count);
     const begun = new Promise<void>((resolve) => {
       server = createServer((_, response: ServerResponse) => {
@@ -64,7 +64,7 @@ describe('an answer in pieces', () => {
   });
 
   it('is read to its end by a client that takes all of it', async () => {
-    await ask(30);
+    await call(30);
     let bytes = 0;
     socket.on('data', (data: Buffer) => (bytes += data.length));
     await pieces.ended;
@@ -74,7 +74,7 @@ describe('an answer in pieces', () => {
   });
 
   it('waits for a client that does not take it', async () => {
-    await ask(MANY);
+    await call(MANY);
     // the buffers are full when nothing was asked for in a long row of turns
     let waited = 0;
     for (let still = 0; still < 1000; still++) {
@@ -88,7 +88,7 @@ describe('an answer in pieces', () => {
   });
 
   it('is read no further when its client goes away', async () => {
-    await ask(MANY);
+    await call(MANY);
     socket.destroy();
     await pieces.ended;
     expect(pieces.asked).toBeLessThan(MANY);
@@ -96,7 +96,7 @@ describe('an answer in pieces', () => {
   });
 
   it('is cut off when its client takes nothing for too long', async () => {
-    await ask(MANY, 50);
+    await call(MANY, 50);
     await pieces.ended;
     expect(pieces.asked).toBeLessThan(MANY);
     expect(await rest).toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' });

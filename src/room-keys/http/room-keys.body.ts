@@ -41,22 +41,22 @@ export function oneKeyBody({ text }: JsonBody, roomId: string, sessionId: string
 }
 
 /** What an error puts before the name of a field; put together only where there is an error. */
-type Place = () => string;
+type Path = () => string;
 
-const here: Place = () => '';
+const here: Path = () => '';
 
-function readRoom(cursor: JsonCursor, roomId: string, place: Place, keys: RoomKey[]): void {
-  readMap(cursor, 'sessions', place, (sessionId) => {
+function readRoom(cursor: JsonCursor, roomId: string, path: Path, keys: RoomKey[]): void {
+  readMap(cursor, 'sessions', path, (sessionId) => {
     checkId('A session id', sessionId);
     if (keys.length === MAX_KEYS) throw tooLarge(`The body holds more than ${MAX_KEYS} keys.`);
-    const inSession = () => `${place()}sessions[${quoted(sessionId)}].`;
+    const inSession = () => `${path()}sessions[${quoted(sessionId)}].`;
     keys.push(readKey(cursor, roomId, sessionId, inSession));
   });
 }
 
-function readKey(cursor: JsonCursor, roomId: string, sessionId: string, place: Place): RoomKey {
+function readKey(cursor: JsonCursor, roomId: string, sessionId: string, path: Path): RoomKey {
   const fields: Partial<KeyBackupDataDto> = {};
-  readObject(cursor, place, (name) => {
+  readObject(cursor, path, (name) => {
     switch (name) {
       case 'first_message_index':
       case 'forwarded_count':
@@ -76,7 +76,7 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, place: P
   // not hold, the DTO's own say why. A test holds the two against each other.
   const dto = isValid(fields)
     ? fields
-    : checkDto(Object.assign(new KeyBackupDataDto(), fields), place());
+    : checkDto(Object.assign(new KeyBackupDataDto(), fields), path());
   return {
     roomId,
     sessionId,
@@ -98,27 +98,22 @@ const isWhole = (value: unknown) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
 /** Reads an object that must have a member `name`, which must be an object: calls `entry` for each of its members. */
-function readMap(
-  cursor: JsonCursor,
-  name: string,
-  place: Place,
-  entry: (id: string) => void,
-): void {
+function readMap(cursor: JsonCursor, name: string, path: Path, entry: (id: string) => void): void {
   const map = { found: false };
-  readObject(cursor, place, (member) => {
+  readObject(cursor, path, (member) => {
     if (member !== name) return;
     map.found = true;
-    readObject(cursor, () => `${place()}${name}.`, entry);
+    readObject(cursor, () => `${path()}${name}.`, entry);
   });
-  if (!map.found) throw badJson(`${place()}${name} must be an object`);
+  if (!map.found) throw badJson(`${path()}${name} must be an object`);
 }
 
 /**
  * Reads an object whose members all have different names: of two with one name, one would get lost
  * although the client was told that it is stored.
  */
-function readObject(cursor: JsonCursor, place: Place, member: (name: string) => void): void {
-  const what = () => (place() === '' ? 'The body' : place().slice(0, -1));
+function readObject(cursor: JsonCursor, path: Path, member: (name: string) => void): void {
+  const what = () => (path() === '' ? 'The body' : path().slice(0, -1));
   if (!cursor.isObject) throw badJson(`${what()} must be an object`);
   const names = new Names();
   cursor.object((name) => {

@@ -38,15 +38,15 @@ export class RoomKeysRequest {
   private constructor(private readonly request: IncomingMessage) {}
 
   get userId(): string {
-    return this.checkedOwner.userId;
+    return this.requiredOwner.userId;
   }
 
   get deviceId(): string | undefined {
-    return this.checkedOwner.deviceId ?? undefined;
+    return this.requiredOwner.deviceId ?? undefined;
   }
 
   /** Whose token the request carries; the guard has found out. */
-  get checkedOwner(): TokenOwner {
+  get requiredOwner(): TokenOwner {
     if (this.owner) return this.owner;
     throw new Error('AccessTokenGuard did not run before a handler that needs the owner.');
   }

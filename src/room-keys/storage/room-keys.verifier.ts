@@ -16,7 +16,7 @@ import {
   finding,
   isBadId,
   type KeyFacts,
-  type Place,
+  type Location,
   plural,
   sameNumber,
   shown,
@@ -60,7 +60,7 @@ export class RoomKeysVerifier {
       yield* this.inSnapshot((snapshot) => this.oneUser(snapshot, only));
       return;
     }
-    yield* this.inSnapshot((snapshot) => this.strays(snapshot));
+    yield* this.inSnapshot((snapshot) => this.orphanedRows(snapshot));
     let last: Buffer | undefined;
     do last = yield* this.inSnapshot((snapshot) => this.someUsers(snapshot, last));
     while (last);
@@ -95,7 +95,7 @@ export class RoomKeysVerifier {
    * 7 statements, each of which goes once through the index of a table: rows that are not reached from any
    * user. NOT IN, since each of the databases makes a table in memory of it once.
    */
-  private async *strays(snapshot: Snapshot): AsyncGenerator<RoomKeysFinding> {
+  private async *orphanedRows(snapshot: Snapshot): AsyncGenerator<RoomKeysFinding> {
     const { users, backups, keySets, rooms, retiredRooms, keys, deleted } = this.tables;
     const ownerless = await snapshot.rows(
       `SELECT b.user_id, b.version FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
@@ -227,7 +227,7 @@ export class RoomKeysVerifier {
   }
 
   private async *user(snapshot: Snapshot, user: Row): AsyncGenerator<RoomKeysFinding> {
-    const place: Place = { userId: shown(user.user_id) };
+    const place: Location = { userId: shown(user.user_id) };
     if (isBadId(user.user_id)) yield badId('user id', user.user_id, place);
     const backups = await this.backupsOf(snapshot, user.user_id as Buffer);
     const newest = backups.at(-1)?.version ?? null;
@@ -259,7 +259,7 @@ export class RoomKeysVerifier {
   private async *backup(
     snapshot: Snapshot,
     row: Row,
-    place: Place,
+    place: Location,
   ): AsyncGenerator<RoomKeysFinding> {
     const keySetId = Number(row.key_set_id);
     yield* fieldsOf(row, { ...place, keySetId });
@@ -339,7 +339,7 @@ export class RoomKeysVerifier {
     { largest }: KeyFacts,
     rooms: { ids: ReadonlyMap<number, Row>; retired: readonly number[] },
     sums: Map<number, RoomSum>,
-    place: Place,
+    place: Location,
   ): AsyncGenerator<RoomKeysFinding> {
     const limit = Math.max(
       1,

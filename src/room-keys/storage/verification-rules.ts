@@ -6,7 +6,7 @@ import { MAX_ID_BYTES } from '../json/ids.js';
 import { idHash } from './id-hash.js';
 
 /** What a finding is about. */
-export type Place = Omit<RoomKeysFinding, 'code' | 'message'>;
+export type Location = Omit<RoomKeysFinding, 'code' | 'message'>;
 
 /** What the keys of a set say of themselves. */
 export interface KeyFacts {
@@ -16,7 +16,7 @@ export interface KeyFacts {
   highestSeq: number;
 }
 
-export function* fieldsOf(row: Row, place: Place): Generator<RoomKeysFinding> {
+export function* fieldsOf(row: Row, place: Location): Generator<RoomKeysFinding> {
   if (row.known_set === null) {
     yield finding(
       'backup-without-key-set',
@@ -47,7 +47,7 @@ export function* fieldsOf(row: Row, place: Place): Generator<RoomKeysFinding> {
   }
 }
 
-export function* countsOf(row: Row, facts: KeyFacts, place: Place): Generator<RoomKeysFinding> {
+export function* countsOf(row: Row, facts: KeyFacts, place: Location): Generator<RoomKeysFinding> {
   if (Number(row.key_count) !== facts.count) {
     yield finding(
       'key-count',
@@ -81,7 +81,7 @@ export function* countsOf(row: Row, facts: KeyFacts, place: Place): Generator<Ro
 export function* wrongInKey(
   row: Row,
   room: Buffer | undefined,
-  place: Place,
+  place: Location,
 ): Generator<RoomKeysFinding> {
   if (!room) {
     yield finding(
@@ -140,7 +140,7 @@ export function isBadId(value: unknown): boolean {
   );
 }
 
-export const badId = (what: string, value: unknown, place: Place) =>
+export const badId = (what: string, value: unknown, place: Location) =>
   finding(
     'id',
     Buffer.isBuffer(value) && (value.length === 0 || value.length > MAX_ID_BYTES)
@@ -169,6 +169,10 @@ export function shown(value: unknown): string {
   return isUtf8(value) ? value.toString() : `0x${value.toString('hex')}`;
 }
 
-export function finding(code: RoomKeysFindingCode, message: string, place: Place): RoomKeysFinding {
+export function finding(
+  code: RoomKeysFindingCode,
+  message: string,
+  place: Location,
+): RoomKeysFinding {
   return { code, message, ...place };
 }

@@ -1,4 +1,6 @@
 import type { DataSource } from 'typeorm';
+import { retentionOf } from '../room-keys/retention.js';
+import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
 import { ExportRepository } from '../room-keys/storage/export.repository.js';
 import { BackupImporter } from './transfer/backup-importer.js';
 import type { BackupSource } from './transfer/backup-source.js';
@@ -23,8 +25,18 @@ import type {
  * @publicApi
  */
 export class RoomKeysTransfer {
-  /** @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3' */
-  constructor(private readonly dataSource: DataSource) {}
+  private readonly historyDays: number;
+
+  /**
+   * @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'
+   * @param options those of the module: what is written to the history
+   */
+  constructor(
+    private readonly dataSource: DataSource,
+    { historyDays }: Pick<RoomKeysOptions, 'historyDays'> = {},
+  ) {
+    this.historyDays = retentionOf({ historyDays }).historyDays;
+  }
 
   /**
    * Imports from the database of a homeserver, which is only read and may be running.
@@ -72,7 +84,7 @@ export class RoomKeysTransfer {
     options: RoomKeysImportOptions,
   ): Promise<RoomKeysImportResult> {
     try {
-      return await new BackupImporter(this.dataSource, source, options).run();
+      return await new BackupImporter(this.dataSource, source, options, this.historyDays).run();
     } finally {
       await source.close();
     }

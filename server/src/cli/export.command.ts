@@ -8,7 +8,7 @@ import { databaseCommand, type DatabaseOptions, withDatabase } from './database.
 import { Failure } from './exit.js';
 import { counted, print } from './output.js';
 import { withProgress } from './progress.js';
-import { unknownUser, userId } from './user.command.js';
+import { unknownUser, userId } from './user-id.js';
 
 interface ExportCommandOptions extends DatabaseOptions {
   to: string;

@@ -15,13 +15,14 @@ import { databaseCommand, type DatabaseOptions, withDatabase } from './database.
 import { EXIT, Failure } from './exit.js';
 import { counted, grouped, print, table, withReport } from './output.js';
 import { withProgress } from './progress.js';
-import { userId } from './user.command.js';
+import { userId } from './user-id.js';
 
 interface ImportCommandOptions extends DatabaseOptions {
   from: string;
   user?: string;
   changed?: true;
   followDeletions?: true;
+  again?: true;
   report?: string;
   json?: true;
 }
@@ -122,6 +123,10 @@ function importCommand(
       '--follow-deletions',
       'delete backups that were deleted in the source and not changed here; only before clients use this server',
     )
+    .option(
+      '--again',
+      'with --user: import backups too that were deleted or erased here, as after a trial import',
+    )
     .option('--report <file>', 'write what was not imported, and why, as JSON lines')
     .option('--json', 'print a JSON document');
 }
@@ -130,18 +135,22 @@ async function runImport(
   options: ImportCommandOptions,
   work: (transfer: RoomKeysTransfer, more: RoomKeysImportOptions) => Promise<RoomKeysImportResult>,
 ): Promise<void> {
+  if (options.again && options.user === undefined) {
+    throw new Failure('Write --user beside --again: it imports one user again.', EXIT.usage);
+  }
   const { RoomKeysTransfer, RoomKeysSourceError } = await import('nestjs-room-keys/operations');
   const shown: RoomKeysTransferIssue[] = [];
   const what = options.changed ? 'users' : 'keys';
   const about = { what, shown: !options.json, brokenOff: INTERRUPTED };
   try {
     const result = await withReport(options.report, (write) =>
-      withDatabase(options, (dataSource) =>
+      withDatabase(options, (dataSource, history) =>
         withProgress(about, (bar, signal) =>
-          work(new RoomKeysTransfer(dataSource), {
+          work(new RoomKeysTransfer(dataSource, history), {
             userId: options.user,
             changedOnly: options.changed,
             followDeletions: options.followDeletions,
+            again: options.again,
             signal,
             onProgress: ({ users, usersInAll, keys, keysInAll }) =>
               options.changed ? bar.update(users, usersInAll) : bar.update(keys, keysInAll),

@@ -32,6 +32,8 @@ function program(): Command {
     .description("Matrix's server-side key backup: the server, and what its operator needs.")
     .version(version)
     .exitOverride()
+    // `user restore --version` is another one
+    .enablePositionalOptions()
     .showHelpAfterError('(--help tells what there is)')
     .addHelpText(
       'after',

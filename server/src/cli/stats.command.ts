@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { counted, grouped, print, sized, table } from './output.js';
+import { waitingRows } from './waiting.js';
 
 /** `stats`: how much is stored. */
 export function addStats(program: Command): void {
@@ -35,6 +36,7 @@ Examples:
               ? `${counted(found.waiting.keySets, 'key set')} and ${counted(found.waiting.rooms, 'deleted room')}, the first since ${found.waiting.since.toISOString()}`
               : 'nothing',
           ],
+          ...waitingRows(found),
         ]),
         ...(found.largest.length === 0 ? [] : ['', 'Largest backups']),
         ...table(

@@ -1,20 +1,45 @@
 import { createInterface } from 'node:readline/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
 import { EXIT, Failure } from './exit.js';
+import { historyLines } from './history.js';
 import { counted, print, sized, table } from './output.js';
+import { addRestore } from './restore.command.js';
+import { userId } from './user-id.js';
 
-/** `user show` and `user erase`: what is stored of one user. */
+/** `user show`, `user restore` and `user erase`: what is stored of one user. */
 export function addUser(program: Command): void {
-  const user = program.command('user').description('show or erase what is stored of one user');
+  const user = program
+    .command('user')
+    .description('show, restore or erase what is stored of one user');
 
   databaseCommand(user, 'show')
     .description('list the backups of a user')
     .argument('<user-id>', 'such as @alice:example.org', userId)
+    .option(
+      '--history',
+      'list what happened to them: who created, changed, deleted or restored which',
+    )
     .option('--json', 'print a JSON document')
-    .addHelpText('after', "\nExample:\n  $ room-keys-server user show '@alice:example.org'")
-    .action(async (id: string, options: DatabaseOptions & { json?: true }) => {
+    .addHelpText(
+      'after',
+      `
+With --history, each line ends with the current backup, before and after: a client whose uploads are refused with 403
+writes to one that is not current any more.
+
+Examples:
+  $ room-keys-server user show '@alice:example.org'
+  $ room-keys-server user show '@alice:example.org' --history`,
+    )
+    .action(async (id: string, options: DatabaseOptions & { history?: true; json?: true }) => {
       const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
+      if (options.history) {
+        const history = await withDatabase(options, (dataSource) =>
+          new RoomKeysMaintenance(dataSource).history(id),
+        );
+        print(options.json, { userId: id, history }, () => historyLines(history));
+        return;
+      }
       const summary = await withDatabase(options, (dataSource) =>
         new RoomKeysMaintenance(dataSource).summary(id),
       );
@@ -38,6 +63,8 @@ export function addUser(program: Command): void {
       );
     });
 
+  addRestore(user);
+
   databaseCommand(user, 'erase')
     .description('delete all backups and keys of a user, for good')
     .argument('<user-id>', 'such as @alice:example.org', userId)
@@ -46,7 +73,8 @@ export function addUser(program: Command): void {
     .addHelpText(
       'after',
       `
-The keys are gone at once for every reader; their rows are removed before the command ends.
+The keys are gone at once for every reader; their rows are removed before the command ends, and those that user restore
+could bring back with them. A later import leaves the user out; with --user and --again it does not.
 What stays is the number of the user's last backup, so that none is given out twice.
 
 Examples:
@@ -58,31 +86,28 @@ Examples:
         throw new Failure('Nobody is there to confirm the deletion: write --yes.', EXIT.usage);
       }
       const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
-      await withDatabase(options, async (dataSource) => {
-        const maintenance = new RoomKeysMaintenance(dataSource);
+      await withDatabase(options, async (dataSource, history) => {
+        const maintenance = new RoomKeysMaintenance(dataSource, history);
         const { backups, count } = await maintenance.summary(id);
         const what = `${counted(backups.length, 'backup')} with ${counted(count, 'key')}`;
         if (!options.yes) await confirm(`This deletes ${what} of ${id} for good.`, id);
-        await maintenance.eraseUser(id);
+        const { kept } = await maintenance.eraseUser(id);
         await maintenance.sweep();
         print(
           options.json,
-          { userId: id, erased: { backups: backups.length, keys: count } },
-          () => [`Erased ${what} of ${id}.`],
+          { userId: id, erased: { backups: backups.length, keys: count, deletions: kept } },
+          () => [
+            `Erased ${what} of ${id}${kept === 0 ? '' : `, and ${counted(kept, 'deletion')} that could have been undone`}.`,
+            ...(backups.length === 0 ? [] : [imports(id)]),
+          ],
         );
       });
     });
 }
 
-/** Reads an argument that is to be a full Matrix user id. */
-export function userId(text: string): string {
-  if (/^@[^:]*:./s.test(text) && Buffer.byteLength(text) <= 255) return text;
-  throw new InvalidArgumentError("Write a full user id, such as '@alice:example.org'.");
-}
-
-/** What a command ends with that is told to read one user, of whom there is nothing. */
-export const unknownUser = (id: string): Failure =>
-  new Failure(`The database has no backup of ${id}: write the id of another user in --user.`);
+/** What is to be known before the user is imported again. */
+const imports = (id: string) =>
+  `An import leaves the user out from now on. To import the user again, run the import with --user '${id}' --again.`;
 
 const NOTHING_DELETED = 'Nothing was deleted.';
 

@@ -5,7 +5,7 @@ import { EXIT } from './exit.js';
 import { counted, print } from './output.js';
 import { withProgress } from './progress.js';
 import { wholeNumber } from './stats.command.js';
-import { unknownUser, userId } from './user.command.js';
+import { unknownUser, userId } from './user-id.js';
 
 interface VerifyCommandOptions extends DatabaseOptions {
   user?: string;

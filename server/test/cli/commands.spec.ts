@@ -41,6 +41,7 @@ const COMMANDS = [
   ['migrate'],
   ['stats'],
   ['user', 'show'],
+  ['user', 'restore'],
   ['user', 'erase'],
   ['closed-accounts', 'erase'],
   ['sweep'],
@@ -353,7 +354,10 @@ describe.each(databases)('the commands on $name', ({ create }) => {
   it('user erase deletes one user’s backups with their rows, and nobody else’s', async () => {
     const { code, body } = await asJson('user', 'erase', '@alice:hs1', '--yes');
     expect(code).toBe(0);
-    expect(body).toEqual({ userId: '@alice:hs1', erased: { backups: 1, keys: 1200 } });
+    expect(body).toEqual({
+      userId: '@alice:hs1',
+      erased: { backups: 1, keys: 1200, deletions: 0 },
+    });
     expect((await application.client('alice').get('/version')).status).toBe(404);
     expect((await application.client('bob').get('/version')).body.count).toBe(3);
     expect((await asJson('stats')).body).toMatchObject({ keys: 3, waiting: { keySets: 0 } });
@@ -372,7 +376,13 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     await execute('DELETE FROM room_keys_backups');
     const { code, body } = await asJson('sweep');
     expect(code).toBe(0);
-    expect(body).toEqual({ keySets: 1, rooms: 0, rows: 3 });
+    expect(body).toEqual({
+      keySets: 1,
+      rooms: 0,
+      rows: 3,
+      staged: { keySets: 0, keys: 0 },
+      kept: { deletions: 0, keys: 0 },
+    });
     expect((await onDatabase('sweep')).out).toBe('There is nothing to sweep.\n');
   });
 });

@@ -22,10 +22,14 @@ export class BackupImporter {
     dataSource: DataSource,
     private readonly source: BackupSource,
     private readonly options: RoomKeysImportOptions,
+    historyDays: number,
   ) {
+    if (options.again && options.userId === undefined) {
+      throw new Error("RoomKeysTransfer: 'again' needs 'userId': name the user to import again.");
+    }
     const repository = new RoomKeysRepository(dataSource);
     this.storage = {
-      imports: new ImportRepository(dataSource),
+      imports: new ImportRepository(dataSource, historyDays),
       exports: new ExportRepository(dataSource),
       fits: (userId, json) => repository.fits(userId, json),
     };

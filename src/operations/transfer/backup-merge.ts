@@ -115,6 +115,7 @@ export class BackupMerge {
     const record = this.recordAt(etag, clientsChanged);
     if (isLast && !isDeepStrictEqual(record, stored.record)) await target.writeRecord(record);
     const isChanged = touches || replacesAuthData;
+    if (isLast && (isChanged || this.result.isChanged)) await target.remember('imported');
     return { clientsChanged, etag, written: written.length, isChanged };
   }
 

@@ -64,6 +64,7 @@ const stored = (backups: StoredBackup[], more: Partial<StoredUser> = {}): Stored
   lastVersion: 2,
   currentVersion: backups.at(-1)?.version,
   reserved: [],
+  wasImported: true,
   backups,
   ...more,
 });

@@ -58,14 +58,16 @@ const NOBODY: StoredUser = {
   lastVersion: 0,
   currentVersion: undefined,
   reserved: [],
+  wasImported: false,
   backups: [],
 };
 
 export function decide(
   source: SourceVersions,
   stored: StoredUser = NOBODY,
-  options: Pick<RoomKeysImportOptions, 'changedOnly' | 'followDeletions'> = {},
+  options: Pick<RoomKeysImportOptions, 'changedOnly' | 'followDeletions' | 'again' | 'userId'> = {},
 ): Decision {
+  if (options.again) stored = asNeverDeleted(source, stored);
   const newest = newestOf(source, stored);
   const actions =
     newest?.backup instanceof ValidationError
@@ -78,6 +80,7 @@ export function decide(
             (version) => actionFor(version, source, stored, options) ?? [],
           ),
         ];
+  actions.push(...leftOut(source, stored, options));
   return {
     actions,
     lastVersion: Math.max(stored.lastVersion, source.lastVersion),
@@ -173,6 +176,38 @@ function skipUser(
     .filter(({ deleted }) => !deleted)
     .map(({ version }) => ({ type: 'skip', version, ...(version === newest ? { reason } : {}) }));
 }
+
+/**
+ * Where nothing of a user is here or comes here, though the source has something: what became of the user is said once
+ * more. Of one who deleted a backup that was imported, that is a decision, unless the import is about this user.
+ */
+function leftOut(
+  { versions }: SourceVersions,
+  stored: StoredUser,
+  { userId }: Pick<RoomKeysImportOptions, 'userId'>,
+): Action[] {
+  const all = versions.filter(({ deleted }) => !deleted).map(({ version }) => version);
+  const newest = Math.max(...all.filter(isVersion));
+  const isWhole = all.every((version) => isVersion(version) && wasDeletedHere(version, stored));
+  const isAsked = userId !== undefined || !stored.wasImported;
+  if (all.length === 0 || !isWhole || stored.backups.length > 0 || !isAsked) return [];
+  return [
+    note(
+      'left-out',
+      newest,
+      'Nothing of the user was imported: the user was erased here, or deleted every backup here. To import the user again, import this user alone with --again.',
+    ),
+  ];
+}
+
+/** As if the versions of the source had never been here, those apart that are. */
+const asNeverDeleted = ({ versions }: SourceVersions, stored: StoredUser): StoredUser => ({
+  ...stored,
+  reserved: [
+    ...stored.reserved,
+    ...versions.map(({ version }) => version).filter(isVersion),
+  ].filter((version) => version <= stored.lastVersion && !isStored(version, stored)),
+});
 
 /** The newest backup of the source that was not deleted here. */
 function newestOf({ versions }: SourceVersions, stored: StoredUser): SourceVersion | undefined {

@@ -15,6 +15,7 @@ import type { RoomKey } from '../../room-keys/room-key.js';
  * | `orphaned-keys`         | keys of a version that is missing in the source                                    | false |
  * | `verification`          | what was stored is not what was read; it was undone                                | false |
  * | `in-use`                | clients changed the user's backups during each attempt                             | false |
+ * | `left-out`              | the user was erased here, or deleted every backup: nothing of the user was imported | false |
  * | `deleted-here`          | the backup was deleted here, and stays deleted                                     | true  |
  * | `deleted-in-source`     | the backup was deleted in the source, and is kept here                             | true  |
  *
@@ -31,6 +32,7 @@ export type RoomKeysTransferIssueCode =
   | 'orphaned-keys'
   | 'verification'
   | 'in-use'
+  | 'left-out'
   | 'deleted-here'
   | 'deleted-in-source';
 
@@ -119,6 +121,11 @@ export interface RoomKeysImportOptions {
    * this server only: it may delete keys that a client uploaded here and that were stored already. Default: false.
    */
   followDeletions?: boolean | undefined;
+  /**
+   * Imports versions too that were deleted here, as if they had never been: for a user who was erased after a trial. Needs
+   * `userId`. Default: false.
+   */
+  again?: boolean | undefined;
   /** Aborts the import: it rejects with the signal's reason. What was imported stays, and is sound. Default: none. */
   signal?: AbortSignal | undefined;
   /** Called about once every thousand keys, and after each user. Default: none. */

@@ -204,6 +204,7 @@ export class UserImport {
       const isSame = Number(target.backup.state.etag) === stored.etag;
       if (!isSame || !hasImportedAuthData({ ...stored, authData })) return false;
       await target.backup.delete();
+      await target.remember('deleted');
       return true;
     });
     if (isDeleted) this.report.backup('deleted');

@@ -1,6 +1,7 @@
 /** The SQL of imports: key sets that no backup has yet, and backups that are compared with those of a source. */
 import type { DataSource } from 'typeorm';
 import type { KeyId, KeyRank } from '../room-key.js';
+import { BackupHistory } from './backup-history.js';
 import { insertFilledBackup, supersede } from './backup-rows.js';
 import type { Connection } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
@@ -48,6 +49,8 @@ export interface LockedTarget {
   stored(keys: readonly KeyId[]): Promise<(StoredKey | undefined)[]>;
   /** 1 statement. */
   writeRecord(record: ImportRecord): Promise<void>;
+  /** 2 statements, none without a history. */
+  remember(what: 'imported' | 'deleted'): Promise<void>;
 }
 
 /** A client has changed the user's backups since it was decided what to do: decide again. */
@@ -60,8 +63,11 @@ export class ImportRepository {
   private readonly database: Database;
   private readonly records: ImportRecords;
 
-  constructor(dataSource: DataSource) {
+  private readonly history: BackupHistory | undefined;
+
+  constructor(dataSource: DataSource, historyDays = 0) {
     this.database = Database.of(dataSource);
+    this.history = historyDays > 0 ? new BackupHistory(this.database) : undefined;
     this.records = new ImportRecords(this.database);
   }
 
@@ -78,7 +84,7 @@ export class ImportRepository {
   }
 
   /**
-   * 7 statements, 8 where a newer backup becomes the current one, 4 or 5 per backup, and those that change which
+   * 7 statements, 8 where a newer backup becomes the current one, 4 or 5 per backup and 2 for its history, and those that change which
    * versions are reserved; locks the user. The backups are all visible at once.
    *
    * @param isStillRight whether the additions are right for the user as it is now
@@ -118,6 +124,15 @@ export class ImportRepository {
            (SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,
         [Math.max(now.lastVersion, lastVersion), user, user],
       );
+      for (const { version, keys, etag } of added) {
+        await this.history?.write(connection, user, {
+          what: 'imported',
+          version,
+          currentBefore: now.currentVersion,
+          count: keys.keyCount,
+          etag,
+        });
+      }
     });
   }
 
@@ -135,7 +150,9 @@ export class ImportRepository {
     const { tables } = this.database;
     const user = bytes(userId);
     return this.database.change(userId, async (connection) => {
-      const { backup } = await lockUser(connection, this.database, userId, version);
+      const traces = { history: this.history };
+      const owner = await lockUser(connection, this.database, userId, version, traces);
+      const { backup } = owner;
       if (!backup) return work(undefined);
       return work({
         backup,
@@ -147,6 +164,7 @@ export class ImportRepository {
           return row?.auth_data as string;
         },
         stored: (keys) => findStored(connection, this.database, user, version, keys),
+        remember: (what) => owner.remember({ what, deviceId: undefined }),
         writeRecord: (record) => this.records.write(connection, user, version, record),
       });
     });

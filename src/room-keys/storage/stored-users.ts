@@ -24,6 +24,8 @@ export interface StoredUser {
   currentVersion: number | undefined;
   /** Versions that were never imported and are not deleted, in ascending order. */
   reserved: readonly number[];
+  /** Whether imports remember a version of the user, deleted or not: none of one who was erased. */
+  wasImported: boolean;
   /** Those that are not deleted, oldest first. */
   backups: readonly StoredBackup[];
 }
@@ -75,6 +77,7 @@ export async function readStoredUsers(
         reserved: [...(records.get(userId) ?? [])].flatMap(([version, record]) =>
           record ? [] : version,
         ),
+        wasImported: [...(records.get(userId)?.values() ?? [])].some((record) => record),
         backups: backups.get(userId) ?? [],
       };
       return [userId, user];

@@ -73,15 +73,7 @@ export class Device {
    * a new backup whose key is in it.
    */
   async setUpEncryption(): Promise<RecoveryKey> {
-    await this.crypto.bootstrapCrossSigning({
-      authUploadDeviceSigningKeys: async (upload) => {
-        await upload({
-          type: 'm.login.password',
-          identifier: { type: 'm.id.user', user: this.account.user_id },
-          password: this.account.password,
-        });
-      },
-    });
+    await this.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: this.withPassword });
     await this.crypto.bootstrapSecretStorage({
       createSecretStorageKey: () => this.crypto.createRecoveryKeyFromPassphrase(),
       setupNewSecretStorage: true,
@@ -107,6 +99,14 @@ export class Device {
   /** What a client does when its user resets the backup: a new one in place of all that there were. */
   async resetBackup(): Promise<void> {
     await this.crypto.resetKeyBackup();
+  }
+
+  /**
+   * What a client does when its user has lost every key: it deletes all backups and the secret storage, and begins anew,
+   * with another cross-signing identity and an empty backup.
+   */
+  async resetEncryption(): Promise<void> {
+    await this.crypto.resetEncryption(this.withPassword);
   }
 
   async deleteBackup(version: string): Promise<void> {
@@ -153,6 +153,14 @@ export class Device {
     await this.client.logout(true);
     this.client.stopClient();
   }
+
+  private readonly withPassword: Parameters<CryptoApi['resetEncryption']>[0] = async (upload) => {
+    await upload({
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: this.account.user_id },
+      password: this.account.password,
+    });
+  };
 
   private async start(): Promise<void> {
     await this.client.initRustCrypto({ useIndexedDB: false });

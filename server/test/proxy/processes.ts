@@ -50,10 +50,12 @@ function findProgram(name: string): string | undefined {
  * The server as `npm start` runs it, built where needed, beside a homeserver.
  *
  * @param databaseUrl empty, or as another server left it; an SQLite file of its own where it is left out
+ * @param settings beside those
  */
 export async function startBuiltServer(
   homeserverUrl: string,
   databaseUrl?: string,
+  settings: Record<string, string> = {},
 ): Promise<Running> {
   await promisify(execFile)(process.execPath, ['scripts/build-if-needed.mjs'], { cwd: ROOT });
   const folder = await mkdtemp(join(tmpdir(), 'room-keys-proxy-'));
@@ -65,6 +67,7 @@ export async function startBuiltServer(
       LOG_FORMAT: 'text',
       DATABASE_URL: databaseUrl ?? `sqlite:${join(folder, 'room-keys.db')}`,
       HOMESERVER_URL: homeserverUrl,
+      ...settings,
     },
   });
   const stop = async () => {

@@ -242,3 +242,38 @@ describe('an import of a newer backup than the current one', () => {
     expect(decide(there, owns4).actions.map(shown)).toEqual(['create']);
   });
 });
+
+describe('an import of a user who has nothing here any more', () => {
+  const there = source([valid(1), valid(2)]);
+  const erased = stored([], { wasImported: false });
+  const decided = (...args: Parameters<typeof decide>) => decide(...args).actions.map(shown);
+
+  it('says so of one who was erased, or whom alone it is about', () => {
+    expect(decided(there, erased)).toEqual(['deleted-here', 'deleted-here', 'left-out']);
+    // who deleted what was imported has decided so
+    expect(decided(there, stored([]))).toEqual(['deleted-here', 'deleted-here']);
+    const userId = '@alice:hs1';
+    expect(decided(there, stored([]), { userId })).toEqual([
+      'deleted-here',
+      'deleted-here',
+      'left-out',
+    ]);
+    // who has a backup here is not left out
+    expect(decided(there, stored([imported(2)], { wasImported: false }))).toEqual([
+      'deleted-here',
+      'merge',
+    ]);
+    expect(decided(source([deleted(valid(2))]), erased)).toEqual([]);
+  });
+
+  it('creates all again where it is told to, and leaves alone what the user has made here since', () => {
+    const again = { again: true, userId: '@alice:hs1' };
+    const { actions, ...rest } = decide(there, erased, again);
+    expect(actions.map(shown)).toEqual(['create', 'create']);
+    expect(rest).toEqual({ lastVersion: 2, reserved: [] });
+    const own = stored([imported(3, { record: undefined })], { lastVersion: 3 });
+    expect(decided(there, own, again)).toEqual(['create', 'create']);
+    const conflict = stored([imported(2, { record: undefined, authData: authData('x') })]);
+    expect(decided(there, conflict, again)).toEqual(['create', 'conflict']);
+  });
+});

@@ -5,8 +5,8 @@ import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verificati
 import type { Row, Snapshot } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
-import { WHOLE_SET } from './kept-deletions.js';
 import { KeySetPages, positionOf, type Query, START } from './key-set-pages.js';
+import { factsOf, orphanedRows } from './orphaned-rows.js';
 import type { Tables } from './tables.js';
 import {
   asText,
@@ -18,8 +18,9 @@ import {
   type KeyFacts,
   type Location,
   plural,
-  sameNumber,
+  roomsByNumber,
   shown,
+  versionsOf,
   wrongInKey,
 } from './verification-rules.js';
 
@@ -60,7 +61,7 @@ export class RoomKeysVerifier {
       yield* this.inSnapshot((snapshot) => this.oneUser(snapshot, only));
       return;
     }
-    yield* this.inSnapshot((snapshot) => this.orphanedRows(snapshot));
+    yield* this.inSnapshot((snapshot) => orphanedRows(snapshot, this.tables));
     let last: Buffer | undefined;
     do last = yield* this.inSnapshot((snapshot) => this.someUsers(snapshot, last));
     while (last);
@@ -89,96 +90,6 @@ export class RoomKeysVerifier {
     );
     this.progress.keysInAll = Number(row?.count ?? 0);
     this.tellProgress();
-  }
-
-  /**
-   * 7 statements, each of which goes once through the index of a table: rows that are not reached from any
-   * user. NOT IN, since each of the databases makes a table in memory of it once.
-   */
-  private async *orphanedRows(snapshot: Snapshot): AsyncGenerator<RoomKeysFinding> {
-    const { users, backups, keySets, rooms, retiredRooms, keys, deleted } = this.tables;
-    const ownerless = await snapshot.rows(
-      `SELECT b.user_id, b.version FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
-       WHERE u.user_id IS NULL`,
-      [],
-    );
-    for (const row of ownerless) {
-      yield finding('backup-without-user', 'The backup belongs to a user who has no row.', {
-        userId: shown(row.user_id),
-        version: String(Number(row.version)),
-      });
-    }
-    const shared = await snapshot.rows(
-      `SELECT key_set_id, COUNT(*) AS count FROM ${backups} GROUP BY key_set_id HAVING COUNT(*) > 1`,
-      [],
-    );
-    for (const row of shared) {
-      yield finding('key-set-shared', `${Number(row.count)} backups have the same key set.`, {
-        keySetId: Number(row.key_set_id),
-      });
-    }
-    const forgotten = await snapshot.rows(
-      `SELECT key_set_id FROM ${keySets}
-       WHERE retired_at IS NULL AND key_set_id NOT IN (SELECT key_set_id FROM ${backups})`,
-      [],
-    );
-    for (const row of forgotten) {
-      const keySetId = Number(row.key_set_id);
-      const count = await this.countRows(snapshot, keys, keySetId);
-      yield finding(
-        'key-set-without-backup',
-        `The key set belongs to no backup and does not wait to be swept; ${plural(count, 'key')} in it would stay for ever.`,
-        { keySetId },
-      );
-    }
-    const orphaned = await snapshot.rows(
-      `SELECT d.user_id, d.version, d.key_set_id, d.room_no, u.user_id AS owner FROM ${deleted} d
-       LEFT JOIN ${users} u ON u.user_id = d.user_id
-       LEFT JOIN ${keySets} s ON s.key_set_id = d.key_set_id AND s.retired_at IS NOT NULL
-       LEFT JOIN ${retiredRooms} r ON r.key_set_id = d.key_set_id AND r.room_no = d.room_no
-       WHERE u.user_id IS NULL OR (d.room_no = ${WHOLE_SET} AND s.key_set_id IS NULL)
-         OR (d.room_no <> ${WHOLE_SET} AND r.key_set_id IS NULL)`,
-      [],
-    );
-    for (const row of orphaned) {
-      yield finding(
-        'deleted-keys',
-        row.owner === null
-          ? 'A deletion is remembered of a user who has no row.'
-          : 'A deletion is remembered whose keys do not wait to be removed.',
-        {
-          userId: shown(row.user_id),
-          version: String(Number(row.version)),
-          keySetId: Number(row.key_set_id),
-        },
-      );
-    }
-    for (const [code, table, what] of [
-      ['keys-without-key-set', keys, 'key'],
-      ['rooms-without-key-set', rooms, 'room'],
-      ['rooms-without-key-set', retiredRooms, 'deleted room'],
-    ] as const) {
-      const unknown = await snapshot.rows(
-        `SELECT DISTINCT key_set_id FROM ${table}
-         WHERE key_set_id NOT IN (SELECT key_set_id FROM ${keySets})`,
-        [],
-      );
-      for (const row of unknown) {
-        const keySetId = Number(row.key_set_id);
-        const count = await this.countRows(snapshot, table, keySetId);
-        yield finding(code, `${plural(count, what)} of a key set that does not exist.`, {
-          keySetId,
-        });
-      }
-    }
-  }
-
-  private async countRows(snapshot: Snapshot, table: string, keySetId: number): Promise<number> {
-    const [row] = await snapshot.rows(
-      `SELECT COUNT(*) AS count FROM ${table} WHERE key_set_id = ?`,
-      [keySetId],
-    );
-    return Number(row?.count);
   }
 
   /** The users after one, as many as one snapshot is for; returns the last of them, undefined after the last of all. */
@@ -230,22 +141,7 @@ export class RoomKeysVerifier {
     const place: Location = { userId: shown(user.user_id) };
     if (isBadId(user.user_id)) yield badId('user id', user.user_id, place);
     const backups = await this.backupsOf(snapshot, user.user_id as Buffer);
-    const newest = backups.at(-1)?.version ?? null;
-    if (!sameNumber(user.current_version, newest)) {
-      yield finding(
-        'current-version',
-        `The current version is ${asText(user.current_version)}, and it must be ${asText(newest)}.`,
-        place,
-      );
-    }
-    const least = newest === null ? 1 : Number(newest);
-    if (!(Number.isSafeInteger(Number(user.last_version)) && Number(user.last_version) >= least)) {
-      yield finding(
-        'last-version',
-        `The last version that was given is ${asText(user.last_version)}, and it must be at least ${least}.`,
-        place,
-      );
-    }
+    yield* versionsOf(user, backups.at(-1)?.version ?? null, place);
     for (const backup of backups) {
       yield* this.backup(snapshot, backup, {
         ...place,
@@ -263,32 +159,13 @@ export class RoomKeysVerifier {
   ): AsyncGenerator<RoomKeysFinding> {
     const keySetId = Number(row.key_set_id);
     yield* fieldsOf(row, { ...place, keySetId });
-    const facts = await this.factsOf(snapshot, keySetId);
+    const facts = await factsOf(snapshot, this.tables, keySetId);
     yield* countsOf(row, facts, place);
-    const rooms = new Map<number, Row>();
-    for (const room of await snapshot.rows(
+    const found = await snapshot.rows(
       `SELECT room_no, room_id, key_count, byte_count FROM ${this.tables.rooms} WHERE key_set_id = ?`,
       [keySetId],
-    )) {
-      const roomNo = Number(room.room_no);
-      const where = { ...place, keySetId, roomId: shown(room.room_id) };
-      if (isBadId(room.room_id)) yield badId('room id', room.room_id, where);
-      if (rooms.has(roomNo)) {
-        yield finding(
-          'room-number',
-          `Another room of the key set has the number ${roomNo} too.`,
-          where,
-        );
-      }
-      if (roomNo >= Number(row.next_seq)) {
-        yield finding(
-          'next-seq',
-          `The room has the number ${roomNo}, and the next number is ${asText(row.next_seq)}.`,
-          where,
-        );
-      }
-      rooms.set(roomNo, room);
-    }
+    );
+    const rooms = yield* roomsByNumber(found, row.next_seq, { ...place, keySetId });
     const retired: number[] = [];
     for (const { room_no: number } of await snapshot.rows(
       `SELECT room_no FROM ${this.tables.retiredRooms} WHERE key_set_id = ? ORDER BY room_no`,
@@ -315,22 +192,6 @@ export class RoomKeysVerifier {
       );
     }
     this.progress.backups += 1;
-  }
-
-  private async factsOf(snapshot: Snapshot, keySetId: number): Promise<KeyFacts> {
-    const [row] = await snapshot.rows(
-      `SELECT COUNT(*) AS count, SUM(OCTET_LENGTH(session_data)) AS bytes,
-         MAX(OCTET_LENGTH(session_data)) AS largest, MAX(seq) AS seq
-       FROM ${this.tables.keys} WHERE key_set_id = ?
-         AND room_no NOT IN (SELECT room_no FROM ${this.tables.retiredRooms} WHERE key_set_id = ?)`,
-      [keySetId, keySetId],
-    );
-    return {
-      count: Number(row?.count),
-      bytes: Number(row?.bytes ?? 0),
-      largest: Number(row?.largest ?? 0),
-      highestSeq: Number(row?.seq ?? -1),
-    };
   }
 
   private async *keys(

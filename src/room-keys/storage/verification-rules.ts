@@ -8,6 +8,63 @@ import { idHash } from './id-hash.js';
 /** What a finding is about. */
 export type Location = Omit<RoomKeysFinding, 'code' | 'message'>;
 
+/**
+ * What the row of a user says of the versions.
+ *
+ * @param newest of the backups that are not deleted; null without any
+ */
+export function* versionsOf(
+  user: Row,
+  newest: unknown,
+  place: Location,
+): Generator<RoomKeysFinding> {
+  if (!sameNumber(user.current_version, newest)) {
+    yield finding(
+      'current-version',
+      `The current version is ${asText(user.current_version)}, and it must be ${asText(newest)}.`,
+      place,
+    );
+  }
+  const least = newest === null ? 1 : Number(newest);
+  if (!(Number.isSafeInteger(Number(user.last_version)) && Number(user.last_version) >= least)) {
+    yield finding(
+      'last-version',
+      `The last version that was given is ${asText(user.last_version)}, and it must be at least ${least}.`,
+      place,
+    );
+  }
+}
+
+/** The rooms of a key set, by their numbers. */
+export function* roomsByNumber(
+  rows: readonly Row[],
+  nextSeq: unknown,
+  place: Location,
+): Generator<RoomKeysFinding, Map<number, Row>> {
+  const rooms = new Map<number, Row>();
+  for (const room of rows) {
+    const roomNo = Number(room.room_no);
+    const where = { ...place, roomId: shown(room.room_id) };
+    if (isBadId(room.room_id)) yield badId('room id', room.room_id, where);
+    if (rooms.has(roomNo)) {
+      yield finding(
+        'room-number',
+        `Another room of the key set has the number ${roomNo} too.`,
+        where,
+      );
+    }
+    if (roomNo >= Number(nextSeq)) {
+      yield finding(
+        'next-seq',
+        `The room has the number ${roomNo}, and the next number is ${asText(nextSeq)}.`,
+        where,
+      );
+    }
+    rooms.set(roomNo, room);
+  }
+  return rooms;
+}
+
 /** What the keys of a set say of themselves. */
 export interface KeyFacts {
   count: number;

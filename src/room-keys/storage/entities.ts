@@ -10,9 +10,7 @@ import { BackupEntity } from './backup.entity.js';
 import { DeletedKeysEntity } from './deleted-keys.entity.js';
 import { HistoryEntryEntity } from './history-entry.entity.js';
 import { ImportedVersionEntity } from './imported-version.entity.js';
-import { KeyRoomEntity } from './key-room.entity.js';
-import { KeySetEntity } from './key-set.entity.js';
-import { RetiredRoomEntity } from './retired-room.entity.js';
+import { KeyRoomEntity, KeySetEntity, RetiredRoomEntity } from './key-set.entities.js';
 import { RoomKeyEntity } from './room-key.entity.js';
 import { dialectOf } from './database/dialects.js';
 

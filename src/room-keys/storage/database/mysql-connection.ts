@@ -3,7 +3,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { mysqlCode } from './errors.js';
 import { asFailedQuery, LentConnection } from './lent-connection.js';
-import { mysqlSyntax } from './mysql-literals.js';
+import { mysqlSyntax } from './literals.js';
 import { closeIdle, discard } from './mysql-pool.js';
 import { type MysqlSession, mysqlSession } from './mysql-session.js';
 

@@ -1,7 +1,7 @@
 import type { DataSourceOptions } from 'typeorm';
 import type { Dialect } from './dialect.js';
 import { mysqlExecutor } from './mysql.executor.js';
-import { mysqlSyntax } from './mysql-literals.js';
+import { mysqlSyntax } from './literals.js';
 import { runMysqlMigrations } from './mysql-migrations.js';
 import { mysqlConnectionCounts, onEachConnection } from './mysql-pool.js';
 import { checkMysqlSettings } from './mysql-settings.js';

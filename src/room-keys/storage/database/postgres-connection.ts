@@ -3,7 +3,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { postgresCode, READ_ONLY, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
-import { parseBytea, postgresSyntax } from './postgres-literals.js';
+import { parseBytea, postgresSyntax } from './literals.js';
 import { timeouts } from './timeouts.js';
 
 /** What every database takes: PostgreSQL itself 1 GB. */

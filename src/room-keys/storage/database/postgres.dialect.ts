@@ -3,7 +3,7 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import type { Dialect, KeyPosition } from './dialect.js';
 import { postgresExecutor } from './postgres.executor.js';
 import { StandbyError } from './postgres-connection.js';
-import { postgresSyntax } from './postgres-literals.js';
+import { postgresSyntax } from './literals.js';
 import { runPostgresMigrations } from './postgres-migrations.js';
 import { checkPostgresSettings } from './postgres-settings.js';
 import { SqlValues } from './sql-values.js';

@@ -29,6 +29,17 @@ export interface RoomKey extends KeyId, KeyRank {
   sessionData: string;
 }
 
+/** Keys whose `session_data` stays bytes, in ASCII: see {@link RoomKey.sessionData}. */
+export interface StoredKeys {
+  readonly length: number;
+  /** @param n from 0 on */
+  idAndRank(n: number): Omit<RoomKey, 'sessionData'>;
+  /** Bytes of the key's `session_data`. */
+  dataLength(n: number): number;
+  /** @returns how many bytes were copied */
+  copyData(n: number, target: Buffer, at: number): number;
+}
+
 /** What a read or a delete is about: the whole backup, one room of it, or one session. */
 export type KeySelection =
   | { roomId?: undefined; sessionId?: undefined }

@@ -1,6 +1,7 @@
 /** Proves that a restore shows one moment's state, reads in pages, and lets go of the database when its reader goes away. */
 import { get } from 'node:http';
 import Sqlite from 'better-sqlite3';
+import type { Pool } from 'pg';
 import { RoomKeysService } from '../../src/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, serverDatabases, type TestDatabase } from '../support/databases.js';
@@ -109,6 +110,43 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     }
   });
 
+  it('is byte for byte what was stored, whatever ids and numbers there are', async () => {
+    const most = Number.MAX_SAFE_INTEGER;
+    const ids = [
+      'plain+/=',
+      '"',
+      'back\\slash\\101',
+      '\\x6162',
+      '\0',
+      'a\u0000b\u001f\u007f\n\r\t\b\f',
+      'é\u2028\ud7ff\ue000',
+      '🔑',
+      '한'.repeat(85),
+      '__proto__',
+      '7',
+    ];
+    const key = (n: number) =>
+      `{"first_message_index":${[0, 1, most][n % 3]},"forwarded_count":${[most, 0, 2 ** 32][n % 3]},` +
+      `"is_verified":${n % 2 === 0},"session_data":{ "n" : 1e999,"q":"\\"\\\\","u":"\\u00e9"}}`;
+    const rooms = ids.map((roomId, room) => {
+      const sessions = ids.map((sessionId, n) => `${JSON.stringify(sessionId)}:${key(room + n)}`);
+      return `${JSON.stringify(roomId)}:{"sessions":{${sessions.join()}}}`;
+    });
+    const all = `{"rooms":{${rooms.join()}}}`;
+    await alice.send('PUT', '/keys?version=1', all);
+    expect((await alice.get('/keys?version=1')).text).toBe(all);
+    for (const [n, roomId] of ids.entries()) {
+      const { text } = await alice.get(`${keyPath(roomId)}?version=1`);
+      expect(`${JSON.stringify(roomId)}:${text}`).toBe(rooms[n]);
+    }
+    const service = application.app.get(RoomKeysService);
+    const read: string[] = [];
+    for await (const { roomId, sessionId } of await service.keys('@alice:hs1', '1')) {
+      read.push(roomId, sessionId);
+    }
+    expect(read).toEqual(ids.flatMap((roomId) => ids.flatMap((id) => [roomId, id])));
+  });
+
   it('is no answer where a key has no room', async () => {
     await alice.put('/keys?version=1', batch(0, 10));
     await application.dataSource.query('DELETE FROM room_keys_rooms WHERE room_no > 2');
@@ -129,6 +167,34 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     expect(sizes).toEqual([1, 1, 1, 1]);
   });
 });
+
+describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
+  'a restore on $name through a client that cannot COPY',
+  ({ create }) => {
+    it('is the same', async () => {
+      const database = await create();
+      const application = await startApplication(database);
+      const alice = application.client('alice');
+      await alice.createBackup();
+      await alice.put('/keys?version=1', batch(0, 500));
+      const { text } = await alice.get('/keys?version=1');
+      const { master } = application.dataSource.driver as unknown as { master: Pool };
+      master.on('acquire', (client) => {
+        const query = client.query.bind(client) as (config: object, ...rest: unknown[]) => unknown;
+        Object.assign(client, {
+          native: {},
+          query: (config: object, ...rest: unknown[]) => {
+            if (typeof config === 'object' && 'submit' in config) throw new Error('Not a query.');
+            return query(config, ...rest);
+          },
+        });
+      });
+      expect((await alice.get('/keys?version=1')).text).toBe(text);
+      await application.close();
+      await database.drop();
+    });
+  },
+);
 
 describe('a restore on SQLite without a write-ahead log', () => {
   it.each(['/keys', keyPath('!r0:hs1')])(

@@ -66,6 +66,7 @@ describe.each(mysqlDatabases)('sessions on $name', ({ name, create }) => {
     [
       'character_set_client = latin1, character_set_connection = latin1, character_set_results = latin1',
     ],
+    ['character_set_results = utf16'],
     [
       `autocommit = 0, completion_type = 'CHAIN', sql_select_limit = 2, ${isolation} = 'READ-UNCOMMITTED'`,
     ],

@@ -4,8 +4,15 @@
  * the keys are given back however the writing ends.
  */
 import fc from 'fast-check';
-import type { RoomKey } from '../room-key.js';
+import type { RoomKey, StoredKeys } from '../room-key.js';
 import * as responses from './responses.js';
+
+const stored = (keys: readonly RoomKey[]): StoredKeys => ({
+  length: keys.length,
+  idAndRank: (n) => keys[n]!,
+  dataLength: (n) => Buffer.byteLength(keys[n]!.sessionData),
+  copyData: (n, target, at) => target.write(keys[n]!.sessionData, at),
+});
 
 /** Keys in memory, in pages. */
 class FakePages {
@@ -17,10 +24,11 @@ class FakePages {
 
   constructor(private readonly pages: RoomKey[][]) {}
 
-  next(): Promise<RoomKey[] | undefined> {
+  nextPage(): Promise<StoredKeys | undefined> {
     const page = this.asked++;
     if (page === this.failingPage) return Promise.reject(new Error('broken'));
-    return Promise.resolve(this.pages[page]);
+    const keys = this.pages[page];
+    return Promise.resolve(keys && stored(keys));
   }
 
   close(): Promise<void> {
@@ -125,6 +133,21 @@ describe('the answer with the keys of all rooms', () => {
         });
         expect(new Map(found)).toEqual(expected);
         expect(pages.closes).toBe(1);
+      }),
+    );
+  });
+
+  it('is, byte for byte, the text of its keys one after the other', async () => {
+    await fc.assert(
+      fc.asyncProperty(keysOfRooms, places, async (keys, cuts) => {
+        const rooms = [...new Set(keys.map(({ roomId }) => roomId))].map((roomId) => {
+          const sessions = keys
+            .filter((one) => one.roomId === roomId)
+            .map((one) => `${JSON.stringify(one.sessionId)}:${responses.key(one)}`);
+          return `${JSON.stringify(roomId)}:{"sessions":{${sessions.join()}}}`;
+        });
+        const pages = new FakePages(pagesOf(keys, cuts));
+        expect(await textOf(responses.allRooms(pages))).toBe(`{"rooms":{${rooms.join()}}}`);
       }),
     );
   });

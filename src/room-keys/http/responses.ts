@@ -1,14 +1,14 @@
 /** The responses: their JSON texts, written by hand where they hold text that must not change, and how they are sent. */
 import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
-import type { Backup, KeysState, RoomKey } from '../room-key.js';
+import type { Backup, KeyId, KeyRank, KeysState, RoomKey, StoredKeys } from '../room-key.js';
 import type { MatrixError } from '../room-keys.errors.js';
 import { closesAfter } from './lingering-close.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 
 /** What keys are read from: a page at a time, and closed at the end. */
 interface Pages {
-  next(): Promise<RoomKey[] | undefined>;
+  nextPage(): Promise<StoredKeys | undefined>;
   close(): Promise<void>;
 }
 
@@ -23,69 +23,82 @@ export const backup = ({ algorithm, authData, count, etag, version }: Backup) =>
   `"etag":${JSON.stringify(etag)},"version":${JSON.stringify(version)}}`;
 
 /** One key, without its ids. */
-export const key = (key: RoomKey) =>
-  `{"first_message_index":${key.firstMessageIndex},"forwarded_count":${key.forwardedCount},` +
-  `"is_verified":${key.isVerified},"session_data":${key.sessionData}}`;
+export const key = (key: RoomKey) => `${rank(key)}${key.sessionData}}`;
+
+/** The members before `session_data`. */
+const rank = ({ firstMessageIndex, forwardedCount, isVerified }: KeyRank) =>
+  `{"first_message_index":${firstMessageIndex},"forwarded_count":${forwardedCount},` +
+  `"is_verified":${isVerified},"session_data":`;
 
 /** `{"rooms": {roomId: {"sessions": {sessionId: key}}}}`, where the keys of a room come together. */
 export async function* allRooms(pages: Pages): AsyncGenerator<Buffer, void, undefined> {
   let room: string | undefined;
-  yield* inPieces(pages, '{"rooms":{', (roomKey) => {
-    const session = `${JSON.stringify(roomKey.sessionId)}:${key(roomKey)}`;
-    if (roomKey.roomId === room) return `,${session}`;
-    const opening = `${room === undefined ? '' : '}},'}${JSON.stringify(roomKey.roomId)}:{"sessions":{`;
-    room = roomKey.roomId;
-    return opening + session;
+  yield* inPieces(pages, '{"rooms":{', ({ roomId }) => {
+    if (roomId === room) return ',';
+    const opening = `${room === undefined ? '' : '}},'}${JSON.stringify(roomId)}:{"sessions":{`;
+    room = roomId;
+    return opening;
   });
   yield Buffer.from(room === undefined ? '}}' : '}}}}');
 }
 
 /** `{"sessions": {sessionId: key}}` */
 export async function* oneRoom(pages: Pages): AsyncGenerator<Buffer, void, undefined> {
-  let first = true;
-  yield* inPieces(pages, '{"sessions":{', (roomKey) => {
-    const comma = first ? '' : ',';
-    first = false;
-    return `${comma}${JSON.stringify(roomKey.sessionId)}:${key(roomKey)}`;
+  let isFirst = true;
+  yield* inPieces(pages, '{"sessions":{', () => {
+    const comma = isFirst ? '' : ',';
+    isFirst = false;
+    return comma;
   });
   yield Buffer.from('}}');
 }
 
-/** One piece of text a page, the first with `opening`. */
+/**
+ * One piece a page, the first with `opening`.
+ *
+ * @param before what comes before the session of a key
+ */
 async function* inPieces(
   pages: Pages,
   opening: string,
-  text: (key: RoomKey) => string,
+  before: (key: KeyId) => string,
 ): AsyncGenerator<Buffer, void, undefined> {
   try {
-    let before = opening;
-    for (let page = await pages.next(); page; page = await pages.next()) {
-      yield bytesOf([before, ...page.map(text)]);
-      before = '';
+    let start = opening;
+    for (let page = await pages.nextPage(); page; page = await pages.nextPage()) {
+      yield sessions(page, (key) => {
+        const text = start + before(key);
+        start = '';
+        return text;
+      });
     }
-    yield Buffer.from(before);
+    yield Buffer.from(start);
   } finally {
     await pages.close();
   }
 }
 
-/** The longest character in UTF-8. */
-const CHARACTER_BYTES = 4;
-
-/** Texts as one: each is written where its bytes go, sooner than all are put together first. */
-function bytesOf(texts: readonly string[]): Buffer {
-  const length = texts.reduce((sum, text) => sum + text.length, 0);
-  // room for one character more than there are: what has more bytes than characters is seen to
-  const bytes = Buffer.allocUnsafe(length + CHARACTER_BYTES);
-  let at = 0;
-  for (const text of texts) {
-    const written = bytes.write(text, at);
-    // only an id can be anything but ASCII
-    if (written !== text.length) return Buffer.from(texts.join(''));
-    at += written;
+/** Keys as members of `sessions`. What is opaque is copied, and never a string. */
+function sessions(keys: StoredKeys, before: (key: KeyId) => string): Buffer {
+  const heads: string[] = [];
+  let length = 0;
+  for (let n = 0; n < keys.length; n++) {
+    const key = keys.idAndRank(n);
+    const head = `${before(key)}${JSON.stringify(key.sessionId)}:${rank(key)}`;
+    heads.push(head);
+    length += Buffer.byteLength(head) + keys.dataLength(n) + 1;
   }
-  return bytes.subarray(0, length);
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  heads.forEach((head, n) => {
+    at += bytes.write(head, at);
+    at += keys.copyData(n, bytes, at);
+    bytes[at++] = CLOSE_BRACE;
+  });
+  return bytes;
 }
+
+const CLOSE_BRACE = 0x7d;
 
 /** Every answer carries these, errors too: a browser passes no other on to the client. */
 export const CORS = {

@@ -93,7 +93,7 @@ export class ExportRepository {
       const last = page.at(-1);
       if (!last) return;
       yield page.map((row) => ({
-        ...asKey(row, roomOf(row, rooms)),
+        ...asKey(row, roomOf(Number(row.room_no), rooms)),
         deviceId: row.device_id === null ? undefined : text(row.device_id),
       }));
       if (page.length < limit) return;

@@ -4,6 +4,8 @@
  */
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
+import { RawRows } from './database/raw-rows.js';
+import { KeyPage } from './key-page.js';
 import { KeyPages, type KeyPosition, type PageSource } from './key-pages.js';
 
 interface Row {
@@ -34,6 +36,24 @@ const keysOf = (rows: Row[]) => rows.map(({ key }) => key);
 const isAfter = (one: KeyPosition, other: KeyPosition) =>
   one.roomNo > other.roomNo || (one.roomNo === other.roomNo && one.seq > other.seq);
 
+function pageOf(rows: Row[]): KeyPage {
+  const raw = new RawRows({ integers: 5, others: 2 });
+  for (const { position, key } of rows) {
+    for (const number of [
+      position.roomNo,
+      position.seq,
+      key.firstMessageIndex,
+      key.forwardedCount,
+      key.isVerified ? 1 : 0,
+    ]) {
+      raw.addInteger(number);
+    }
+    raw.addBytes(Buffer.from(key.sessionId));
+    raw.addBytes(key.sessionData);
+  }
+  return new KeyPage(raw, (roomNo) => `!r${roomNo / 3}`);
+}
+
 /** A source of rows in memory, which counts what is asked of it. */
 class FakeSource implements PageSource {
   readonly limits: number[] = [];
@@ -53,12 +73,12 @@ class FakeSource implements PageSource {
   }
 
   // properties, as the repository's source has them: it is copied
-  page = (after: KeyPosition, limit: number): Promise<Row[]> => {
+  page = (after: KeyPosition, limit: number): Promise<KeyPage> => {
     if (this.closes > 0) return Promise.reject(new Error('read after it was closed'));
     this.limits.push(limit);
     if (this.limits.length === this.failingPage) return Promise.reject(new Error('broken'));
     const rest = this.rows.filter(({ position }) => isAfter(position, after));
-    return Promise.resolve(rest.slice(0, limit));
+    return Promise.resolve(pageOf(rest.slice(0, limit)));
   };
 
   close = (): Promise<void> => {

@@ -1,4 +1,5 @@
-import type { RoomKey } from '../room-key.js';
+import type { RoomKey, StoredKeys } from '../room-key.js';
+import type { KeyPage } from './key-page.js';
 
 /** Memory that one page of a restore may take, where keys are large. */
 const BYTES_PER_PAGE = 1024 * 1024;
@@ -18,6 +19,9 @@ export interface KeyPosition {
   seq: number;
 }
 
+/** What a page has to tell of its keys. */
+type Page = Pick<KeyPage, 'last' | 'keys' | keyof StoredKeys>;
+
 /** What pages are read from: one moment's state of one key set. */
 export interface PageSource {
   /** How many keys there are, or more. */
@@ -26,7 +30,7 @@ export interface PageSource {
   largestKey: number;
   /** Whether somebody else reads while this process does other things: a database server does. */
   readsElsewhere: boolean;
-  page(after: KeyPosition, limit: number): Promise<{ position: KeyPosition; key: RoomKey }[]>;
+  page(after: KeyPosition, limit: number): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -70,6 +74,11 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
    * @throws when it was closed because nobody read on
    */
   async next(): Promise<RoomKey[] | undefined> {
+    return (await this.nextPage())?.keys();
+  }
+
+  /** As {@link next}, without an object for each key. @internal */
+  async nextPage(): Promise<Page | undefined> {
     if (this.isForgotten)
       throw new Error('The keys were not read on for too long: read them again.');
     if (!this.closed) this.forgotten.refresh();
@@ -79,8 +88,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
     }
     const page = await this.read();
     if (page.length < this.rowsPerPage) await this.close();
-    const last = page.at(-1);
-    return last && page.map(({ key }) => key);
+    return page.length > 0 ? page : undefined;
   }
 
   /** Reads all there is now, and gives back what it was read from. */
@@ -94,7 +102,12 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
     } finally {
       await this.close();
     }
-    return new KeyPages({ ...source, page: () => Promise.resolve(pages.shift() ?? []) });
+    if (pages.length === 0) source.keyCount = 0;
+    const page = () => {
+      const next = pages.shift();
+      return next ? Promise.resolve(next) : Promise.reject(new Error('There is no further page.'));
+    };
+    return new KeyPages({ ...source, page });
   }
 
   /** Gives back what the pages were read from; safe to call again, and in the middle. */
@@ -127,7 +140,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
     const reading = this.ahead ?? this.source.page(this.after, this.rowsPerPage);
     this.ahead = undefined;
     const page = await reading;
-    this.after = page.at(-1)?.position ?? this.after;
+    this.after = page.last ?? this.after;
     this.ended ||= page.length < this.rowsPerPage;
     if (!this.ended && this.source.readsElsewhere) {
       this.ahead = this.source.page(this.after, this.rowsPerPage);
@@ -137,5 +150,3 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
     return page;
   }
 }
-
-type Page = Awaited<ReturnType<PageSource['page']>>;

@@ -5,7 +5,7 @@ import type { Storage } from './key-rows.js';
 import { text } from './rows.js';
 
 /** Sends a statement that reads, in a snapshot or outside of one. */
-export type Query = (sql: string, parameters: readonly SqlValue[]) => Promise<Row[]>;
+export type Query<Rows = Row[]> = (sql: string, parameters: readonly SqlValue[]) => Promise<Rows>;
 
 /** Comes before every row. */
 export const START: KeyPosition = { roomNo: -1, seq: -1 };
@@ -38,8 +38,8 @@ export async function readRooms(
 }
 
 /** The id of a key's room. A key without one is no answer: it was torn out of its moment, or damaged. */
-export function roomOf({ room_no: roomNo }: Row, { ids }: Rooms): string {
-  const roomId = ids.get(Number(roomNo));
+export function roomOf(roomNo: number, { ids }: Rooms): string {
+  const roomId = ids.get(roomNo);
   if (roomId === undefined) {
     throw new Error('A key is in a room that its backup does not have: a verification tells more.');
   }
@@ -77,20 +77,26 @@ export class KeySetPages {
           );
   }
 
+  /** As {@link parts}, in one piece. */
+  async page(query: Query, position: KeyPosition, limit: number): Promise<Row[]> {
+    return (await this.parts(query, position, limit)).flat();
+  }
+
   /**
    * 1 statement, and 1 more for each deleted room on the way.
    *
    * @param belowSeq leaves out what was added from this number on
-   * @returns up to `limit` rows after a position; fewer are the last ones
+   * @returns up to `limit` rows after a position, as the statements returned them; fewer are the last ones
    */
-  async page(
-    query: Query,
+  async parts<Rows extends { readonly length: number }>(
+    query: Query<Rows>,
     position: KeyPosition,
     limit: number,
     belowSeq?: number,
-  ): Promise<Row[]> {
+  ): Promise<Rows[]> {
     const { dialect, tables } = this.storage;
-    const found: Row[] = [];
+    const found: Rows[] = [];
+    let left = limit;
     for (const { after, before } of this.segments) {
       if (before <= position.roomNo) continue;
       const from = position.roomNo > after ? position : { roomNo: after + 1, seq: -1 };
@@ -101,12 +107,12 @@ export class KeySetPages {
       const rows = await query(
         `SELECT room_no, seq, ${this.columns} FROM ${tables.keys}${dialect.inPrimaryKeyOrder}
          WHERE key_set_id = ? AND ${where} ${bounds.map(([condition]) => condition).join(' ')}
-         ORDER BY room_no, seq LIMIT ${limit - found.length}`,
+         ORDER BY room_no, seq LIMIT ${left}`,
         [this.keySetId, ...parameters, ...bounds.map(([, value]) => value)],
       );
-      if (found.length === 0 && rows.length === limit) return rows;
-      found.push(...rows);
-      if (found.length === limit) break;
+      found.push(rows);
+      left -= rows.length;
+      if (left === 0) break;
     }
     return found;
   }

@@ -1,14 +1,19 @@
-import type { KeySelection, RoomKey } from '../room-key.js';
+import type { KeySelection } from '../room-key.js';
 import type { Row } from './database/connection.js';
 import type { Database } from './database/database.js';
 import type { KeyPosition } from './database/dialect.js';
 import { BusyError } from './database/errors.js';
+import { RawRows, type RowShape } from './database/raw-rows.js';
 import type { RestoreReader } from './database/restores.js';
+import { KeyPage } from './key-page.js';
 import { KeyPages, type PageSource } from './key-pages.js';
-import { KeySetPages, positionOf, type Query, readRooms, roomOf } from './key-set-pages.js';
-import { asKey, bytes } from './rows.js';
+import { KeySetPages, type Query, readRooms, roomOf } from './key-set-pages.js';
+import { bytes } from './rows.js';
 
-const COLUMNS = 'session_id, first_message_index, forwarded_count, is_verified, session_data';
+/** Beside the position, `room_no` and `seq`. */
+const COLUMNS = 'first_message_index, forwarded_count, is_verified, session_id, session_data';
+/** Of a row that has both. */
+const SHAPE: RowShape = { integers: 5, others: 2 };
 
 /**
  * Opens the keys of a backup, or those of one room: 4 statements and 1 per page.
@@ -34,11 +39,10 @@ export async function openKeyPages(
       return undefined;
     }
     const keySetId = Number(backup.key_set_id);
-    const query: Query = (sql, parameters) => reader.rows(sql, parameters);
     const keys =
       roomId === undefined
-        ? await allRooms(database, query, backup)
-        : await oneRoom(database, query, backup, roomId);
+        ? await allRooms(database, reader, backup)
+        : await oneRoom(database, reader, backup, roomId);
     const source: PageSource = {
       keyCount: keys.count,
       largestKey: Number(backup.largest_key),
@@ -63,43 +67,54 @@ export async function openKeyPages(
 /** What {@link PageSource} reads: keys that were there when the restore began, also after its snapshot is given up. */
 interface Keys {
   count: number;
-  page(after: KeyPosition, limit: number): Promise<{ position: KeyPosition; key: RoomKey }[]>;
+  page(after: KeyPosition, limit: number): Promise<KeyPage>;
 }
 
-async function allRooms(database: Database, query: Query, backup: Row): Promise<Keys> {
+async function allRooms(database: Database, reader: RestoreReader, backup: Row): Promise<Keys> {
   const keySetId = Number(backup.key_set_id);
-  const rooms = await readRooms(query, database, keySetId);
+  const rooms = await readRooms(
+    (sql, parameters) => reader.rows(sql, parameters),
+    database,
+    keySetId,
+  );
+  const query: Query<RawRows> = (sql, parameters) => reader.rawRows(sql, parameters, SHAPE);
   const pages = new KeySetPages(database, keySetId, rooms, COLUMNS);
   return {
     count: Number(backup.key_count),
-    page: async (after, limit) =>
-      (await pages.page(query, after, limit, Number(backup.next_seq))).map((row) => ({
-        position: positionOf(row),
-        key: asKey(row, roomOf(row, rooms)),
-      })),
+    page: async (after, limit) => {
+      const [rows = new RawRows(SHAPE), ...more] = await pages.parts(
+        query,
+        after,
+        limit,
+        Number(backup.next_seq),
+      );
+      for (const others of more) rows.append(others);
+      return new KeyPage(rows, (roomNo) => roomOf(roomNo, rooms));
+    },
   };
 }
 
 async function oneRoom(
   { tables }: Database,
-  query: Query,
+  reader: RestoreReader,
   backup: Row,
   roomId: string,
 ): Promise<Keys> {
   const keySetId = Number(backup.key_set_id);
-  const [room] = await query(
+  const [room] = await reader.rows(
     `SELECT room_no, key_count FROM ${tables.rooms} WHERE key_set_id = ? AND room_id = ?`,
     [keySetId, bytes(roomId)],
   );
   return {
     count: Number(room?.key_count ?? 0),
     page: async ({ seq }, limit) => {
-      const rows = await query(
+      const rows = await reader.rawRows(
         `SELECT room_no, seq, ${COLUMNS} FROM ${tables.keys}
          WHERE key_set_id = ? AND room_no = ? AND seq > ? AND seq < ? ORDER BY seq LIMIT ${limit}`,
         [keySetId, Number(room?.room_no), seq, Number(backup.next_seq)],
+        SHAPE,
       );
-      return rows.map((row) => ({ position: positionOf(row), key: asKey(row, roomId) }));
+      return new KeyPage(rows, () => roomId);
     },
   };
 }

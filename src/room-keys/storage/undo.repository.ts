@@ -204,7 +204,7 @@ export class UndoRepository {
             )
           : await this.pageOfRoom(connection, deletion, after, limit);
       const keys = page.map((row) => ({
-        ...asKey(row, roomOf(row, rooms)),
+        ...asKey(row, roomOf(Number(row.room_no), rooms)),
         deviceId: row.device_id === null ? undefined : text(row.device_id),
       }));
       const merged = await merge(backup, keys);

@@ -1,4 +1,5 @@
 import type { QueryRunner } from 'typeorm';
+import type { RawRows, RowShape } from './raw-rows.js';
 
 /** A row as the driver returns it. */
 export type Row = Record<string, unknown>;
@@ -6,11 +7,17 @@ export type Row = Record<string, unknown>;
 /** What can stand for a `?` in a statement. A string is text in ASCII; other bytes are a Buffer. */
 export type SqlValue = number | string | Buffer | null;
 
-/** One connection to the database; its statements are carried out in the order in which they are sent. */
-export interface Connection {
+/** What reads: a connection, or a snapshot. */
+export interface Reader {
   /** Rows of a statement that reads. */
   rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]>;
 
+  /** Rows of a statement that reads many large values, without an object for each row and a string for each text. */
+  rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows>;
+}
+
+/** One connection to the database; its statements are carried out in the order in which they are sent. */
+export interface Connection extends Reader {
   /** A statement that writes. */
   execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written>;
 
@@ -42,8 +49,7 @@ export interface TextLimits {
 }
 
 /** A consistent snapshot: every query sees the same state of the database, whatever is written meanwhile. */
-export interface Snapshot {
-  rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]>;
+export interface Snapshot extends Reader {
   /** Safe to call again. */
   close(): Promise<void>;
   /** Whether it keeps the only connection from everybody else: read what is needed at once, and close it. */

@@ -247,6 +247,7 @@ async function retried<T>(
 const withStorageErrors = (snapshot: Snapshot): Snapshot => ({
   ...snapshot,
   rows: (sql, parameters) => translated(snapshot.rows(sql, parameters)),
+  rawRows: (sql, parameters, shape) => translated(snapshot.rawRows(sql, parameters, shape)),
 });
 
 async function translated<T>(work: Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { type DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
 import type { Connection, Row, SqlValue, TextLimits, Written } from './connection.js';
 import { NoAnswerError } from './errors.js';
+import type { RawRows, RowShape } from './raw-rows.js';
 import { withLiterals } from './literals.js';
 import type { ValueSyntax } from './sql-values.js';
 import { within } from './timeouts.js';
@@ -25,6 +26,7 @@ export abstract class LentConnection implements Connection {
   ) {}
 
   abstract rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]>;
+  abstract rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows>;
   abstract execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written>;
 
   /** Begins a transaction that can write. */
@@ -80,13 +82,18 @@ export abstract class LentConnection implements Connection {
     return answer;
   }
 
-  protected async send(sql: string, parameters: readonly SqlValue[] = []): Promise<unknown> {
+  /** @param ask sends the statement, in place of {@link ask} */
+  protected async send<T = unknown>(
+    sql: string,
+    parameters: readonly SqlValue[] = [],
+    ask?: (sql: string) => Promise<T>,
+  ): Promise<T> {
     const { logger } = this.dataSource;
     const { maxQueryExecutionTime } = this.dataSource.options;
     logger.logQuery(sql, [...parameters], this.runner);
     const begun = maxQueryExecutionTime ? performance.now() : 0;
     try {
-      return await this.answer(withLiterals(sql, parameters, this.syntax));
+      return await this.answer(withLiterals(sql, parameters, this.syntax), ask);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {
         logger.logQueryError(error as Error, sql, [...parameters], this.runner);
@@ -103,8 +110,9 @@ export abstract class LentConnection implements Connection {
   }
 
   /** Without the host's log. @throws NoAnswerError when the answer does not come in time; the connection is closed then */
-  protected answer(sql: string): Promise<unknown> {
-    return within(this.ask(sql), this.timeoutMs, () => {
+  protected answer<T = unknown>(sql: string, ask?: (sql: string) => Promise<T>): Promise<T> {
+    const asked = ask ? ask(sql) : (this.ask(sql) as Promise<T>);
+    return within(asked, this.timeoutMs, () => {
       const error = new NoAnswerError('The database does not answer.');
       this.discard(error);
       return error;

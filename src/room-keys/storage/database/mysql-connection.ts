@@ -6,6 +6,7 @@ import { asFailedQuery, LentConnection } from './lent-connection.js';
 import { mysqlSyntax } from './literals.js';
 import { closeIdle, discard } from './mysql-pool.js';
 import { type MysqlSession, mysqlSession } from './mysql-session.js';
+import { RawRows, type RowShape } from './raw-rows.js';
 
 /** A connection of mysql2. */
 export class MysqlConnection extends LentConnection {
@@ -37,11 +38,24 @@ export class MysqlConnection extends LentConnection {
   }
 
   async rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
-    return (await this.send(sql, parameters)) as Row[];
+    return this.send<Row[]>(sql, parameters);
+  }
+
+  async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
+    const rows = new RawRows(shape);
+    // Each value as its bytes on the wire, where whole numbers are decimal digits. They come in their order, and what
+    // the driver itself keeps of a row is empty.
+    const typeCast: QueryOptions['typeCast'] = (field) => {
+      const bytes = field.buffer() ?? NOTHING;
+      if (rows.expectsInteger) rows.addInteger(integerOf(bytes));
+      else rows.addBytes(bytes);
+    };
+    await this.send(sql, parameters, (text) => this.query(text, { rowsAsArray: true, typeCast }));
+    return rows;
   }
 
   async execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written> {
-    const { affectedRows, insertId } = (await this.send(sql, parameters)) as ResultSetHeader;
+    const { affectedRows, insertId } = await this.send<ResultSetHeader>(sql, parameters);
     return { affected: affectedRows, insertId };
   }
 
@@ -80,6 +94,14 @@ export class MysqlConnection extends LentConnection {
 
   protected ask(sql: string): Promise<unknown> {
     const { typeCast } = this.connection.config;
+    const isPlain = typeCast === undefined || typeCast === true;
+    return this.query(sql, isPlain ? {} : { typeCast: (_field, next) => next() });
+  }
+
+  private query(
+    sql: string,
+    how: Pick<QueryOptions, 'rowsAsArray' | 'typeCast'>,
+  ): Promise<unknown> {
     const options: QueryOptions & { values: null } = {
       sql,
       // Without values the driver looks for no placeholders: it would go through all keys of an upload.
@@ -88,9 +110,7 @@ export class MysqlConnection extends LentConnection {
       namedPlaceholders: false,
       rowsAsArray: false,
       nestTables: false,
-      ...(typeCast === undefined || typeCast === true
-        ? {}
-        : { typeCast: (_field, next) => next() }),
+      ...how,
     };
     return new Promise((resolve, reject) => {
       this.connection.query(options, (error, result) => {
@@ -113,9 +133,20 @@ export class MysqlConnection extends LentConnection {
   /** Rows of a statement that belongs to no operation, and that the host's log does not show. */
   private async quietRows(sql: string): Promise<Row[]> {
     try {
-      return (await this.answer(sql)) as Row[];
+      return await this.answer<Row[]>(sql);
     } catch (error) {
       throw asFailedQuery(error as Error, sql);
     }
   }
+}
+
+const NOTHING = Buffer.alloc(0);
+const ZERO = 0x30;
+
+/** The number that decimal digits stand for, up to 2^53. */
+function integerOf(digits: Buffer): number {
+  let number = 0;
+  // the digit first: a sum above 2^53 in between would be rounded
+  for (const digit of digits) number = number * 10 + (digit - ZERO);
+  return number;
 }

@@ -41,6 +41,12 @@ const REQUIRED: readonly { name: string; isFine: (value: unknown) => boolean; va
   },
   // otherwise InnoDB need not look for a row with the same unique key
   { name: 'unique_checks', isFine: isOn, value: '1' },
+  // otherwise the bytes of a text are not those that it was stored as
+  {
+    name: 'character_set_results',
+    isFine: (value) => !['ucs2', 'utf16', 'utf16le', 'utf32'].includes(asText(value)),
+    value: 'utf8mb4',
+  },
 ];
 
 /** The others have no effect on a transaction that has begun, or end it; what is joined reads with locks. */

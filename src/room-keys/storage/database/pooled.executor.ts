@@ -69,6 +69,7 @@ export class PooledExecutor<Driver> implements Executor {
     return {
       blocksOthers: false,
       rows: (sql, parameters) => connection.rows(sql, parameters),
+      rawRows: (sql, parameters, shape) => connection.rawRows(sql, parameters, shape),
       close: () => (closed ??= close()),
     };
   }

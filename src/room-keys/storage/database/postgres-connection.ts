@@ -4,6 +4,8 @@ import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { postgresCode, READ_ONLY, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
 import { parseBytea, postgresSyntax } from './literals.js';
+import { canCopy, copiedRows } from './postgres-copy.js';
+import { RawRows, type RowShape } from './raw-rows.js';
 import { timeouts } from './timeouts.js';
 
 /** What every database takes: PostgreSQL itself 1 GB. */
@@ -90,20 +92,37 @@ export class PostgresConnection extends LentConnection {
 
   /** @throws where the server is a standby, which lags behind; the connection is closed then */
   async checkPrimary(): Promise<void> {
-    const { rows } = (await this.answer(
+    const { rows } = await this.answer<QueryResult<Row>>(
       'SELECT pg_is_in_recovery()::int AS standby',
-    )) as QueryResult;
-    if ((rows as Row[])[0]?.standby !== '1') return;
+    );
+    if (rows[0]?.standby !== '1') return;
     this.discard();
     throw new StandbyError();
   }
 
   async rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
-    return ((await this.send(sql, parameters)) as QueryResult<Row>).rows;
+    return (await this.send<QueryResult<Row>>(sql, parameters)).rows;
+  }
+
+  async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
+    const { client } = this;
+    if (canCopy(client)) {
+      return this.send(sql, parameters, (text) =>
+        this.checked(text, copiedRows(client, text, shape)),
+      );
+    }
+    const rows = new RawRows(shape);
+    for (const row of await this.rows(sql, parameters)) {
+      for (const value of Object.values(row) as (string | Buffer)[]) {
+        if (rows.expectsInteger) rows.addInteger(Number(value));
+        else rows.addBytes(value);
+      }
+    }
+    return rows;
   }
 
   async execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written> {
-    const { rowCount, rows } = (await this.send(sql, parameters)) as QueryResult<Row>;
+    const { rowCount, rows } = await this.send<QueryResult<Row>>(sql, parameters);
     const [returned] = Object.values(rows[0] ?? {});
     return { affected: rowCount ?? 0, insertId: Number(returned ?? 0) };
   }
@@ -146,9 +165,13 @@ export class PostgresConnection extends LentConnection {
     if (error) this.pool.onNoAnswer();
   }
 
-  protected async ask(sql: string): Promise<unknown> {
+  protected ask(sql: string): Promise<unknown> {
+    return this.checked(sql, this.client.query({ text: sql, types }));
+  }
+
+  private async checked<T>(sql: string, answer: Promise<T>): Promise<T> {
     try {
-      return await this.client.query({ text: sql, types });
+      return await answer;
     } catch (error) {
       const isStandby =
         sql.startsWith(WRITE) && (error as { code?: string }).code === FEATURE_NOT_SUPPORTED;

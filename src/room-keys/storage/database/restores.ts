@@ -1,4 +1,5 @@
-import type { Connection, Row, Snapshot, SqlValue } from './connection.js';
+import type { Reader, Row, Snapshot, SqlValue } from './connection.js';
+import type { RawRows, RowShape } from './raw-rows.js';
 import type { FairSemaphore } from './fair-semaphore.js';
 
 const LOOK_EVERY_MS = 20;
@@ -51,7 +52,7 @@ export class Restores {
   async begin(
     user: string,
     open: () => Promise<Snapshot>,
-    read: (work: (connection: Connection) => Promise<Row[]>) => Promise<Row[]>,
+    read: <T>(work: (reader: Reader) => Promise<T>) => Promise<T>,
   ): Promise<RestoreReader> {
     const end = await this.underWay.acquire(user);
     let leave: (() => void) | undefined;
@@ -87,7 +88,7 @@ export class Restores {
 }
 
 /** Reads for one restore. */
-export class RestoreReader {
+export class RestoreReader implements Reader {
   private readonly openedAt = performance.now();
   private answeredAt = this.openedAt;
   private reading: Promise<unknown> | undefined;
@@ -99,9 +100,7 @@ export class RestoreReader {
   constructor(
     readonly user: string,
     snapshot: Snapshot,
-    private readonly readOutside: (
-      work: (connection: Connection) => Promise<Row[]>,
-    ) => Promise<Row[]>,
+    private readonly readOutside: <T>(work: (reader: Reader) => Promise<T>) => Promise<T>,
     private readonly leavePlace: () => void,
     private readonly end: () => void,
   ) {
@@ -131,11 +130,17 @@ export class RestoreReader {
     this.hasBegun = true;
   }
 
-  /** Reads one after the other only. */
-  async rows(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
-    const reading = this.snapshot
-      ? this.snapshot.rows(sql, parameters)
-      : this.readOutside((connection) => connection.rows(sql, parameters));
+  rows(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
+    return this.read((reader) => reader.rows(sql, parameters));
+  }
+
+  rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
+    return this.read((reader) => reader.rawRows(sql, parameters, shape));
+  }
+
+  /** One after the other only. */
+  private async read<T>(work: (reader: Reader) => Promise<T>): Promise<T> {
+    const reading = this.snapshot ? work(this.snapshot) : this.readOutside(work);
     this.reading = reading;
     try {
       return await reading;

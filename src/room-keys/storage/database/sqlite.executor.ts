@@ -11,6 +11,7 @@ import type {
   Written,
 } from './connection.js';
 import { BusyError, connectFailure } from './errors.js';
+import { RawRows, type RowShape } from './raw-rows.js';
 import { timeouts } from './timeouts.js';
 
 /** For how long a call waits for the end of a transaction of the host's that it may be in itself. */
@@ -127,6 +128,7 @@ export class SqliteExecutor implements Executor {
       return {
         blocksOthers: false,
         rows: (sql, parameters) => connection.rows(sql, parameters),
+        rawRows: (sql, parameters, shape) => connection.rawRows(sql, parameters, shape),
         close: () => (closed ??= reader.destroy()),
       };
     } catch (error) {
@@ -146,6 +148,7 @@ export class SqliteExecutor implements Executor {
           resolve({
             blocksOthers: true,
             rows: (sql, parameters) => connection.rows(sql, parameters),
+            rawRows: (sql, parameters, shape) => connection.rawRows(sql, parameters, shape),
             close: () => {
               release();
               return over;
@@ -179,6 +182,27 @@ class SqliteConnection implements Connection {
   rows(sql: string, parameters: readonly SqlValue[] = []): Promise<Row[]> {
     return settled(() =>
       this.run(sql, parameters, (statement) => statement.all(...parameters) as Row[]),
+    );
+  }
+
+  rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
+    return settled(() =>
+      this.run(sql, parameters, (statement) => {
+        const rows = new RawRows(shape);
+        // the statement is kept, and has its mode for as long
+        statement.raw(true);
+        try {
+          for (const row of statement.all(...parameters) as (number | Buffer | string)[][]) {
+            for (const value of row) {
+              if (typeof value === 'number') rows.addInteger(value);
+              else rows.addBytes(value);
+            }
+          }
+        } finally {
+          statement.raw(false);
+        }
+        return rows;
+      }),
     );
   }
 

@@ -27,7 +27,7 @@ export class AppModule {
   static with(environment: Environment, redis: RedisConnection): DynamicModule {
     const tokenService = tokenServiceOf(environment);
     const requestLog = new RequestLog(environment.logUserIds);
-    const activityLog = new ActivityLog(environment.logUserIds);
+    const activityLog = new ActivityLog();
     const metrics = environment.metricsPort === undefined ? undefined : new Metrics();
     return {
       module: AppModule,

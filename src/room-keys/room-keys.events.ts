@@ -70,17 +70,15 @@ export interface RoomKeysKeysEvent {
 
 /**
  * A user's backups changed, beside uploads: one event for each entry of the history, once it is committed.
+ * The history has whose it is, and which device changed it.
  *
  * @publicApi
  */
 export interface RoomKeysBackupEvent {
   type: 'backup';
   what: RoomKeysBackupChange;
-  userId: string;
   /** The backup that it is about; undefined where all of them were erased. */
   version?: string | undefined;
-  /** The device whose request it was, where the verifier named one. */
-  deviceId?: string | null | undefined;
   /** Keys: see `RoomKeysBackupChange`. */
   count: number;
   /** Of the backup, after the change; undefined where all of them were erased. */

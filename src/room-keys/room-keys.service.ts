@@ -105,7 +105,7 @@ export class RoomKeysService {
         : undefined,
       deviceId,
     );
-    this.changed({ what: 'created', userId, version, deviceId, count: 0, etag: '0' });
+    this.changed({ what: 'created', version, count: 0, etag: '0' });
     return version;
   }
 
@@ -150,7 +150,7 @@ export class RoomKeysService {
       await remember({ what: 'auth_data', deviceId });
       return backup.state;
     });
-    this.changed({ what: 'auth_data', userId, version, deviceId, ...state });
+    this.changed({ what: 'auth_data', version, ...state });
   }
 
   /**
@@ -181,7 +181,7 @@ export class RoomKeysService {
     await this.removing(
       transaction,
       (joining) => this.repository.locked(userId, version, work, joining),
-      (state) => state && { what: 'deleted', userId, version, deviceId, ...state },
+      (state) => state && { what: 'deleted', version, ...state },
     );
   }
 
@@ -318,9 +318,7 @@ export class RoomKeysService {
       transaction,
       (joining) => this.repository.locked(userId, version, work, joining),
       ({ state: { etag }, count }) =>
-        isOneKey || count === 0
-          ? undefined
-          : { what: 'keys_deleted', userId, version, deviceId, count, etag },
+        isOneKey || count === 0 ? undefined : { what: 'keys_deleted', version, count, etag },
       !isOneKey,
     );
     return state;
@@ -340,7 +338,7 @@ export class RoomKeysService {
       transaction,
       (joining) => this.repository.eraseUser(userId, joining),
       ({ backups, keys, kept }) =>
-        backups + kept > 0 ? { what: 'erased', userId, count: keys } : undefined,
+        backups + kept > 0 ? { what: 'erased', count: keys } : undefined,
     );
   }
 

@@ -6,7 +6,12 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { DataSource } from 'typeorm';
-import { MatrixError, type RoomKeysEvent, type RoomKeysOptions } from '../../src/index.js';
+import {
+  MatrixError,
+  type RoomKeysEvent,
+  type RoomKeysOptions,
+  RoomKeysService,
+} from '../../src/index.js';
 import { unknownToken } from '../../src/access-tokens/index.js';
 import {
   startApplication,
@@ -283,10 +288,38 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
         durationMs: expect.any(Number) as number,
         backlog: 0,
         oldestMs: 0,
+        kept: { deletions: 0, keys: 0 },
         failure: undefined,
       });
     }
     expect(ofType('sweep')[0]).toMatchObject({ rows: 0, sets: 0, backlog: 0 });
+  });
+
+  it('is told of each change of a backup beside uploads, once', async () => {
+    await start({ keepDeletedDays: 1 });
+    const alice = application.client('alice/PHONE');
+    await alice.createBackup();
+    const keys = [0, 1, 2].map((n) => [`${ROOM}${n % 2}`, `s${n}`, keyData()] as const);
+    await alice.put('/keys?version=1', roomsBody(keys));
+    await alice.put('/version/1', {
+      algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2',
+      auth_data: { public_key: 'abc', signatures: {} },
+    });
+    await alice.delete(`${keyPath(`${ROOM}0`)}?version=1`);
+    // nothing is left of it, and of one key nothing is said
+    await alice.delete(`${keyPath(`${ROOM}0`)}?version=1`);
+    await alice.delete(`${keyPath(`${ROOM}1`, 's1')}?version=1`);
+    await alice.delete('/version/1');
+    await alice.delete('/version/1');
+    await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
+    await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
+    expect(ofType('backup').map(({ type: _, ...change }) => change)).toEqual([
+      { what: 'created', version: '1', count: 0, etag: '0' },
+      { what: 'auth_data', version: '1', count: 3, etag: '1' },
+      { what: 'keys_deleted', version: '1', count: 2, etag: '2' },
+      { what: 'deleted', version: '1', count: 0, etag: '3' },
+      { what: 'erased', count: 0 },
+    ]);
   });
 
   it('is told of a sweep that failed', async () => {

@@ -18,14 +18,11 @@ export class ActivityLog {
   private readonly sweeps = new Logger('Sweep');
   private readonly backups = new Logger('Backup');
 
-  /** @param userIds whether a line says whose backup it was, and which device changed it */
-  constructor(private readonly userIds: boolean) {}
-
   observe(event: RoomKeysEvent): void {
     if (event.type === 'backup') {
-      const { what, userId, deviceId, version, count, etag } = event;
-      const owner = this.userIds ? { userId, deviceId } : {};
-      this.backups.log(CHANGES[what], { what, version, count, etag, ...owner });
+      // whose it is, the line of the request says, where it may
+      const { what, version, count, etag } = event;
+      this.backups.log(CHANGES[what], { what, version, count, etag });
     } else if (event.type === 'conflict') {
       const { code, attempt, gaveUp } = event;
       if (gaveUp) {

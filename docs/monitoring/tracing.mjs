@@ -1,4 +1,4 @@
-// Traces of the server by OpenTelemetry, which is none of its dependencies: docs/operating.md says what
+// Traces of the server by OpenTelemetry, which is none of its dependencies: docs/monitoring.md says what
 // to install. It leaves out what is a secret or somebody's id: by default the instrumentations put the
 // query string, which may hold an access token, and whole statements with the keys in them into spans.
 import { register } from 'node:module';

@@ -48,24 +48,24 @@ export function settingsHelp(): string {
 
 /** The part of docs/settings.md that is made of the table of settings, as Prettier lays it out. */
 export function settingsMarkdown(): string {
-  const essential = ESSENTIAL.map(
-    (name) => `- [\`${name}\`](#${name.toLowerCase()}): ${SETTINGS[name].doc}`,
-  );
-  const all = settingRows.flatMap(([name, setting]) => {
-    const facts = [
-      `Default: ${setting.default === undefined ? defaultOf(setting) : `\`${setting.default}\``}.`,
-      `Example: \`${setting.example}\`.`,
-      ...(setting.secret ? ['Secret.'] : []),
-    ];
+  const others = settingRows.flatMap(([name]) => {
     const topic = TOPICS[name];
     return [
       ...(topic === undefined ? [] : [`## ${topic}`]),
-      `### \`${name}\``,
-      capitalized(`${setting.doc}.`),
-      facts.join(' '),
+      ...(ESSENTIAL.includes(name) ? [] : entry(name)),
     ];
   });
-  return ['## The eight that matter first', essential.join('\n'), ...all].join('\n\n');
+  return ['## The eight that matter first', ...ESSENTIAL.flatMap(entry), ...others].join('\n\n');
+}
+
+function entry(name: SettingName): string[] {
+  const setting: Setting = SETTINGS[name];
+  const facts = [
+    `Default: ${setting.default === undefined ? defaultOf(setting) : `\`${setting.default}\``}.`,
+    `Example: \`${setting.example}\`.`,
+    ...(setting.secret ? ['Secret.'] : []),
+  ];
+  return [`### \`${name}\``, capitalized(`${setting.doc}.`), facts.join(' ')];
 }
 
 /**

@@ -25,9 +25,6 @@ const MARK = /^(?:run|server|not-run|run-by=\S+)$/;
 /** The ports of the pages, which may be taken here. */
 const PORTS = ['8090', '9464'];
 
-/** Pages whose blocks are to be marked next. */
-const UNMARKED = /deploying|moving|operating|beside-a-homeserver|docker|examples/;
-
 const named = pages.map((page) => [page.path, page] as const);
 const isShell = ({ language }: Block) => language === 'sh';
 const isRunHere = ({ language, mark }: Block) => language === 'sh' && /^(?:run|server)$/.test(mark);
@@ -35,7 +32,6 @@ const runnable = named.filter(([, { blocks }]) => blocks.some(isRunHere));
 
 describe.each(named)('%s', (path, page) => {
   it('says of each block of commands how it is tested', () => {
-    if (UNMARKED.test(path)) return;
     for (const { mark, line } of page.blocks.filter(isShell)) {
       expect(`${path}:${line} ${mark}`).toMatch(new RegExp(`^\\S+ ${MARK.source.slice(1)}`));
     }

@@ -15,6 +15,16 @@ import { type Step, steps, UndoModel } from './undo-model.js';
 const SEQUENCES = Number(process.env.UNDO_SEQUENCES ?? 25);
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 
+const ONE_KEY = { room: 0, session: 0, isVerified: true, firstMessageIndex: 0 };
+const MOVED: readonly Step[] = [
+  { do: 'create' },
+  { do: 'put', keys: [ONE_KEY] },
+  { do: 'delete keys', of: 0, selection: {} },
+  { do: 'delete backup', of: 0 },
+  { do: 'create' },
+  { do: 'restore', of: 0, asCurrent: true },
+];
+
 describe.each(databases)('undoing deletions, held against a model, on $name', ({ create }) => {
   let database: TestDatabase;
   let application: TestApplication;
@@ -167,6 +177,8 @@ describe.each(databases)('undoing deletions, held against a model, on $name', ({
   it('is as the model says', async () => {
     await fc.assert(fc.asyncProperty(steps, runSequence), {
       numRuns: SEQUENCES,
+      // what few random ones come across: deleted keys move along with their backup
+      examples: [[MOVED]],
       endOnFailure: process.env.UNDO_SHRINK === undefined,
       interruptAfterTimeLimit: 120_000,
     });

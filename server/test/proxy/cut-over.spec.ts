@@ -1,15 +1,16 @@
 /**
- * Proves the steps of docs/moving.md on a live homeserver: devices go on uploading while the backup is
- * imported, nginx holds them off with the block of the docs, the last changes are imported, and nginx is
- * switched over. Every key whose upload was acknowledged, by Synapse or by us, is there in the end.
+ * Proves the steps of docs/deploying.md and docs/moving.md on a live homeserver, by the commands of the pages: devices go on
+ * uploading while nginx takes the snippet in, the backup is imported, uploads are held off, the last changes are imported,
+ * and nginx is switched over. Every key whose upload was acknowledged, by Synapse or by us, is there in the end, and no
+ * client ever sees the backup without it.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile, chmod } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { buildCommands, command } from '../cli/run-command.js';
+import { buildCommands, command, main } from '../cli/run-command.js';
 import {
   register,
   testHomeserver,
@@ -18,6 +19,7 @@ import {
 } from '../../../test/homeserver/synapse.js';
 import { databases, type TestDatabase } from '../../../test/support/databases.js';
 import { keyData, MatrixClient, roomsBody } from '../../../test/support/matrix-client.js';
+import { pages, root } from '../pages.js';
 import { adapted } from './configuration.js';
 import {
   freePort,
@@ -32,43 +34,90 @@ const from = testHomeserverDatabase();
 const nginx = serverProgram('nginx', 'nginx-light');
 const run = promisify(execFile);
 
-/** Where requests for room_keys go. */
-type Stage = 'homeserver' | 'held off' | 'room keys';
+/** Commands of a page that this suite runs, and what the page says that the last of them prints. */
+interface Step {
+  commands: string;
+  shown: string | undefined;
+}
 
-/** nginx as the docs have it at each stage. */
-class SwitchedNginx {
+function stepsOf(path: string): Step[] {
+  const { blocks } = pages.find((page) => page.path === path)!;
+  return blocks.flatMap(({ mark, text }, at) => {
+    if (mark !== 'run-by=server/test/proxy/cut-over.spec.ts') return [];
+    const next = blocks[at + 1];
+    return [{ commands: text, shown: next?.language === '' ? next.text.trim() : undefined }];
+  });
+}
+
+/** A machine as the pages have it: a folder in place of /etc/nginx, and what they name in place of ours. */
+class Machine {
   private running: Running | undefined;
   private folder = '';
 
-  constructor(private readonly at: { proxy: string; roomKeys: string; homeserver: string }) {}
+  constructor(
+    private readonly at: { proxy: string; roomKeys: string; homeserver: string },
+    private readonly variables: Record<string, string> = {},
+  ) {}
 
   get url(): string {
     return `http://${this.at.proxy}`;
   }
 
+  /** With nginx in front of the homeserver, as it is before anything of the pages was done. */
   async start(): Promise<void> {
     this.folder = await mkdtemp(join(tmpdir(), 'room-keys-cut-over-'));
     await chmod(this.folder, 0o711);
-    await mkdir(join(this.folder, 'temp'));
+    for (const name of ['temp', 'bin', 'conf.d', 'snippets']) await mkdir(join(this.folder, name));
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
       (kind) => `${kind}_temp_path temp/${kind};`,
     );
     await writeFile(
       join(this.folder, 'main.conf'),
       `daemon off; worker_processes 1; pid nginx.pid; error_log stderr; events {}
-       http { access_log off; ${temporary.join(' ')} include beside.conf; }`,
+       http { access_log off; ${temporary.join(' ')} include conf.d/*.conf; include site.conf; }`,
     );
-    await this.write('homeserver');
+    await this.program('nginx', `exec ${nginx!} ${this.parameters.join(' ')} "$@"`);
+    await this.program('npx', `shift; exec ${process.execPath} ${main} "$@" $ONLY`);
+    await this.include(false);
     this.running = await startProxy(nginx!, this.parameters, this.at.proxy);
   }
 
-  /** Reloads with another stage; ends when no request of the one before is under way. */
-  async switchTo(stage: Stage): Promise<void> {
-    await this.write(stage);
-    await run(nginx!, [...this.parameters, '-s', 'reload']);
-    // until the new workers are there, and the old ones have finished what they had begun
-    while ((await this.stageThatAnswers()) !== stage || (await this.isShuttingDown()))
-      await sleep(20);
+  /** The one edit that is made by hand. */
+  async include(included = true): Promise<void> {
+    const text = await adapted('nginx.conf', [
+      ['listen 443 ssl;', `listen ${this.at.proxy};`],
+      ['ssl_certificate /', '# ssl_certificate /'],
+      ['ssl_certificate_key /', '# ssl_certificate_key /'],
+      ['server 127.0.0.1:8008;', `server ${this.at.homeserver};`],
+    ]);
+    const site = text
+      .replace(/^upstream room_keys [^]*?^}$/m, '')
+      .replace(
+        /location ~ \^[^]*?\n {4}\}\n/,
+        included ? 'include snippets/room-keys.conf;\n' : '',
+      );
+    await writeFile(join(this.folder, 'site.conf'), site);
+    if (!included) return;
+    // what `switch on` does not overwrite: our server listens elsewhere
+    const upstream = `upstream room_keys { server ${this.at.roomKeys}; keepalive 16; }`;
+    await writeFile(join(this.folder, 'conf.d/room-keys.conf'), upstream);
+  }
+
+  /** Runs commands of a page; returns what they print. */
+  async shell(commands: string): Promise<string> {
+    const adaptedCommands = commands
+      .replaceAll('https://matrix.example.org', this.url)
+      .replaceAll('postgres://synapse@127.0.0.1:5432/synapse', from ?? '');
+    const { stdout } = await run('bash', ['-ec', adaptedCommands], {
+      cwd: root,
+      env: {
+        PATH: `${this.folder}/bin:${process.env.PATH ?? ''}`,
+        NGINX_CONF: this.folder,
+        NGINX_PID: join(this.folder, 'nginx.pid'),
+        ...this.variables,
+      },
+    });
+    return stdout.trim();
   }
 
   async stop(): Promise<void> {
@@ -80,59 +129,27 @@ class SwitchedNginx {
     return ['-p', this.folder, '-e', 'stderr', '-c', join(this.folder, 'main.conf')];
   }
 
-  private async write(stage: Stage): Promise<void> {
-    const text = await adapted('nginx.conf', [
-      ['listen 443 ssl;', `listen ${this.at.proxy};`],
-      ['ssl_certificate /', '# ssl_certificate /'],
-      ['ssl_certificate_key /', '# ssl_certificate_key /'],
-      ['server 127.0.0.1:8090;', `server ${this.at.roomKeys};`],
-      ['server 127.0.0.1:8008;', `server ${this.at.homeserver};`],
-    ]);
-    const block = /location ~ \^[^]*?\n {4}\}\n/;
-    if (!block.test(text)) throw new Error('The block for room_keys is not found.');
-    const moving = await adapted('nginx-moving.conf', []);
-    const staged = {
-      homeserver: text.replace(block, ''),
-      'held off': text.replace(block, () => moving),
-      'room keys': text,
-    };
-    await writeFile(join(this.folder, 'beside.conf'), staged[stage]);
-  }
-
-  /** @returns undefined where a worker that ends has closed the connection without an answer */
-  private async stageThatAnswers(): Promise<Stage | undefined> {
-    const url = `${this.url}/_matrix/client/v3/room_keys/version`;
-    const answer = await fetch(url).catch(() => undefined);
-    if (!answer) return undefined;
-    if (answer.status === 503) return 'held off';
-    const { error } = (await answer.json()) as { error: string };
-    return error === 'Missing access token' ? 'homeserver' : 'room keys';
-  }
-
-  private async isShuttingDown(): Promise<boolean> {
-    const { stdout } = await run('ps', ['-eo', 'ppid,args']);
-    const { stdout: pid } = await run('cat', [join(this.folder, 'nginx.pid')]);
-    return stdout
-      .split('\n')
-      .some((line) => line.trim().startsWith(`${pid.trim()} `) && line.includes('shutting down'));
+  private program(name: string, text: string): Promise<void> {
+    return writeFile(join(this.folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   }
 }
 
 (nginx ? describe : describe.skip)('the block that holds clients off', () => {
   let server: Running;
-  let proxy: SwitchedNginx;
+  let proxy: Machine;
 
   beforeAll(async () => {
     // a homeserver is not asked: no request here has a token
     server = await startBuiltServer('http://127.0.0.1:1');
     const { host } = new URL(server.url);
-    proxy = new SwitchedNginx({
+    proxy = new Machine({
       proxy: `127.0.0.1:${await freePort()}`,
       roomKeys: host,
       homeserver: host,
     });
     await proxy.start();
-    await proxy.switchTo('held off');
+    await proxy.include();
+    await proxy.shell('sh docs/proxies/nginx-switch.sh moving');
   });
   afterAll(async () => {
     await proxy.stop();
@@ -162,45 +179,33 @@ class SwitchedNginx {
   ({ create }) => {
     let database: TestDatabase;
     let server: Running;
-    let proxy: SwitchedNginx;
+    let machine: Machine;
     let user: TestUser;
 
     beforeAll(async () => {
       await buildCommands();
       database = await create();
       server = await startBuiltServer(homeserver!.url, database.url);
-      proxy = new SwitchedNginx({
-        proxy: `127.0.0.1:${await freePort()}`,
-        roomKeys: new URL(server.url).host,
-        homeserver: new URL(homeserver!.url).host,
-      });
-      await proxy.start();
       user = await register(homeserver!);
+      machine = new Machine(
+        {
+          proxy: `127.0.0.1:${await freePort()}`,
+          roomKeys: new URL(server.url).host,
+          homeserver: new URL(homeserver!.url).host,
+        },
+        // the homeserver has users of other tests, too
+        { DATABASE_URL: database.url, ONLY: `--user ${user.user_id}` },
+      );
+      await machine.start();
     });
     afterAll(async () => {
-      await proxy.stop();
+      await machine.stop();
       await server.stop();
       await database.drop();
     });
 
-    const imported = async (...more: string[]) => {
-      const args = [
-        'import',
-        'synapse',
-        '--from',
-        from!,
-        '--user',
-        user.user_id,
-        '--json',
-        ...more,
-      ];
-      const { code, out, err } = await command(args, { DATABASE_URL: database.url });
-      expect({ code, err }).toEqual({ code: 0, err: '' });
-      return JSON.parse(out);
-    };
-
-    it('loses no key that was acknowledged', async () => {
-      const client = new MatrixClient(proxy.url, user.access_token);
+    it('loses no key that was acknowledged, and shows no backup without it', async () => {
+      const client = new MatrixClient(machine.url, user.access_token);
       expect(await client.createBackup()).toBe('1');
       const acknowledged: string[] = [];
       const held: Record<string, string | null>[] = [];
@@ -224,29 +229,53 @@ class SwitchedNginx {
           acknowledged.push(...ids);
         }
       };
-      const devices = ['phone', 'laptop', 'tablet'].map(device);
+      let looks = 0;
+      const watcher = async () => {
+        while (!stopping.signal.aborted) {
+          const before = acknowledged.length;
+          const answer = await client.get('/version').catch(() => undefined);
+          if (answer && answer.status !== 503) {
+            expect(answer).toMatchObject({ status: 200, body: { version: '1' } });
+            expect(answer.body.count).toBeGreaterThanOrEqual(before);
+            looks += 1;
+          }
+          await sleep(10);
+        }
+      };
+      const running = [...['phone', 'laptop', 'tablet'].map(device), watcher()];
       const more = async () => {
         const before = acknowledged.length;
-        while (acknowledged.length < before + 100) await Promise.race([sleep(20), ...devices]);
+        while (acknowledged.length < before + 100) await Promise.race([sleep(20), ...running]);
       };
 
+      const [prepare, included] = stepsOf('docs/deploying.md');
+      await machine.shell(prepare!.commands);
+      await machine.include();
+      expect(await machine.shell(included!.commands)).toBe(included!.shown);
       await more();
-      expect(await imported('--follow-deletions')).toMatchObject({ backups: { created: 1 } });
-      await more();
-      await proxy.switchTo('held off');
-      expect(await imported('--changed', '--follow-deletions')).toMatchObject({
-        complete: true,
-        backups: { merged: 1 },
-      });
-      await proxy.switchTo('room keys');
-      await more();
-      expect(await imported()).toMatchObject({ keys: { written: 0 } });
+      const steps = stepsOf('docs/moving.md');
+      expect(steps).toHaveLength(6);
+      for (const [n, { commands, shown = '' }] of steps.entries()) {
+        if (n === 5) {
+          // what the whole database holds, and not one user's
+          const [imported = '', verify = ''] = commands.trim().split('\n');
+          expect(await machine.shell(imported)).toContain(' 0 written, 0 skipped');
+          expect(await machine.shell(`ONLY= ${verify}`)).toMatch(/^All is well: checked 1 user,/);
+          continue;
+        }
+        const printed = await machine.shell(commands.replace(' --report issues.jsonl', ''));
+        if (shown.startsWith('{')) expect(printed).toBe(shown);
+        // somebody else's reload changes nothing
+        if (n !== 3 && n !== 2) await machine.shell('nginx -s reload');
+        if (n !== 2 && n !== 3) await more();
+      }
       stopping.abort();
-      await Promise.all(devices);
+      await Promise.all(running);
 
       const { body } = await client.get('/keys?version=1');
       expect(Object.keys(body.rooms['!r:hs1'].sessions).sort()).toEqual(acknowledged.sort());
       expect((await client.get('/version')).body.count).toBe(acknowledged.length);
+      process.stderr.write(`${acknowledged.length} keys moved, none missing; ${looks} looks\n`);
       expect(held.length).toBeGreaterThan(0);
       expect(held[0]).toMatchObject({
         errcode: 'M_UNKNOWN',

@@ -49,20 +49,20 @@ describe('a URL of PostgreSQL', () => {
   });
 
   it.each([
-    ['postgres://root:hunter2@/d', /names no host or no database: write 'postgres:/],
-    ['postgres:///d', /names no host or no database/],
-    ['postgres://u@/d?host=', /names no host or no database/],
-    ['postgres://u@h', /names no host or no database/],
-    ['postgres://u@h/', /names no host or no database/],
-    ['postgres://u@h/d?sslmode=require', /more behind the '\?' .* write DATABASE_TLS=verify-full/],
+    ['postgres://root:hunter2@/d', /lacks a host or a database. Set 'postgres:/],
+    ['postgres:///d', /lacks a host or a database/],
+    ['postgres://u@/d?host=', /lacks a host or a database/],
+    ['postgres://u@h', /lacks a host or a database/],
+    ['postgres://u@h/', /lacks a host or a database/],
+    ['postgres://u@h/d?sslmode=require', /more after the '\?' .* set DATABASE_TLS=verify-full/],
     ['postgres://h/d?user=u&password=hunter2', /more behind the '\?' than .*: leave it out/],
-    ['postgres://u@h/d?options=-csearch_path%3Dx', /more behind the '\?'/],
-    ['postgres://u@h/d#hunter2', /more behind the '\?'/],
-    ['postgres://u@h/d?port=x', /a port that is no number: write /],
-    ['postgres://u@h/d?schema=a.b', /a schema of other characters .*: write /],
-    ['postgres://u@h/d?schema=', /a schema of other characters/],
-    ['postgres://u:%@h/d', /holds a '%' that stands for nothing: write '%25'/],
-    ['postgres:d', /names no host or no database/],
+    ['postgres://u@h/d?options=-csearch_path%3Dx', /more after the '\?'/],
+    ['postgres://u@h/d#hunter2', /more after the '\?'/],
+    ['postgres://u@h/d?port=x', /a port that is not a number. Set /],
+    ['postgres://u@h/d?schema=a.b', /a schema with characters other .*\. Set /],
+    ['postgres://u@h/d?schema=', /a schema with characters other/],
+    ['postgres://u:%@h/d', /contains a '%' that does not encode a character. Set '%25'/],
+    ['postgres:d', /lacks a host or a database/],
   ])('cannot be %s', (text, sentence) => {
     expect(refusal(text)).toMatch(/^DATABASE_URL [^\n]+\.$/);
     expect(refusal(text)).toMatch(sentence);
@@ -101,7 +101,7 @@ describe('TLS', () => {
     };
     expect(connectionOptions(readEnvironment(variables))).toMatchObject({ ssl: false });
     expect(idleSettings(variables)).toEqual([
-      'DATABASE_TLS does nothing on a socket of this machine: write the host of the database in DATABASE_URL, or leave it out.',
+      'DATABASE_TLS has no effect on a Unix socket. Set the host of the database in DATABASE_URL, or remove it.',
     ]);
   });
 });

@@ -18,9 +18,9 @@ const IDLE_CONNECTION_MS = 60_000;
 const EXAMPLES =
   "'sqlite:data/room-keys.db', 'postgres://user:password@host:5432/database' or 'mysql://user:password@host:3306/database'";
 const NOTHING_BEHIND =
-  'holds a query or a fragment, which would do nothing: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.';
+  'has a query or a fragment that would have no effect. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.';
 const QUERY_OF_POSTGRES =
-  "has more behind the '?' than PostgreSQL's host, port and schema: leave it out, and write DATABASE_TLS=verify-full for a connection that is encrypted.";
+  "has more after the '?' than PostgreSQL's host, port and schema. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.";
 
 /** A URL of PostgreSQL that names no host, or leaves it to `?host=`. */
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
@@ -28,21 +28,21 @@ const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
 /** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…`, `mariadb://…` or `postgres://…`. */
 export const databaseUrl: Kind<URL> = (text, name) => {
   const url = parse(text);
-  if (!url) throw new SettingError(`${name} is not a URL: write ${EXAMPLES}.`);
+  if (!url) throw new SettingError(`${name} is not a URL. Set ${EXAMPLES}.`);
   if (!isDecodable(url)) {
     throw new SettingError(
-      `${name} holds a '%' that stands for nothing: write '%25' where one is meant.`,
+      `${name} contains a '%' that does not encode a character. Set '%25' in its place.`,
     );
   }
   switch (url.protocol) {
     case 'sqlite:':
       if (url.pathname === '' || url.hostname || url.search || url.hash)
-        throw new SettingError(`${name} names no file: write ${EXAMPLES}.`);
+        throw new SettingError(`${name} does not name a file. Set ${EXAMPLES}.`);
       return url;
     case 'mysql:':
     case 'mariadb:':
       if (!url.hostname || url.pathname.length < 2) {
-        throw new SettingError(`${name} names no host or no database: write ${EXAMPLES}.`);
+        throw new SettingError(`${name} lacks a host or a database. Set ${EXAMPLES}.`);
       }
       if (url.search || url.hash) throw new SettingError(`${name} ${NOTHING_BEHIND}`);
       return url;
@@ -51,7 +51,9 @@ export const databaseUrl: Kind<URL> = (text, name) => {
       checkPostgres(url, text, name);
       return url;
     default:
-      throw new SettingError(`${name} begins with '${url.protocol}': write ${EXAMPLES}.`);
+      throw new SettingError(
+        `${name} begins with '${url.protocol}', which is not supported. Set ${EXAMPLES}.`,
+      );
   }
 };
 
@@ -68,16 +70,18 @@ function checkPostgres(url: URL, text: string, name: string): void {
   const host = query.get('host') ?? (WITHOUT_HOST.test(text) ? '' : url.hostname);
   if (host === '' || url.pathname.length < 2) {
     throw new SettingError(
-      `${name} names no host or no database: write 'postgres://user:password@host:5432/database', or 'postgres://user@/database?host=/run/postgresql' for a socket.`,
+      `${name} lacks a host or a database. Set 'postgres://user:password@host:5432/database', or 'postgres://user@/database?host=/run/postgresql' for a socket.`,
     );
   }
   const port = query.get('port');
   if (port !== null && !/^[1-9][0-9]{0,4}$/.test(port))
-    throw new SettingError(`${name} has a port that is no number: write one such as '?port=5433'.`);
+    throw new SettingError(
+      `${name} has a port that is not a number. Set one, for example '?port=5433'.`,
+    );
   const schema = query.get('schema');
   if (schema !== null && !/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(schema)) {
     throw new SettingError(
-      `${name} has a schema of other characters than letters, digits and '_': write one such as '?schema=room_keys'.`,
+      `${name} has a schema with characters other than letters, digits and '_'. Set one, for example '?schema=room_keys'.`,
     );
   }
 }

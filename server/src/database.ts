@@ -10,6 +10,7 @@ import {
   runMigrations,
 } from 'nestjs-room-keys';
 import { connectionOptions, type DatabaseSettings, fileOf } from './database-url.js';
+import { aboutFile } from './start-failure.js';
 
 /** TypeORM's options for the server's database. */
 export function dataSourceOptions(settings: DatabaseSettings): DataSourceOptions {
@@ -31,6 +32,14 @@ export async function openDatabase(
 ): Promise<DataSource> {
   const file = fileOf(settings.databaseUrl);
   if (file !== undefined) makeFile(file);
+  try {
+    return await prepared(settings, migrate);
+  } catch (error) {
+    throw file === undefined ? error : aboutFile(error, file);
+  }
+}
+
+async function prepared(settings: DatabaseSettings, migrate: boolean): Promise<DataSource> {
   const dataSource = await new DataSource(dataSourceOptions(settings)).initialize();
   try {
     await prepareDataSource(dataSource);

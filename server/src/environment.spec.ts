@@ -1,6 +1,6 @@
 /**
  * Proves what each variable of the standalone server's environment becomes, which values are
- * refused, and that a refusal is one sentence that says what to write and gives no secret away.
+ * refused, and that a refusal says what to set and gives no secret away.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -25,8 +25,9 @@ function refusal(variables: Variables): string {
   throw new Error('The environment was accepted.');
 }
 
-/** One sentence that opens with the variable, ends in a full stop, and says what to write. */
-const sentenceOn = (variable: string) => new RegExp(`^${variable} [^\\n]+: write [^\\n]+\\.$`);
+/** A line that begins with the variable: what is wrong, then what to do. */
+const sentenceOn = (variable: string) =>
+  new RegExp(`^${variable} [^\\n]+\\. (Set|Remove|Write) [^\\n]+\\.$`);
 
 const HOMESERVER = { HOMESERVER_URL: 'https://matrix.example.org' };
 const INTROSPECTION = {
@@ -255,7 +256,7 @@ describe('a secret', () => {
 });
 
 describe('several settings that cannot be used', () => {
-  it('are named at once, each in a sentence of its own', () => {
+  it('are named at once, each in a line of its own', () => {
     const lines = refusal({ PORT: 'a', RUN_MIGRATIONS: 'b', DATABASE_URL: 'c' }).split('\n');
     expect(lines).toEqual(
       ['DATABASE_URL', 'RUN_MIGRATIONS', 'PORT'].map((name) =>
@@ -395,7 +396,7 @@ describe('INTROSPECTION_URL', () => {
     (name) => {
       const message = refusal({ ...INTROSPECTION, [name]: undefined });
       expect(message).toMatch(sentenceOn('INTROSPECTION_URL'));
-      expect(message).toContain(` needs ${name}: `);
+      expect(message).toContain(` requires ${name}. `);
       expect(message).not.toContain('hunter2');
     },
   );

@@ -47,7 +47,7 @@ export interface Environment extends SettingValues {
 /**
  * Reads the settings, with their defaults.
  *
- * @throws SettingError with a sentence for each that cannot be used or is misspelt; if there is none,
+ * @throws SettingError with a line for each that cannot be used or is misspelt; if there is none,
  *   for those that contradict each other
  */
 export function readEnvironment(variables: Variables): Environment {
@@ -103,9 +103,7 @@ function textOf(variables: Variables, name: SettingName, setting: Setting): stri
   const file = setting.secret && isSet(variables, fileName) ? variables[fileName] : undefined;
   if (file === undefined) return isSet(variables, name) ? variables[name] : undefined;
   if (isSet(variables, name)) {
-    throw new SettingError(
-      `${name} and ${fileName} contradict each other, because both hold it: write only one of them.`,
-    );
+    throw new SettingError(`${name} and ${fileName} are both set. Set only one of them.`);
   }
   return contentOf(file, fileName, name);
 }
@@ -116,11 +114,11 @@ function contentOf(file: string, fileName: string, name: string): string {
     content = readFileSync(file, 'utf8').trimEnd();
   } catch (error) {
     throw new SettingError(
-      `${fileName} cannot be read (${(error as NodeJS.ErrnoException).code}): write the path of a file that holds ${name}.`,
+      `${fileName} cannot be read (${(error as NodeJS.ErrnoException).code}). Set the path of a file that contains ${name}, which this user may read.`,
     );
   }
   if (content !== '') return content;
-  throw new SettingError(`${fileName} is an empty file: write into it what ${name} is to be.`);
+  throw new SettingError(`${fileName} names an empty file. Write the value of ${name} into it.`);
 }
 
 /** A variable that is set to nothing counts as not set. */
@@ -143,41 +141,41 @@ function camelCase(name: string): string {
 function* contradictions(values: SettingValues): Generator<string, void, undefined> {
   const { databaseUrl, homeserverUrl, introspectionUrl } = values;
   if (values.databasePassword !== undefined && isLocal(databaseUrl)) {
-    yield `DATABASE_PASSWORD is there and DATABASE_URL names a SQLite file, which has none: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or leave the password out.`;
+    yield `DATABASE_PASSWORD is set, and DATABASE_URL names a SQLite file, which has no password. Set DATABASE_URL to a database server, for example ${SETTINGS.DATABASE_URL.example}, or remove the password.`;
   }
   if (values.databaseTls === 'verify-full' && isIP(hostOf(databaseUrl))) {
-    yield 'DATABASE_TLS=verify-full looks for the name of the host in the certificate, and DATABASE_URL has an address: write the name there, or DATABASE_TLS=verify-ca.';
+    yield 'DATABASE_TLS=verify-full compares the host name with the certificate, and DATABASE_URL has an address. Set the host name in DATABASE_URL, or DATABASE_TLS=verify-ca.';
   }
   if (values.workers > 1 && isLocal(databaseUrl)) {
-    yield `WORKERS makes ${values.workers} processes and DATABASE_URL names a SQLite file, which is for one: write DATABASE_URL=${SETTINGS.DATABASE_URL.example}, or WORKERS=1.`;
+    yield `WORKERS starts ${values.workers} processes, and DATABASE_URL names a SQLite file, which only one process can use. Set DATABASE_URL to a database server, for example ${SETTINGS.DATABASE_URL.example}, or WORKERS=1.`;
   }
   if (homeserverUrl && introspectionUrl) {
-    yield 'HOMESERVER_URL and INTROSPECTION_URL contradict each other, because one of them checks the access tokens: write only that one.';
+    yield 'HOMESERVER_URL and INTROSPECTION_URL are both set, and only one service can verify access tokens. Set only one of them.';
   }
   yield* incompleteIntrospection(values);
   if (!isLoopback(values.host)) {
     const exposed = `HOST is '${values.host}', which is not a loopback address, and`;
     const homeserver = `HOMESERVER_URL=${SETTINGS.HOMESERVER_URL.example}`;
     if (values.devTokens !== undefined)
-      yield `${exposed} DEV_TOKENS are for those only: write ${homeserver} in their place, or HOST=127.0.0.1.`;
+      yield `${exposed} DEV_TOKENS is only for development. Set ${homeserver} in its place, or HOST=127.0.0.1.`;
     else if (!homeserverUrl && !introspectionUrl)
-      yield `${exposed} nobody is named who checks access tokens: write ${homeserver}, or HOST=127.0.0.1.`;
+      yield `${exposed} no service is configured that verifies access tokens. Set HOMESERVER_URL, for example ${homeserver}, or HOST=127.0.0.1.`;
   }
   if (values.metricsPort === undefined && values.metricsHost !== undefined) {
-    yield `METRICS_HOST does nothing without METRICS_PORT: write one such as ${SETTINGS.METRICS_PORT.example}, or leave both out.`;
+    yield `METRICS_HOST has no effect without METRICS_PORT. Set METRICS_PORT, for example to ${SETTINGS.METRICS_PORT.example}, or remove both.`;
   }
   const { metricsPort, metricsHost = '127.0.0.1' } = values;
   const hosts = [metricsHost, values.host];
   const [host = metricsHost, ...others] = new Set(hosts.filter((name) => !isEverywhere(name)));
   if (metricsPort && metricsPort === values.port && others.length === 0) {
-    yield `METRICS_PORT and PORT are both ${metricsPort} at ${host}, where one server can listen: write another one, such as METRICS_PORT=${SETTINGS.METRICS_PORT.example}.`;
+    yield `METRICS_PORT and PORT are both ${metricsPort} at ${host}, where only one server can listen. Set another port, for example METRICS_PORT=${SETTINGS.METRICS_PORT.example}.`;
   }
   const { maxBodyBytes, maxBodyBytesAtOnce, headersTimeoutMs, requestTimeoutMs } = values;
   if (maxBodyBytesAtOnce !== undefined && maxBodyBytesAtOnce < 2 * maxBodyBytes) {
-    yield `MAX_BODY_BYTES_AT_ONCE is ${maxBodyBytesAtOnce}, less than twice MAX_BODY_BYTES, so that the largest body would never be taken: write ${4 * maxBodyBytes} for four of those, or leave it out.`;
+    yield `MAX_BODY_BYTES_AT_ONCE is ${maxBodyBytesAtOnce}, less than twice MAX_BODY_BYTES, so the largest body would never be accepted. Set ${4 * maxBodyBytes}, which is four times MAX_BODY_BYTES, or remove it.`;
   }
   if (headersTimeoutMs > requestTimeoutMs) {
-    yield `HEADERS_TIMEOUT_MS is ${headersTimeoutMs}, more than REQUEST_TIMEOUT_MS, which the headers are a part of: write at most ${requestTimeoutMs}.`;
+    yield `HEADERS_TIMEOUT_MS is ${headersTimeoutMs}, more than REQUEST_TIMEOUT_MS, which includes the headers. Set at most ${requestTimeoutMs}.`;
   }
   const perUser = Object.entries({
     MAX_BACKUPS_PER_USER: values.maxBackupsPerUser,
@@ -185,7 +183,7 @@ function* contradictions(values: SettingValues): Generator<string, void, undefin
     MAX_BYTES_PER_USER: values.maxBytesPerUser,
   }).find(([, limit]) => limit !== undefined);
   if (perUser && values.limitsInfoUri === undefined) {
-    yield `${perUser[0]} needs LIMITS_INFO_URI, which clients are told when it is reached: write a page for your users, such as ${SETTINGS.LIMITS_INFO_URI.example}.`;
+    yield `${perUser[0]} requires LIMITS_INFO_URI, which is sent to clients that reach the limit. Set it to a page for your users, for example ${SETTINGS.LIMITS_INFO_URI.example}.`;
   }
 }
 
@@ -194,21 +192,22 @@ function* incompleteIntrospection(values: SettingValues): Generator<string, void
   const example = SETTINGS.INTROSPECTION_URL.example;
   if (!introspectionUrl) {
     if (introspectionClientId !== undefined)
-      yield `INTROSPECTION_CLIENT_ID does nothing without INTROSPECTION_URL: write one such as ${example}, or leave both out.`;
+      yield `INTROSPECTION_CLIENT_ID has no effect without INTROSPECTION_URL. Set INTROSPECTION_URL, for example to ${example}, or remove both.`;
     if (introspectionClientSecret !== undefined)
-      yield `INTROSPECTION_CLIENT_SECRET does nothing without INTROSPECTION_URL: write one such as ${example}, or leave both out.`;
+      yield `INTROSPECTION_CLIENT_SECRET has no effect without INTROSPECTION_URL. Set INTROSPECTION_URL, for example to ${example}, or remove both.`;
     return;
   }
-  const needs = (name: string, what: string) => `INTROSPECTION_URL needs ${name}: write ${what}.`;
+  const needs = (name: string, what: string) =>
+    `INTROSPECTION_URL requires ${name}. Set it to ${what}.`;
   if (introspectionClientId === undefined)
-    yield needs('INTROSPECTION_CLIENT_ID', 'the id of the client that this server is there');
+    yield needs('INTROSPECTION_CLIENT_ID', 'the client id of this server there');
   if (introspectionClientSecret === undefined)
     yield needs(
       'INTROSPECTION_CLIENT_SECRET',
-      'the secret of that client, or its file in INTROSPECTION_CLIENT_SECRET_FILE',
+      'the secret of that client, or set INTROSPECTION_CLIENT_SECRET_FILE to a file that contains it',
     );
   if (values.serverName === undefined)
-    yield needs('SERVER_NAME', "what stands after the colon in user ids, such as 'example.org'");
+    yield needs('SERVER_NAME', "the part of user ids after the colon, for example 'example.org'");
 }
 
 function withPassword({ databaseUrl, databasePassword }: SettingValues): URL {

@@ -15,46 +15,46 @@ const INTROSPECTION = {
 };
 
 it.each([
-  [{ RATE_LIMIT: 'off', REDIS_URL: 'redis://:hunter2@redis' }, 'REDIS_URL does', 'RATE_LIMIT=on'],
-  [{ RATE_LIMIT: 'off', RATE_LIMIT_EXEMPT: '@a:b' }, 'RATE_LIMIT_EXEMPT does', 'RATE_LIMIT=on'],
+  [{ RATE_LIMIT: 'off', REDIS_URL: 'redis://:hunter2@redis' }, 'REDIS_URL has', 'RATE_LIMIT=on'],
+  [{ RATE_LIMIT: 'off', RATE_LIMIT_EXEMPT: '@a:b' }, 'RATE_LIMIT_EXEMPT has', 'RATE_LIMIT=on'],
   [
     { RATE_LIMIT: 'off', RATE_LIMIT_WRITES_BURST: '0', RATE_LIMIT_READS_PER_SECOND: '1' },
-    'RATE_LIMIT_READS_PER_SECOND, RATE_LIMIT_WRITES_BURST do',
+    'RATE_LIMIT_READS_PER_SECOND, RATE_LIMIT_WRITES_BURST have',
     'RATE_LIMIT=on',
   ],
   [
     { RATE_LIMIT: 'off', RATE_LIMIT_WRITES_PER_SECOND: '9', RATE_LIMIT_READS_BURST: '1' },
-    'RATE_LIMIT_READS_BURST, RATE_LIMIT_WRITES_PER_SECOND do',
+    'RATE_LIMIT_READS_BURST, RATE_LIMIT_WRITES_PER_SECOND have',
     'RATE_LIMIT=on',
   ],
-  [{ TOKEN_CHECK_TIMEOUT_MS: '9' }, 'TOKEN_CHECK_TIMEOUT_MS does', 'HOMESERVER_URL or '],
+  [{ TOKEN_CHECK_TIMEOUT_MS: '9' }, 'TOKEN_CHECK_TIMEOUT_MS has', 'HOMESERVER_URL or '],
   [
     { TOKEN_CACHE_MAX: '9', TOKEN_CACHE_TTL_MS: '0' },
-    'TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX do',
+    'TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX have',
     'HOMESERVER_URL or ',
   ],
-  [{ TOKEN_CHECKS_AT_ONCE: '9' }, 'TOKEN_CHECKS_AT_ONCE does', 'HOMESERVER_URL or '],
-  [{ HOMESERVER_URL, SERVER_NAME: 'example.org' }, 'SERVER_NAME does', 'INTROSPECTION_URL'],
+  [{ TOKEN_CHECKS_AT_ONCE: '9' }, 'TOKEN_CHECKS_AT_ONCE has', 'HOMESERVER_URL or '],
+  [{ HOMESERVER_URL, SERVER_NAME: 'example.org' }, 'SERVER_NAME has', 'INTROSPECTION_URL'],
   [
     { REQUEST_TIMEOUT_MS: '20000', BODY_IDLE_TIMEOUT_MS: '20001' },
-    'BODY_IDLE_TIMEOUT_MS does',
+    'BODY_IDLE_TIMEOUT_MS has',
     'REQUEST_TIMEOUT_MS',
   ],
-  [{ MAX_SESSION_DATA_BYTES: '16777217' }, 'MAX_SESSION_DATA_BYTES does', 'MAX_BODY_BYTES'],
-  [{ MAX_AUTH_DATA_BYTES: '16777217' }, 'MAX_AUTH_DATA_BYTES does', 'MAX_BODY_BYTES'],
+  [{ MAX_SESSION_DATA_BYTES: '16777217' }, 'MAX_SESSION_DATA_BYTES has', 'MAX_BODY_BYTES'],
+  [{ MAX_AUTH_DATA_BYTES: '16777217' }, 'MAX_AUTH_DATA_BYTES has', 'MAX_BODY_BYTES'],
   [
     { LIMITS_INFO_URI, MAX_SESSION_DATA_BYTES: '9' },
-    'LIMITS_INFO_URI does',
+    'LIMITS_INFO_URI has',
     'MAX_KEYS_PER_BACKUP, ',
   ],
-  [{ LOG_USER_IDS: 'true', LOG_LEVEL: 'error' }, 'LOG_USER_IDS does', 'LOG_LEVEL=info'],
-])('of %j it is told, and what to write', (variables, subject, advice) => {
+  [{ LOG_USER_IDS: 'true', LOG_LEVEL: 'error' }, 'LOG_USER_IDS has', 'LOG_LEVEL=info'],
+])('of %j it is told, and what to set', (variables, subject, advice) => {
   const [sentence = '', ...more] = idleSettings(variables);
   expect(more).toEqual([]);
   expect(sentence).toMatch(
-    /^[A-Z_, ]+ (does|do) nothing [^\n]+: write [^\n]+, or leave (it|them) out\.$/,
+    /^[A-Z_, ]+ (has|have) no effect [^\n]+\. Set [^\n]+, or remove (it|them)\.$/,
   );
-  expect(sentence.startsWith(`${subject} nothing `)).toBe(true);
+  expect(sentence.startsWith(`${subject} no effect `)).toBe(true);
   expect(sentence).toContain(advice);
   expect(sentence).not.toContain('hunter2');
 });
@@ -89,7 +89,7 @@ it('the file of a secret is told of by its name', () => {
     const file = join(folder, 'redis');
     writeFileSync(file, 'redis://:hunter2@redis');
     expect(idleSettings({ RATE_LIMIT: 'off', REDIS_URL_FILE: file })).toEqual([
-      expect.stringMatching(/^REDIS_URL_FILE does nothing /),
+      expect.stringMatching(/^REDIS_URL_FILE has no effect /),
     ]);
   } finally {
     rmSync(folder, { recursive: true });
@@ -100,5 +100,5 @@ it('all that belongs to the limits of requests is told of', () => {
   const limits = settingRows.map(([name]) => name).filter((name) => name.startsWith('RATE_LIMIT_'));
   const examples = Object.fromEntries(limits.map((name) => [name, SETTINGS[name].example]));
   const [sentence] = idleSettings({ ...examples, RATE_LIMIT: 'off' });
-  expect(sentence).toMatch(new RegExp(`^${limits.join(', ')} do nothing `));
+  expect(sentence).toMatch(new RegExp(`^${limits.join(', ')} have no effect `));
 });

@@ -29,7 +29,7 @@ export async function run(
   } else if (argument === '--check-config' && more.length === 0) {
     printCheck(variables);
   } else {
-    process.stderr.write(`${args.join(' ')} is not understood: write --help or --check-config.\n`);
+    process.stderr.write(`${args.join(' ')} is not an option. Use --help or --check-config.\n`);
     process.exitCode = 2;
   }
 }

@@ -3,7 +3,7 @@
 /** Environment variables, those of other programs among them. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** A setting that cannot be used: each line of the message is one sentence that says what to write. */
+/** A setting that cannot be used: each line of the message says what is wrong, and what to set. */
 export class SettingError extends Error {}
 
 /**
@@ -22,7 +22,7 @@ export const whole =
     const value = Number(text);
     if (!/^[0-9]+$/.test(text) || value < least || value > most) {
       throw new SettingError(
-        `${name} is '${text}': write a whole number from ${least} to ${most}, such as ${example}.`,
+        `${name} is '${text}'. Set a whole number from ${least} to ${most}, for example ${example}.`,
       );
     }
     return value;
@@ -42,7 +42,7 @@ export const oneOf =
     if (word !== undefined) return word;
     const quoted = words.map((candidate) => `'${candidate}'`);
     const choice = `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
-    throw new SettingError(`${name} is '${text}': write ${choice}.`);
+    throw new SettingError(`${name} is '${text}'. Set ${choice}.`);
   };
 
 /** Yes or no. */
@@ -56,7 +56,7 @@ export const anyText: Kind<string> = (text) => text;
 export const certificates: Kind<string> = (text, name) => {
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
   throw new SettingError(
-    `${name} holds no certificate: write one in PEM, which begins with -----BEGIN CERTIFICATE-----, or its file in ${name}_FILE.`,
+    `${name} does not contain a certificate. Set it to one in PEM format, which begins with -----BEGIN CERTIFICATE-----, or set ${name}_FILE to its file.`,
   );
 };
 
@@ -76,17 +76,17 @@ export const listOrAny: Kind<string[] | '*'> = (text, name, example) => {
 /** A URI of any scheme. */
 export const uri: Kind<string> = (text, name, example) => {
   if (URL.canParse(text)) return text;
-  throw new SettingError(`${name} is not a URI: write one such as ${example}.`);
+  throw new SettingError(`${name} is not a URI. Set one, for example ${example}.`);
 };
 
 /** The URL of a service that is asked by HTTP, without credentials. */
 export const serviceUrl: Kind<URL> = (text, name, example) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol))
-    throw new SettingError(`${name} is not a URL of http or https: write one such as ${example}.`);
+    throw new SettingError(`${name} is not an HTTP or HTTPS URL. Set one, for example ${example}.`);
   if (url.username || url.password || url.search || url.hash) {
     throw new SettingError(
-      `${name} holds a user, a password, a query or a fragment, which it cannot: write one such as ${example}.`,
+      `${name} contains a user, a password, a query or a fragment. Set a URL without these, for example ${example}.`,
     );
   }
   return url;
@@ -96,14 +96,16 @@ export const serviceUrl: Kind<URL> = (text, name, example) => {
 export const redisUrl: Kind<URL> = (text, name, example) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname) return url;
-  throw new SettingError(`${name} is not a URL of Redis: write one such as ${example}.`);
+  throw new SettingError(`${name} is not a Redis URL. Set one, for example ${example}.`);
 };
 
 /** The base URL of a homeserver: its paths are added to it. */
 export const homeserverUrl: Kind<URL> = (text, name, example) => {
   const url = serviceUrl(text, name, example);
   if (url.pathname.includes('/_matrix')) {
-    throw new SettingError(`${name} is to end before '/_matrix': write one such as ${example}.`);
+    throw new SettingError(
+      `${name} contains '/_matrix'. Set the base URL of the homeserver, for example ${example}.`,
+    );
   }
   return url;
 };
@@ -112,7 +114,7 @@ export const homeserverUrl: Kind<URL> = (text, name, example) => {
 export const serverName: Kind<string> = (text, name, example) => {
   if (/^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(text)) return text;
   throw new SettingError(
-    `${name} is no server name: write what stands after the colon in user ids, such as '${example}'.`,
+    `${name} is not a server name. Set the part of user ids after the colon, for example '${example}'.`,
   );
 };
 
@@ -122,7 +124,7 @@ export const userIdPatterns: Kind<string[]> = (text, name, example) => {
   const wrong = patterns.find((pattern) => !/^@[^\s:]*:\S+$/.test(pattern));
   if (wrong === undefined) return patterns;
   throw new SettingError(
-    `${name} holds '${wrong}', which is no user id: write one such as ${example}, more of them after commas.`,
+    `${name} contains '${wrong}', which is not a user id. Set user ids separated by commas, for example ${example}.`,
   );
 };
 
@@ -132,7 +134,7 @@ export const tokensOfUsers: Kind<{ token: string; userId: string }[]> = (text, n
     const [, token, userId] = /^([^\s=]+)=(@[^:\s]*:\S+)$/.exec(pair.trim()) ?? [];
     if (token === undefined || userId === undefined) {
       throw new SettingError(
-        `${name} is not a list of tokens and users: write 'token=@user:server', more of them after commas.`,
+        `${name} is not a list of tokens and users. Set 'token=@user:server', and further ones after commas.`,
       );
     }
     return { token, userId };

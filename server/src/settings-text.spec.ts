@@ -55,13 +55,13 @@ describe('--check-config', () => {
 
   it('remarks on names that are no settings', () => {
     expect(checkConfig(variables)).toContain(
-      '\nDATABASE_URI is no setting and is not read; DATABASE_URL is.\n',
+      '\nDATABASE_URI is not a setting and is ignored; DATABASE_URL is used.\n',
     );
   });
 
   it('remarks on settings that do nothing', () => {
     expect(checkConfig({ RATE_LIMIT: 'off', REDIS_URL: 'redis://redis' })).toMatch(
-      /^REDIS_URL does nothing with RATE_LIMIT=off: write .*\.$/m,
+      /^REDIS_URL has no effect with RATE_LIMIT=off\. Set .*\.$/m,
     );
   });
 

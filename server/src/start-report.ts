@@ -12,7 +12,7 @@ export interface StartLog {
 }
 
 const NOBODY_ASKED =
-  'Nobody is named who checks access tokens, so that only a made-up one is known: write HOMESERVER_URL, unless this is a trial.';
+  'No service is configured that verifies access tokens, so only the generated token is accepted. Set HOMESERVER_URL, unless this is a trial.';
 
 /** What is said about the start of the server: for a person as it is, else as lines of the log. */
 export class StartReport {

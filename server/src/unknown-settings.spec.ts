@@ -28,7 +28,7 @@ describe('a slip in the name of a setting', () => {
     ['MAX_KEY_PER_BACKUP', 'MAX_KEYS_PER_BACKUP'],
     ['DEV_TOKEN', 'DEV_TOKENS'],
   ])('stops the start: %s for %s', (name, setting) => {
-    const sentence = `${name} is no setting: write ${setting}, or both if ${name} is meant for another program.`;
+    const sentence = `${name} is not a setting. Set ${setting}, or both if another program needs ${name}.`;
     expect(refusals({ [name]: 'hunter2' })).toEqual([sentence]);
     expect(() => readEnvironment({ [name]: 'hunter2' })).toThrow(new SettingError(sentence));
   });
@@ -38,7 +38,7 @@ describe('a slip in the name of a setting', () => {
       const variables = { DATABASE_URI: 'x', DATABASE_URL: value };
       expect(refusals(variables)).toEqual([]);
       expect(remarks(variables)).toEqual([
-        'DATABASE_URI is no setting and is not read; DATABASE_URL is.',
+        'DATABASE_URI is not a setting and is ignored; DATABASE_URL is used.',
       ]);
       expect(() => readEnvironment(variables)).not.toThrow();
     }
@@ -52,14 +52,14 @@ describe('a name that begins like a setting', () => {
     ['MAX_BODY_SIZE', 'MAX_BODY_BYTES, MAX_BODY_BYTES_AT_ONCE'],
   ])('is remarked on: %s', (name, settings) => {
     expect(remarks({ [name]: '1' })).toEqual([
-      `${name} is no setting and is not read; there is ${settings}.`,
+      `${name} is not a setting and is ignored. Settings with similar names: ${settings}.`,
     ]);
     expect(refusals({ [name]: '1' })).toEqual([]);
   });
 
   it('is remarked on where it asks for a file of what is no secret', () => {
     expect(remarks({ HOMESERVER_URL_FILE: '/run/secrets/a' })).toEqual([
-      'HOMESERVER_URL_FILE is no setting and is not read: only secrets come from files, write HOMESERVER_URL.',
+      'HOMESERVER_URL_FILE is not a setting and is ignored: only secrets can be read from files. Set HOMESERVER_URL.',
     ]);
   });
 });

@@ -4,7 +4,7 @@ import { settingRows } from './settings.js';
 /** A variable that nobody reads, although it looks like a setting. */
 export interface MisspeltSetting {
   name: string;
-  /** Why the server does not start with it: one sentence that says what to write. */
+  /** Why the server does not start with it: what is wrong, and what to set. */
   refusal?: string;
   /** What the operator is told, where it starts nevertheless. */
   remark?: string;
@@ -43,21 +43,24 @@ function judge(name: string, variables: Variables): MisspeltSetting | undefined 
     return variables[meant] === undefined
       ? {
           name,
-          refusal: `${name} is no setting: write ${meant}, or both if ${name} is meant for another program.`,
+          refusal: `${name} is not a setting. Set ${meant}, or both if another program needs ${name}.`,
         }
-      : { name, remark: `${name} is no setting and is not read; ${meant} is.` };
+      : { name, remark: `${name} is not a setting and is ignored; ${meant} is used.` };
   }
   const plain = name.replace(/_FILE$/, '');
   if (plain !== name && plain.length >= SHORTEST && known.has(plain)) {
     return {
       name,
-      remark: `${name} is no setting and is not read: only secrets come from files, write ${plain}.`,
+      remark: `${name} is not a setting and is ignored: only secrets can be read from files. Set ${plain}.`,
     };
   }
   const family = [...families].find((words) => `${name}_`.startsWith(words));
   if (family === undefined) return undefined;
   const members = settingRows.map(([other]) => other).filter((other) => other.startsWith(family));
-  return { name, remark: `${name} is no setting and is not read; there is ${members.join(', ')}.` };
+  return {
+    name,
+    remark: `${name} is not a setting and is ignored. Settings with similar names: ${members.join(', ')}.`,
+  };
 }
 
 /** Whether it is one slip away from a setting, two from a long one, or the same in other letters. */

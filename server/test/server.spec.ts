@@ -210,7 +210,7 @@ describe('the standalone server', () => {
     const { child, output } = await start({ TOKEN_CACHE_TTL: '30' });
     await stop(child);
     expect(output.err).toBe(
-      'TOKEN_CACHE_TTL is no setting and is not read; there is TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX.\n',
+      'TOKEN_CACHE_TTL is not a setting and is ignored. Settings with similar names: TOKEN_CACHE_TTL_MS, TOKEN_CACHE_MAX.\n',
     );
   });
 
@@ -228,9 +228,9 @@ describe('the standalone server', () => {
       { DATABSE_URL: 'secret' },
       1,
       /^$/,
-      /^DATABSE_URL is no setting: write .*\.\n$/,
+      /^DATABSE_URL is not a setting\. Set .*\.\n$/,
     ],
-    ['--hlep', {}, 2, /^$/, /^--hlep is not understood: write --help or --check-config\.\n$/],
+    ['--hlep', {}, 2, /^$/, /^--hlep is not an option\. Use --help or --check-config\.\n$/],
   ])('answers %s, with %j set, and does not start', async (argument, variables, exit, out, err) => {
     const { child, output } = launch(variables, argument);
     const [code] = (await once(child, 'close')) as [number | null];
@@ -244,56 +244,59 @@ describe('the standalone server', () => {
   it.each([
     [
       { PORT: 'eighty' },
-      /^PORT is 'eighty': write a whole number from 0 to 65535, such as 8090\.$/,
+      /^PORT is 'eighty'\. Set a whole number from 0 to 65535, for example 8090\.$/,
     ],
-    [{ DATABASE_URL: 'oracle://x:secret@h/d' }, /^DATABASE_URL begins with 'oracle:': write /],
-    [{ HOST: '0.0.0.0' }, /^HOST is '0\.0\.0\.0'.*: write /],
-    [{ DEV_TOKENS: 'secret' }, /^DEV_TOKENS .*: write 'token=@user:server'/],
-    [{ MAX_BODY_BYTES: '-1' }, /^MAX_BODY_BYTES is '-1': write /],
-    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is 'loud': write 'fatal', .* or 'debug'\.$/],
-    [{ METRICS_HOST: '10.0.0.5' }, /^METRICS_HOST does nothing without METRICS_PORT: write /],
-    [{ DATABSE_URL: 'mysql://x:secret@h/d' }, /^DATABSE_URL is no setting: write DATABASE_URL/],
-    [{ DATABASE_URL: 'mysql://x:secret%@h/d' }, /^DATABASE_URL holds a '%' .*: write '%25'/],
-    [{ DATABASE_URL: 'mysql://x:secret@h/d?ssl=true' }, /^DATABASE_URL .*write DATABASE_TLS=/],
-    [{ DATABASE_TLS_CA: 'secret' }, /^DATABASE_TLS_CA holds no certificate: write one in PEM/],
+    [
+      { DATABASE_URL: 'oracle://x:secret@h/d' },
+      /^DATABASE_URL begins with 'oracle:', which is not supported\. Set /,
+    ],
+    [{ HOST: '0.0.0.0' }, /^HOST is '0\.0\.0\.0'.*\. Set /],
+    [{ DEV_TOKENS: 'secret' }, /^DEV_TOKENS .*\. Set 'token=@user:server'/],
+    [{ MAX_BODY_BYTES: '-1' }, /^MAX_BODY_BYTES is '-1'\. Set /],
+    [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is 'loud'\. Set 'fatal', .* or 'debug'\.$/],
+    [{ METRICS_HOST: '10.0.0.5' }, /^METRICS_HOST has no effect without METRICS_PORT\. Set /],
+    [{ DATABSE_URL: 'mysql://x:secret@h/d' }, /^DATABSE_URL is not a setting\. Set DATABASE_URL/],
+    [{ DATABASE_URL: 'mysql://x:secret%@h/d' }, /^DATABASE_URL contains a '%' .*\. Set '%25'/],
+    [{ DATABASE_URL: 'mysql://x:secret@h/d?ssl=true' }, /^DATABASE_URL .*set DATABASE_TLS=/],
+    [
+      { DATABASE_TLS_CA: 'secret' },
+      /^DATABASE_TLS_CA does not contain a certificate\. Set it to one in PEM/,
+    ],
     [
       { DATABASE_TLS: 'verify-full', DATABASE_URL: 'mysql://x:secret@[::1]/d' },
-      /^DATABASE_TLS=verify-full .*: write the name there/,
+      /^DATABASE_TLS=verify-full .*\. Set the host name/,
     ],
     [
       { RUN_MIGRATIONS: 'false' },
-      /^The database lacks tables or columns: run 'npx room-keys-server/,
+      /^The database lacks tables or columns\. Run 'npx room-keys-server/,
     ],
     [
       { HOST: 'nosuch.invalid', HOMESERVER_URL: 'http://127.0.0.1:1' },
-      /^HOST nosuch\.invalid is not known: write .*HOST=127/,
+      /^HOST nosuch\.invalid cannot be resolved\. Set .*HOST=127/,
     ],
     [
       { METRICS_HOST: 'nosuch.invalid', METRICS_PORT: '0' },
-      /^METRICS_HOST nosuch\.invalid is not known: write .*METRICS_HOST=127/,
+      /^METRICS_HOST nosuch\.invalid cannot be resolved\. Set .*METRICS_HOST=127/,
     ],
-  ])(
-    'does not start with %j, and says in one sentence what to write',
-    async (variables, message) => {
-      const { child, output } = launch(variables);
-      const [code] = (await once(child, 'exit')) as [number | null];
-      expect(code).toBe(1);
-      expect(output.err.trim()).toMatch(message);
-      expect(output.err.trim().split('\n')).toHaveLength(1);
-      expect(output.err).not.toContain('secret');
-    },
-  );
+  ])('does not start with %j, and says in one line what to set', async (variables, message) => {
+    const { child, output } = launch(variables);
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(1);
+    expect(output.err.trim()).toMatch(message);
+    expect(output.err.trim().split('\n')).toHaveLength(1);
+    expect(output.err).not.toContain('secret');
+  });
 
   it('says in one sentence that its port is taken', async () => {
     const { url } = await start();
     const { child, output } = launch({ PORT: new URL(url).port });
     const [code] = (await once(child, 'exit')) as [number | null];
     expect(code).toBe(1);
-    expect(output.err.trim()).toMatch(/^PORT \d+ .*: write /);
+    expect(output.err.trim()).toMatch(/^PORT \d+ .*\. Set /);
     expect(output.err.trim().split('\n')).toHaveLength(1);
   });
 
-  it('says that the folder of its database cannot be made, and does not take it for a port', async () => {
+  it('names the folder that its database cannot be created in, and does not take it for a port', async () => {
     // stands for a folder that others own, which holds nobody up who is root
     const file = join(root, 'package.json');
     const { child, output } = launch({
@@ -302,16 +305,18 @@ describe('the standalone server', () => {
     });
     const [code] = (await once(child, 'exit')) as [number | null];
     expect(code).toBe(1);
-    expect(output.err).toMatch(/^The folder of the file in DATABASE_URL .*: make it, /m);
+    expect(output.err).toMatch(
+      /package\.json\/data cannot be created or opened \(ENOTDIR\)\. Check that the path in DATABASE_URL/m,
+    );
   });
 
   it('says so of the port of its metrics too, and of an address that is none of the machine', async () => {
     const { url } = await start();
     for (const [variables, message] of [
-      [{ METRICS_PORT: new URL(url).port }, /^METRICS_PORT \d+ is taken: write .*METRICS_PORT=/],
+      [{ METRICS_PORT: new URL(url).port }, /^METRICS_PORT \d+ is in use\. Set .*METRICS_PORT=/],
       [
         { METRICS_PORT: '0', METRICS_HOST: '203.0.113.1' },
-        /^METRICS_HOST 203\.0\.113\.1 .*: write METRICS_HOST=/,
+        /^METRICS_HOST 203\.0\.113\.1 .*\. Set one, for example METRICS_HOST=/,
       ],
     ] as const) {
       const { child, output } = launch(variables);

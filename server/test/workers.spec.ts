@@ -315,19 +315,19 @@ const [found] = serverDatabases;
 
     it('say so of SQLite', async () => {
       expect(await fatal({ DATABASE_URL: 'sqlite:data/room-keys.db' })).toMatch(
-        /^WORKERS makes 2 processes and DATABASE_URL names a SQLite file, which is for one: write DATABASE_URL=.*, or WORKERS=1\.$/,
+        /^WORKERS starts 2 processes, and DATABASE_URL names a SQLite file, .*\. Set DATABASE_URL .*, or WORKERS=1\.$/,
       );
     });
 
     it('say once that the port is taken', async () => {
       expect(await fatal({ PORT: taken() })).toBe(
-        `PORT ${taken()} is taken: write another one, such as PORT=8091.`,
+        `PORT ${taken()} is in use. Set another port, for example PORT=8091.`,
       );
     });
 
     it('say so of the port of the metrics', async () => {
       expect(await fatal({ METRICS_PORT: taken() })).toBe(
-        `METRICS_PORT ${taken()} is taken: write another one, such as METRICS_PORT=8091.`,
+        `METRICS_PORT ${taken()} is in use. Set another port, for example METRICS_PORT=8091.`,
       );
     });
 

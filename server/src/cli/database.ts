@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { Logger } from '@nestjs/common';
 import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
@@ -65,9 +65,9 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const settings = databaseSettings(options);
   const file = fileOf(settings.databaseUrl);
-  if (file !== undefined && !existsSync(file)) {
+  if (file !== undefined && !statSync(file, { throwIfNoEntry: false })) {
     throw new Failure(
-      `There is no database ${file}: write another --database, or run 'room-keys-server migrate' to create it.`,
+      `There is no database ${file}. Check DATABASE_URL, or run 'room-keys-server migrate' to create it.`,
     );
   }
   const dataSource = await openForCommand(settings);
@@ -86,7 +86,7 @@ async function checkTables(dataSource: DataSource): Promise<void> {
   } catch (error) {
     if ((error as { code?: string }).code !== 'ROOM_KEYS_NO_TABLES') throw error;
     throw new Failure(
-      "The database lacks tables or columns: run 'room-keys-server migrate', or write the --database that the server uses.",
+      "The database lacks tables or columns. Run 'room-keys-server migrate', or check that DATABASE_URL is the server's database.",
     );
   }
 }

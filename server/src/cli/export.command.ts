@@ -90,8 +90,6 @@ async function write(to: string, signal: AbortSignal, text: AsyncIterable<string
     signal.throwIfAborted();
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (syscall === undefined || code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
-    throw new Failure(
-      `The file in --to cannot be written (${code}): write the path of another one.`,
-    );
+    throw new Failure(`The file in --to cannot be written (${code}). Check the path.`);
   }
 }

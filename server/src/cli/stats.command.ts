@@ -54,6 +54,6 @@ Examples:
 
 /** Reads an option that counts something. */
 export function wholeNumber(text: string): number {
-  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Write a whole number.');
+  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Use a whole number.');
   return Number(text);
 }

@@ -4,9 +4,9 @@ import { Failure } from './exit.js';
 /** Reads an argument that is to be a full Matrix user id. */
 export function userId(text: string): string {
   if (/^@[^:]*:./s.test(text) && Buffer.byteLength(text) <= 255) return text;
-  throw new InvalidArgumentError("Write a full user id, such as '@alice:example.org'.");
+  throw new InvalidArgumentError("Use a full user id, for example '@alice:example.org'.");
 }
 
 /** What a command ends with that is told to read one user, of whom there is nothing. */
 export const unknownUser = (id: string): Failure =>
-  new Failure(`The database has no backup of ${id}: write the id of another user in --user.`);
+  new Failure(`The database has no backup of ${id}. Check the user id.`);

@@ -83,7 +83,10 @@ Examples:
     )
     .action(async (id: string, options: DatabaseOptions & { yes?: true; json?: true }) => {
       if (!options.yes && !process.stdin.isTTY) {
-        throw new Failure('Nobody is there to confirm the deletion: write --yes.', EXIT.usage);
+        throw new Failure(
+          'The deletion cannot be confirmed without a terminal. Use --yes to delete without asking.',
+          EXIT.usage,
+        );
       }
       const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
       await withDatabase(options, async (dataSource, history) => {

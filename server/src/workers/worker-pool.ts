@@ -222,7 +222,7 @@ export class WorkerPool {
 }
 
 function hopeless(how: Exit): string {
-  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(how)}: look above for the reason, or write a smaller number for WORKERS if memory is short.`;
+  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(how)}. Check the log above for the reason, or set a smaller WORKERS if memory is short.`;
 }
 
 function nameOf(how: Exit): string {

@@ -1,6 +1,6 @@
 /**
  * Proves the commands as an operator meets them, as processes on each database: what they print for a
- * person and as JSON, what they do, their exit codes, and that a mistake is told in one sentence.
+ * person and as JSON, what they do, their exit codes, and that a mistake says what to do.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -112,15 +112,18 @@ describe('the commands', () => {
     const { code, err } = await command(['user', 'erase', '@alice:hs1'], {}, folder);
     expect({ code, err }).toEqual({
       code: 2,
-      err: 'Nobody is there to confirm the deletion: write --yes.\n',
+      err: 'The deletion cannot be confirmed without a terminal. Use --yes to delete without asking.\n',
     });
   });
 
   it.each([
-    [['stats'], /^There is no database data\/room-keys\.db: /],
-    [['stats', '--database', 'oracle://u:secret@h/d'], /^--database begins with 'oracle:': write /],
+    [['stats'], /^There is no database data\/room-keys\.db\. /],
+    [
+      ['stats', '--database', 'oracle://u:secret@h/d'],
+      /^--database begins with 'oracle:', which is not supported\. Set /,
+    ],
     [['verify', '--database', 'mysql://u:secret@127.0.0.1:1/d'], /^No database answers /],
-    [['migrate', '--database', 'sqlite:/'], /^The file in --database cannot be opened: /],
+    [['migrate', '--database', 'sqlite:/'], /^The SQLite file \/ cannot be opened /],
   ])('%j fails with one sentence that gives nothing away', async (args, message) => {
     const { code, out, err } = await command(args, {}, folder);
     expect(code).toBe(1);
@@ -154,7 +157,7 @@ describe('the commands', () => {
     const own = await mkdtemp(join(folder, 'misspelt-'));
     // what is misspelt of other settings is the server's business
     const variables = { [name]: 'mysql://u:secret@127.0.0.1:1/d', HOMESERVR_URL: 'x' };
-    const sentence = `${name} is no setting: write ${setting}, or both if ${name} is meant for another program.\n`;
+    const sentence = `${name} is not a setting. Set ${setting}, or both if another program needs ${name}.\n`;
     expect(await command(['migrate'], variables, own)).toMatchObject({
       code: 1,
       out: '',
@@ -171,7 +174,7 @@ describe('the commands', () => {
     await writeFile(file, '');
     const { code, err } = await command(['stats', '--database', `sqlite:${file}`]);
     expect(code).toBe(1);
-    expect(err).toMatch(/run 'room-keys-server migrate'/);
+    expect(err).toMatch(/Run 'room-keys-server migrate'/);
   });
 
   it('make up a token that the server takes', async () => {
@@ -262,7 +265,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     expect(await stats(url.href, decodeURIComponent(password))).toMatchObject({ code: 0, err: '' });
     // one that was started for these tests alone asks nobody for a password
     if (protocol === 'postgres:' && (await takesAnyPassword(url))) return;
-    expect((await stats(url.href, 'not-this-one')).err).toMatch(/^The database refuses the user /);
+    expect((await stats(url.href, 'not-this-one')).err).toMatch(/^The database rejects the user /);
   });
 
   it('stats counts, and names the largest backups', async () => {
@@ -325,7 +328,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
       expect(await onDatabase('verify', '--user', '@mistyped:hs1', ...more)).toMatchObject({
         code: 1,
         out: '',
-        err: 'The database has no backup of @mistyped:hs1: write the id of another user in --user.\n',
+        err: 'The database has no backup of @mistyped:hs1. Check the user id.\n',
       });
     }
   });

@@ -58,7 +58,7 @@ const ENCRYPTED: Encrypted[] = [
       await connection.query("GRANT ALL ON encrypted.* TO 'tls'@'127.0.0.1'");
       await connection.end();
     },
-    refusal: /a user who may only come encrypted needs DATABASE_TLS\.$/,
+    refusal: /a user that requires an encrypted connection needs DATABASE_TLS\.$/,
   },
   {
     name: 'PostgreSQL',
@@ -77,7 +77,7 @@ const ENCRYPTED: Encrypted[] = [
         writeFileSync(file, `hostnossl all tls all reject\n${readFileSync(file, 'utf8')}`);
         await client.query('SELECT pg_reload_conf()');
       }),
-    refusal: /^PostgreSQL does not let this user in from here/,
+    refusal: /^PostgreSQL does not allow this user to connect from here/,
   },
 ];
 
@@ -167,7 +167,7 @@ const onThisMachine = ENCRYPTED.flatMap((encrypted) => {
       expect(message).toMatch(
         what === 'without TLS'
           ? refusal
-          : /^The certificate of the database is not to be trusted: write who signed it/,
+          : /^The certificate of the database is not trusted\. Set DATABASE_TLS_CA_FILE/,
       );
     });
 

@@ -359,12 +359,12 @@ describe('the log of a server', () => {
     expect(server.lines).toEqual([
       expect.objectContaining({
         level: 'fatal',
-        message: expect.stringMatching(/^PORT is 'eighty': write /),
+        message: expect.stringMatching(/^PORT is 'eighty'\. Set /),
       }),
     ]);
     server = new ServerProcess({ ...variables, LOG_FORMAT: 'xml' });
     expect(await server.ended()).toBe(1);
-    expect(server.lines[0]?.message).toBe("LOG_FORMAT is 'xml': write 'json' or 'text'.");
+    expect(server.lines[0]?.message).toBe("LOG_FORMAT is 'xml'. Set 'json' or 'text'.");
   });
 
   it('says it once where Nest would say it too, and has the cause for who looks into it', async () => {
@@ -373,7 +373,7 @@ describe('the log of a server', () => {
     await writeFile(file, 'no database'.repeat(100));
     const told = {
       level: 'fatal',
-      message: 'The file in DATABASE_URL is no SQLite database: write the name of another file.',
+      message: 'The file in DATABASE_URL is not a SQLite database. Set the path of another file.',
     };
     server = new ServerProcess({ ...variables, DATABASE_URL: `sqlite:${file}` });
     expect(await server.ended()).toBe(1);

@@ -66,7 +66,7 @@ export class AppModule {
           },
         }),
       ],
-      controllers: [HealthController, HomeController],
+      controllers: [HealthController, ...(environment.servesDocs ? [HomeController] : [])],
       providers: [
         Dependencies,
         GracefulShutdown,

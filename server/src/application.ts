@@ -1,4 +1,6 @@
+import cluster from 'node:cluster';
 import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -11,7 +13,9 @@ import { RequestLog } from './logs/request-log.js';
 import { ServerLogger } from './logs/server-logger.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { RedisConnection } from './redis-connection.js';
+import { isSocketPath } from './setting-kinds.js';
 import { aboutListening } from './start-failure.js';
+import { removeStaleSocket, SOCKET_MODE } from './unix-socket.js';
 import { TimedExpressAdapter } from './timed-express.adapter.js';
 import { UnrecognizedFilter } from './unrecognized.filter.js';
 
@@ -33,7 +37,7 @@ export async function createApplication(environment: Environment): Promise<NestE
   app.disable('x-powered-by');
   app.useGlobalFilters(new UnrecognizedFilter());
   app.enableShutdownHooks([], { useProcessExit: true });
-  serveDocs(app);
+  if (environment.servesDocs) serveDocs(app);
   return app;
 }
 
@@ -51,7 +55,7 @@ export interface Addresses {
  */
 export async function listen(
   app: NestExpressApplication,
-  { host, port, metricsHost = '127.0.0.1', metricsPort }: Environment,
+  { host, port, socketMode, metricsHost = '127.0.0.1', metricsPort }: Environment,
 ): Promise<Addresses> {
   await app.init();
   const server = app.getHttpServer();
@@ -62,9 +66,19 @@ export async function listen(
       ? undefined
       : await app.get(MetricsServer).listen(metricsHost, metricsPort);
   answerMalformedRequests(server);
-  server.listen(port, host);
-  await once(server, 'listening').catch((error: unknown) => {
+  try {
+    if (isSocketPath(host)) {
+      // with WORKERS the primary has done so, and other workers may listen by now
+      if (!cluster.isWorker) await removeStaleSocket(host);
+      server.listen(host);
+      await once(server, 'listening');
+      chmodSync(host, socketMode ?? SOCKET_MODE);
+    } else {
+      server.listen(port, host);
+      await once(server, 'listening');
+    }
+  } catch (error) {
     throw aboutListening(error, '');
-  });
+  }
   return { url: urlOf(server), metricsUrl };
 }

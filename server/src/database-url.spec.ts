@@ -55,7 +55,7 @@ describe('a URL of PostgreSQL', () => {
     ['postgres://u@h', /lacks a host or a database/],
     ['postgres://u@h/', /lacks a host or a database/],
     ['postgres://u@h/d?sslmode=require', /more after the '\?' .* set DATABASE_TLS=verify-full/],
-    ['postgres://h/d?user=u&password=hunter2', /more behind the '\?' than .*: leave it out/],
+    ['postgres://h/d?user=u&password=hunter2', /more after the '\?' than .*\. Remove it/],
     ['postgres://u@h/d?options=-csearch_path%3Dx', /more after the '\?'/],
     ['postgres://u@h/d#hunter2', /more after the '\?'/],
     ['postgres://u@h/d?port=x', /a port that is not a number. Set /],

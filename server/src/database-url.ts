@@ -17,8 +17,8 @@ const IDLE_CONNECTION_MS = 60_000;
 
 const EXAMPLES =
   "'sqlite:data/room-keys.db', 'postgres://user:password@host:5432/database' or 'mysql://user:password@host:3306/database'";
-const NOTHING_BEHIND =
-  'has a query or a fragment that would have no effect. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.';
+const QUERY_OF_MYSQL =
+  "has more after the '?' than MySQL's socketPath. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.";
 const QUERY_OF_POSTGRES =
   "has more after the '?' than PostgreSQL's host, port and schema. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.";
 
@@ -41,10 +41,7 @@ export const databaseUrl: Kind<URL> = (text, name) => {
       return url;
     case 'mysql:':
     case 'mariadb:':
-      if (!url.hostname || url.pathname.length < 2) {
-        throw new SettingError(`${name} lacks a host or a database. Set ${EXAMPLES}.`);
-      }
-      if (url.search || url.hash) throw new SettingError(`${name} ${NOTHING_BEHIND}`);
+      checkMysql(url, name);
       return url;
     case 'postgres:':
     case 'postgresql:':
@@ -61,6 +58,21 @@ export const databaseUrl: Kind<URL> = (text, name) => {
 function parse(text: string): URL | undefined {
   const whole = text.replace(WITHOUT_HOST, '$1localhost');
   return URL.canParse(whole) ? new URL(whole) : undefined;
+}
+
+function checkMysql(url: URL, name: string): void {
+  if (!url.hostname || url.pathname.length < 2)
+    throw new SettingError(`${name} lacks a host or a database. Set ${EXAMPLES}.`);
+  const { searchParams: query } = url;
+  if (url.hash || [...query.keys()].some((key) => key !== 'socketPath'))
+    throw new SettingError(`${name} ${QUERY_OF_MYSQL}`);
+  const socket = query.get('socketPath');
+  if (socket === null) return;
+  if (!socket.startsWith('/') || url.hostname !== 'localhost' || url.port) {
+    throw new SettingError(
+      `${name} has a socketPath that is not an absolute path, or beside a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.`,
+    );
+  }
 }
 
 function checkPostgres(url: URL, text: string, name: string): void {
@@ -118,9 +130,11 @@ export function withoutCredentials(url: URL): string {
   return isLocal(url) ? url.href : `${url.protocol}//${url.host}${url.pathname}${url.search}`;
 }
 
-/** The host or the folder of a socket. */
+/** The host, MySQL's socket, or the folder of PostgreSQL's. */
 const serverOf = (url: URL): string =>
-  url.searchParams.get('host') ?? decodeURIComponent(hostOf(url));
+  url.searchParams.get('socketPath') ??
+  url.searchParams.get('host') ??
+  decodeURIComponent(hostOf(url));
 
 /** The database that the settings name, and how it is spoken to. */
 export interface DatabaseSettings {
@@ -176,12 +190,16 @@ const partsOf = (url: URL) => ({
 
 function mysqlOptions(settings: DatabaseSettings) {
   const { databaseTls, databaseTlsCa: ca } = settings;
+  const { databaseUrl: url } = settings;
+  const { host, ...parts } = partsOf(url);
   return {
-    ...partsOf(settings.databaseUrl),
+    ...parts,
+    ...(isSocket(url) ? { socketPath: host } : { host }),
     charset: 'utf8mb4',
-    ...(databaseTls !== 'off' && {
-      ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' },
-    }),
+    ...(databaseTls !== 'off' &&
+      !isSocket(url) && {
+        ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' },
+      }),
     poolSize: settings.databaseConnections,
     // The system's own two hours are how long an idle connection to a host that is gone would look well.
     extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { DOCS_PATH } from './docs-path.js';
@@ -35,8 +36,21 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   );
 }
 
+/** Swagger UI loads its own files, sets styles of elements and embeds images; it needs nothing from elsewhere. */
+const HEADERS = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'X-Frame-Options': 'DENY',
+  'X-Content-Type-Options': 'nosniff',
+};
+
 /** Serves the document and Swagger UI. */
 export function serveDocs(app: INestApplication): void {
+  const paths = ['', '-json', '-yaml'].map((suffix) => `/${DOCS_PATH}${suffix}`);
+  app.use(paths, (_: unknown, response: ServerResponse, next: () => void) => {
+    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    next();
+  });
   SwaggerModule.setup(DOCS_PATH, app, () => openApiDocument(app), {
     customSiteTitle: 'Matrix key backup',
     swaggerOptions: {

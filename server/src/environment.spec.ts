@@ -305,6 +305,43 @@ describe('HOST', () => {
     }
   });
 
+  it.each(['/run/room-keys/api.sock', `/${'a'.repeat(106)}`])(
+    'can be the path of a Unix socket, where nobody on another machine reaches it: %s',
+    (host) => {
+      const environment = readEnvironment({
+        HOST: host,
+        SOCKET_MODE: '0666',
+        METRICS_PORT: '8090',
+      });
+      expect(environment).toMatchObject({ host, socketMode: 0o666, developmentTokenMadeUp: true });
+    },
+  );
+
+  it.each(['run/api.sock', './api.sock', 'unix:/run/api.sock', '/run/', `/${'a'.repeat(107)}`])(
+    'cannot be %s, which is not the path of a socket',
+    (host) => {
+      expect(refusal({ HOST: host, ...HOMESERVER })).toMatch(sentenceOn('HOST'));
+    },
+  );
+
+  it.each(['660', '07777', 'u=rw', '888', '0x1b'])('has a SOCKET_MODE, for example %s', (mode) => {
+    const read = () => readEnvironment({ HOST: '/run/a.sock', SOCKET_MODE: mode }).socketMode;
+    if (mode === '660') expect(read()).toBe(0o660);
+    else expect(read).toThrow(/^SOCKET_MODE is '.*'\. Set three octal digits, for example 0666\.$/);
+  });
+
+  it('decides whether the documentation is served, unless DOCS does', () => {
+    const docs = (variables: Variables) =>
+      readEnvironment({ ...HOMESERVER, ...variables }).servesDocs;
+    expect(docs({})).toBe(true);
+    expect(docs({ HOST: '::1' })).toBe(true);
+    expect(docs({ HOST: '0.0.0.0' })).toBe(false);
+    expect(docs({ HOST: '/run/api.sock' })).toBe(false);
+    expect(docs({ DOCS: 'off' })).toBe(false);
+    expect(docs({ HOST: '0.0.0.0', DOCS: 'on' })).toBe(true);
+    expect(refusal({ DOCS: 'true' })).toMatch(sentenceOn('DOCS'));
+  });
+
   it('cannot be one that others reach while nobody is named who checks tokens', () => {
     const message = refusal({ HOST: '0.0.0.0' });
     expect(message).toMatch(sentenceOn('HOST'));
@@ -347,6 +384,10 @@ describe('HOMESERVER_URL', () => {
     'ftp://matrix.example.org',
     'https://',
     'https://matrix.example.org/_matrix/client/v3',
+    '/run/synapse/api.sock',
+    'unix:/run/synapse/api.sock',
+    'http://unix:/run/synapse/api.sock',
+    'http+unix://%2Frun%2Fsynapse.sock',
     'https://user@matrix.example.org',
     'https://matrix.example.org?a=b',
     'https://matrix.example.org#a',
@@ -627,6 +668,11 @@ describe('the log and the metrics', () => {
   ])('cannot have %j', (variables) => {
     const [name] = Object.entries(variables)[0]!;
     expect(refusal(variables)).toMatch(sentenceOn(name));
+  });
+
+  it('cannot be served on a Unix socket', () => {
+    const variables = { METRICS_PORT: '9464', METRICS_HOST: '/run/metrics.sock' };
+    expect(refusal(variables)).toMatch(sentenceOn('METRICS_HOST'));
   });
 
   it('have no address without a port', () => {

@@ -9,7 +9,7 @@ import type {
 } from 'nestjs-room-keys/access-tokens';
 import type { RateLimitsOptions } from 'nestjs-room-keys/rate-limits';
 import { isLocal } from './database-url.js';
-import { hostOf, SettingError, type Variables } from './setting-kinds.js';
+import { hostOf, isSocketPath, SettingError, type Variables } from './setting-kinds.js';
 
 export type { Variables } from './setting-kinds.js';
 import {
@@ -40,6 +40,8 @@ export interface Environment extends SettingValues {
   allowedAlgorithms: string[] | '*';
   /** How much each user may store, in the terms of the module. */
   limits: RoomKeysLimits;
+  /** Whether Swagger UI is served. */
+  servesDocs: boolean;
   /** How many requests each user may make; undefined for as many as they like. */
   rates: Required<Pick<RateLimitsOptions, 'reads' | 'writes'>> | undefined;
 }
@@ -68,6 +70,7 @@ export function readEnvironment(variables: Variables): Environment {
     ...developmentTokensOf(values),
     allowedAlgorithms: values.allowedAlgorithms ?? [],
     limits: limitsOf(values),
+    servesDocs: (values.docs ?? (isLoopback(values.host) ? 'on' : 'off')) === 'on',
     rates: ratesOf(values),
   };
 }
@@ -153,7 +156,7 @@ function* contradictions(values: SettingValues): Generator<string, void, undefin
     yield 'HOMESERVER_URL and INTROSPECTION_URL are both set, and only one service can verify access tokens. Set only one of them.';
   }
   yield* incompleteIntrospection(values);
-  if (!isLoopback(values.host)) {
+  if (!isLoopback(values.host) && !isSocketPath(values.host)) {
     const exposed = `HOST is '${values.host}', which is not a loopback address, and`;
     const homeserver = `HOMESERVER_URL=${SETTINGS.HOMESERVER_URL.example}`;
     if (values.devTokens !== undefined)
@@ -167,7 +170,8 @@ function* contradictions(values: SettingValues): Generator<string, void, undefin
   const { metricsPort, metricsHost = '127.0.0.1' } = values;
   const hosts = [metricsHost, values.host];
   const [host = metricsHost, ...others] = new Set(hosts.filter((name) => !isEverywhere(name)));
-  if (metricsPort && metricsPort === values.port && others.length === 0) {
+  const sharesPort = metricsPort && metricsPort === values.port && !isSocketPath(values.host);
+  if (sharesPort && others.length === 0) {
     yield `METRICS_PORT and PORT are both ${metricsPort} at ${host}, where only one server can listen. Set another port, for example METRICS_PORT=${SETTINGS.METRICS_PORT.example}.`;
   }
   const { maxBodyBytes, maxBodyBytesAtOnce, headersTimeoutMs, requestTimeoutMs } = values;

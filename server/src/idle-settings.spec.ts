@@ -15,6 +15,8 @@ const INTROSPECTION = {
 };
 
 it.each([
+  [{ HOST: '/run/api.sock', PORT: '80' }, 'PORT has', 'HOST'],
+  [{ SOCKET_MODE: '0666' }, 'SOCKET_MODE has', 'HOST'],
   [{ RATE_LIMIT: 'off', REDIS_URL: 'redis://:hunter2@redis' }, 'REDIS_URL has', 'RATE_LIMIT=on'],
   [{ RATE_LIMIT: 'off', RATE_LIMIT_EXEMPT: '@a:b' }, 'RATE_LIMIT_EXEMPT has', 'RATE_LIMIT=on'],
   [

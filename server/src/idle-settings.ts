@@ -1,5 +1,6 @@
 import { isLocal, isSocket } from './database-url.js';
 import { type Environment, readEnvironment, sourceOf, type Variables } from './environment.js';
+import { isSocketPath } from './setting-kinds.js';
 import type { SettingName } from './settings.js';
 
 /** Settings that do nothing beside what the others say. */
@@ -15,6 +16,16 @@ const isAsked = ({ homeserver, introspection }: Environment) =>
   homeserver !== undefined || introspection !== undefined;
 
 const IDLE: readonly Idleness[] = [
+  {
+    names: ['PORT'],
+    isSo: ({ host }) => isSocketPath(host),
+    words: 'with a Unix socket in HOST. Set HOST to an address',
+  },
+  {
+    names: ['SOCKET_MODE'],
+    isSo: ({ host }) => !isSocketPath(host),
+    words: 'unless HOST is a Unix socket. Set HOST to the path of one',
+  },
   {
     names: ['DATABASE_TLS'],
     isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) && databaseTls !== 'off',

@@ -52,6 +52,36 @@ export const flag: Kind<boolean> = (text, name, example) =>
 /** A text that is not looked at further. */
 export const anyText: Kind<string> = (text) => text;
 
+/** Permissions of a file, in octal digits. */
+export const fileMode: Kind<number> = (text, name, example) => {
+  if (/^0?[0-7]{3}$/.test(text)) return parseInt(text, 8);
+  throw new SettingError(`${name} is '${text}'. Set three octal digits, for example ${example}.`);
+};
+
+/** As much as the operating system has room for. */
+const LONGEST_SOCKET_PATH = 107;
+
+/** A host name, an address, or the absolute path of a Unix socket. */
+export const hostOrSocket: Kind<string> = (text, name) => {
+  if (!text.includes('/')) return text;
+  if (isSocketPath(text) && !text.endsWith('/') && Buffer.byteLength(text) <= LONGEST_SOCKET_PATH)
+    return text;
+  throw new SettingError(
+    `${name} is '${text}', neither an address nor the path of a socket. Set the absolute path of a Unix socket, at most ${LONGEST_SOCKET_PATH} bytes long, for example ${name}=/run/room-keys/api.sock.`,
+  );
+};
+
+/** Whether a host is the path of a Unix socket. */
+export const isSocketPath = (host: string): boolean => host.startsWith('/');
+
+/** A host name or an address, where no socket is supported. */
+export const networkHost: Kind<string> = (text, name) => {
+  if (!text.includes('/')) return text;
+  throw new SettingError(
+    `${name} is '${text}', and Unix sockets are not supported here. Set an address, for example ${name}=127.0.0.1.`,
+  );
+};
+
 /** One certificate or more, as PEM. */
 export const certificates: Kind<string> = (text, name) => {
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
@@ -79,8 +109,16 @@ export const uri: Kind<string> = (text, name, example) => {
   throw new SettingError(`${name} is not a URI. Set one, for example ${example}.`);
 };
 
+/** As curl, nginx and Python's libraries write a socket. */
+const UNIX_SOCKET = /^(\/|(http\+)?unix:|https?:\/\/(unix:|%2f))/i;
+
 /** The URL of a service that is asked by HTTP, without credentials. */
 export const serviceUrl: Kind<URL> = (text, name, example) => {
+  if (UNIX_SOCKET.test(text)) {
+    throw new SettingError(
+      `${name} is a Unix socket, which is not supported. Set the address at which the service listens for HTTP, for example ${example}.`,
+    );
+  }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol))
     throw new SettingError(`${name} is not an HTTP or HTTPS URL. Set one, for example ${example}.`);

@@ -4,10 +4,13 @@ import { databaseUrl } from './database-url.js';
 import {
   anyText,
   certificates,
+  fileMode,
   flag,
   homeserverUrl,
+  hostOrSocket,
   type Kind,
   listOrAny,
+  networkHost,
   oneOf,
   redisUrl,
   serverName,
@@ -81,16 +84,28 @@ export const SETTINGS = {
   },
 
   HOST: {
-    kind: anyText,
-    doc: 'bind address; must be loopback unless token verification is configured',
+    kind: hostOrSocket,
+    doc: 'bind address, which must be loopback unless token verification is configured; or the path of a Unix socket',
     default: '127.0.0.1',
-    example: '0.0.0.0',
+    example: '/run/room-keys/api.sock',
   },
   PORT: {
     kind: whole(0, 65_535),
     doc: 'port to listen on; `0` for any free one',
     default: '8090',
     example: '8008',
+  },
+  SOCKET_MODE: {
+    kind: fileMode,
+    doc: 'permissions of the Unix socket in `HOST`, in octal; a proxy must be able to write to it',
+    unset: '0660',
+    example: '0666',
+  },
+  DOCS: {
+    kind: oneOf('on', 'off'),
+    doc: 'serve Swagger UI and the OpenAPI document at `/docs`',
+    unset: 'on if HOST is a loopback address',
+    example: 'off',
   },
 
   WORKERS: {
@@ -281,7 +296,7 @@ export const SETTINGS = {
     example: '9464',
   },
   METRICS_HOST: {
-    kind: anyText,
+    kind: networkHost,
     doc: 'bind address for the metrics, which need no password',
     unset: '127.0.0.1',
     example: '10.0.0.5',

@@ -123,9 +123,12 @@ function fileFailure(error: NodeJS.ErrnoException & { address?: string }, { pref
     return `${path || 'The folder of the file in DATABASE_URL'} cannot be created or opened (${code}). Check that the path in DATABASE_URL is right, and that this user may write to its folder.`;
   if (syscall === 'connect' && (address ?? path).startsWith('/'))
     return `No database answers on the socket ${address ?? path} (${code}). Start it, check the socket's path in DATABASE_URL, and whether this user may use it.`;
-  if (['listen', 'unlink', 'chmod'].includes(syscall) && address?.startsWith('/'))
-    if (prefix !== undefined && code !== 'EADDRINUSE')
-      return `The socket ${address} cannot be created (${code}). Check that its folder exists and that this user may write to it, or set another path in ${prefix}HOST.`;
+  if (syscall === 'listen' && code === 'EEXIST')
+    return `HOST ${address} exists and is not a socket. Remove it, or set another path.`;
+  const socket = prefix === undefined ? undefined : (address ?? path);
+  if (['listen', 'unlink', 'chmod', 'lstat'].includes(syscall) && socket?.startsWith('/'))
+    if (code !== 'EADDRINUSE')
+      return `The socket ${socket} cannot be created (${code}). Check that its folder exists and that this user may write to it, or set another path in HOST.`;
   return undefined;
 }
 

@@ -3,6 +3,7 @@ import type { Addresses } from './application.js';
 import { withoutCredentials } from './database-url.js';
 import { DOCS_PATH } from './docs-path.js';
 import type { Environment } from './environment.js';
+import { isSocketPath } from './setting-kinds.js';
 import { version } from './version.js';
 
 /** What the server says when it serves: where to look, and a first session to paste. */
@@ -11,12 +12,14 @@ export function welcome(environment: Environment, { url, metricsUrl }: Addresses
     developmentTokens: [first],
     developmentTokenMadeUp,
     databaseUrl,
+    host,
+    servesDocs,
     workers,
   } = environment;
   const api = `${url}/_matrix/client/v3/room_keys`;
   const lines = [
     `Key backup API  ${api}`,
-    `Swagger UI      ${url}/${DOCS_PATH}`,
+    ...(servesDocs ? [`Swagger UI      ${url}/${DOCS_PATH}`] : []),
     `Database        ${withoutCredentials(databaseUrl)}`,
     ...(metricsUrl === undefined ? [] : [`Metrics         ${metricsUrl}`]),
     ...(workers > 1 ? [`Workers         ${workers} processes`] : []),
@@ -30,7 +33,9 @@ export function welcome(environment: Environment, { url, metricsUrl }: Addresses
       '',
       'Create a backup, store a key and read it back:',
       '',
-      ...firstSession(api, first.token).map((line) => `  ${line}`),
+      ...firstSession(api, first.token, isSocketPath(host) ? host : undefined).map(
+        (line) => `  ${line}`,
+      ),
     );
   }
   return `${lines.join('\n')}\n`;
@@ -45,12 +50,13 @@ export function welcomeFields(environment: Environment, { url, metricsUrl }: Add
     developmentTokens: [first],
     developmentTokenMadeUp,
     databaseUrl,
+    servesDocs,
     workers,
   } = environment;
   const file = developmentTokenFile(environment);
   return {
     url,
-    docs: `${url}/${DOCS_PATH}`,
+    docs: servesDocs ? `${url}/${DOCS_PATH}` : undefined,
     metrics: metricsUrl,
     database: withoutCredentials(databaseUrl),
     workers: workers > 1 ? workers : undefined,
@@ -70,8 +76,10 @@ function checkedBy({ developmentTokens, homeserver, introspection }: Environment
   return ways.filter(Boolean).join(', others ');
 }
 
-function firstSession(api: string, token: string): string[] {
-  const curl = `curl -s -H 'Authorization: Bearer ${token}'`;
+function firstSession(url: string, token: string, socket: string | undefined): string[] {
+  const api = socket === undefined ? url : url.replace(/^http:.*:(?=\/)/, 'http://localhost');
+  const connection = socket === undefined ? '' : ` --unix-socket ${socket}`;
+  const curl = `curl -s${connection} -H 'Authorization: Bearer ${token}'`;
   const key = `{"first_message_index":0,"forwarded_count":0,"is_verified":true,"session_data":{"ciphertext":"…"}}`;
   return [
     `V=$(${curl} ${api}/version -d '{"algorithm":"m.megolm_backup.v1.curve25519-aes-sha2","auth_data":{}}' | sed 's/[^0-9]//g')`,

@@ -16,10 +16,10 @@ INTERNAL.addSubnet('fc00::', 7, 'ipv6');
 INTERNAL.addSubnet('fe80::', 10, 'ipv6');
 
 /**
- * The address of the client that sent a request; undefined where the connection has none.
+ * The address of the client that sent a request; undefined where neither the connection nor a proxy names one.
  *
  * This is the remote address of the socket. If that is a loopback or private address, it may be a
- * reverse proxy's, and the last entry of `X-Forwarded-For` is returned, if there is one. The last
+ * reverse proxy's, as a connection on a Unix socket is, and the last entry of `X-Forwarded-For` is returned, if there is one. The last
  * entry is the one that our own proxy appended: the address of its peer. All entries before it were
  * part of the request that the proxy received, where a client can write anything. A header on a
  * connection from a public address is ignored for the same reason.
@@ -32,11 +32,12 @@ export function clientAddressOf({
   headers,
 }: Partial<Pick<IncomingMessage, 'socket' | 'headers'>>): string | undefined {
   const peer = parseAddress(socket?.remoteAddress);
-  if (peer === undefined || !isInternal(peer)) return peer && networkOf(peer);
+  if (peer !== undefined && !isInternal(peer)) return networkOf(peer);
   // Node joins several headers of this name to one
   const forwardedFor = headers?.['x-forwarded-for']?.toString();
   const last = forwardedFor?.slice(forwardedFor.lastIndexOf(',') + 1);
-  return networkOf(parseAddress(last) ?? peer);
+  const address = parseAddress(last) ?? peer;
+  return address && networkOf(address);
 }
 
 /** The plain IP address in a text that may have a port, brackets, a zone, or an IPv4 address in IPv6 form. */

@@ -24,7 +24,7 @@ export type {
 // --- moving backups in and out ------------------------------------------------------------------
 export { RoomKeysTransfer } from './room-keys.transfer.js';
 export type { HomeserverKind as RoomKeysHomeserverKind } from './transfer/homeserver.source.js';
-export { SourceError as RoomKeysSourceError } from './transfer/source-database.js';
+export { SourceError as RoomKeysSourceError } from './transfer/source-error.js';
 export type {
   RoomKeysImportOptions,
   RoomKeysImportResult,

@@ -86,6 +86,10 @@ export interface BackupSummary extends KeysState {
 export interface UserSummary {
   /** The backups that are not deleted, oldest first. */
   backups: BackupSummary[];
+  /** Whether the user ever had a backup here. */
+  isKnown: boolean;
+  /** Versions that exist in the source of an import, which could not import them. */
+  versionsNotImported: string[];
   /** Keys in all of them. */
   count: number;
   /** Bytes of all `session_data` in all of them. */

@@ -30,6 +30,18 @@ export function databaseCommand(parent: Command, nameAndArguments: string): Comm
   return parent.command(nameAndArguments).addOption(databaseOption());
 }
 
+/**
+ * An option that must be there. Commander's own mandatory options are checked before unknown ones: a misspelt one
+ * would be reported as missing, and not be named.
+ */
+export function requireOption(command: Command, flags: string, description: string): Command {
+  const option = new Option(flags, description);
+  return command.addOption(option).hook('preAction', (_, action) => {
+    if (action.getOptionValue(option.attributeName()) === undefined)
+      action.error(`error: required option '${flags}' not specified`);
+  });
+}
+
 /** The environment, as if it named the database that the option does. */
 export function environmentWith({ database }: DatabaseOptions): Variables {
   if (database === undefined) return process.env;

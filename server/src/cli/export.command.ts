@@ -1,10 +1,10 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { RoomKeysTransferProgress } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, requireOption, withDatabase } from './database.js';
 import { Failure } from './exit.js';
 import { counted, print } from './output.js';
 import { withProgress } from './progress.js';
@@ -12,6 +12,7 @@ import { unknownUser, userId } from './user-id.js';
 
 interface ExportCommandOptions extends DatabaseOptions {
   to: string;
+  force?: true;
   user?: string;
   json?: true;
 }
@@ -21,9 +22,9 @@ export function addExport(program: Command): void {
   const group = program
     .command('export')
     .description('write backups into a file that any database can take over');
-  databaseCommand(group, 'jsonl')
+  requireOption(databaseCommand(group, 'jsonl'), '--to <file>', 'the file, or - for stdout')
     .description('write the backups of all users, or of one, as JSON lines')
-    .addOption(new Option('--to <file>', 'the file, or - for stdout').makeOptionMandatory())
+    .option('--force', 'replace the file if it exists')
     .option('--user <user-id>', 'write one user only', userId)
     .option('--json', 'print a JSON document in the end, unless the file is stdout')
     .addHelpText(
@@ -38,6 +39,7 @@ Examples:
   $ room-keys-server export jsonl --to - | gzip > backups.jsonl.gz`,
     )
     .action(async (options: ExportCommandOptions) => {
+      refuseToReplace(options);
       const { RoomKeysTransfer } = await import('nestjs-room-keys/operations');
       let done: RoomKeysTransferProgress = { users: 0, usersInAll: 0, keys: 0, keysInAll: 0 };
       const about = { what: 'keys', shown: !options.json, brokenOff: brokenOff(options.to) };
@@ -67,6 +69,15 @@ Examples:
         ]);
       }
     });
+}
+
+/** A rename would replace a file, and a device too. */
+function refuseToReplace({ to, force }: ExportCommandOptions): void {
+  const found = to === '-' ? undefined : statSync(to, { throwIfNoEntry: false });
+  if (found && !found.isFile())
+    throw new Failure(`${to} is not a regular file. Set --to to another path, or to - for stdout.`);
+  if (found && !force)
+    throw new Failure(`${to} exists. Use --force to replace it, or set --to to another path.`);
 }
 
 const brokenOff = (to: string) =>

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type {
   RoomKeysHomeserverKind,
   RoomKeysImportOptions,
@@ -11,7 +11,7 @@ import type {
   RoomKeysTransfer,
   RoomKeysTransferIssue,
 } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, requireOption, withDatabase } from './database.js';
 import { EXIT, Failure } from './exit.js';
 import { counted, grouped, print, table, withReport } from './output.js';
 import { withProgress } from './progress.js';
@@ -111,9 +111,8 @@ function importCommand(
   argument: string,
   from: string,
 ): Command {
-  return databaseCommand(group, name)
+  return requireOption(databaseCommand(group, name), `--from ${argument}`, from)
     .description(description)
-    .addOption(new Option(`--from ${argument}`, from).makeOptionMandatory())
     .option('--user <user-id>', 'import only this user', userId)
     .option(
       '--changed',

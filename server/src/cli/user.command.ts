@@ -5,7 +5,7 @@ import { EXIT, Failure } from './exit.js';
 import { historyLines } from './history.js';
 import { counted, print, sized, table } from './output.js';
 import { addRestore } from './restore.command.js';
-import { userId } from './user-id.js';
+import { unknownUser, userId } from './user-id.js';
 
 /** `user show`, `user restore` and `user erase`: what is stored of one user. */
 export function addUser(program: Command): void {
@@ -43,8 +43,8 @@ Examples:
       const summary = await withDatabase(options, (dataSource) =>
         new RoomKeysMaintenance(dataSource).summary(id),
       );
-      print(options.json, { userId: id, ...summary }, () =>
-        summary.backups.length === 0
+      print(options.json, { userId: id, ...summary }, () => [
+        ...(summary.backups.length === 0
           ? [`${id} has no backup.`]
           : table(
               summary.backups.map(
@@ -59,8 +59,11 @@ Examples:
                   `by ${counted(backup.devices.length, 'device')}`,
                 ],
               ),
-            ),
-      );
+            )),
+        ...summary.versionsNotImported.map(
+          (version) => `version ${version}: not imported; the report of the import says why`,
+        ),
+      ]);
     });
 
   addRestore(user);
@@ -91,7 +94,8 @@ Examples:
       const { RoomKeysMaintenance } = await import('nestjs-room-keys/operations');
       await withDatabase(options, async (dataSource, history) => {
         const maintenance = new RoomKeysMaintenance(dataSource, history);
-        const { backups, count } = await maintenance.summary(id);
+        const { backups, count, isKnown } = await maintenance.summary(id);
+        if (!isKnown) throw unknownUser(id);
         const what = `${counted(backups.length, 'backup')} with ${counted(count, 'key')}`;
         if (!options.yes) await confirm(`This deletes ${what} of ${id} for good.`, id);
         const { kept } = await maintenance.eraseUser(id);

@@ -2,8 +2,10 @@ import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Environment, readEnvironment, type Variables } from '../environment.js';
 import { logFaults } from '../logs/faults.js';
 import { MetricsEndpoint } from '../metrics/metrics-endpoint.js';
+import { isSocketPath } from '../setting-kinds.js';
 import { startFailure } from '../start-failure.js';
 import { StartReport } from '../start-report.js';
+import { removeStaleSocket } from '../unix-socket.js';
 import { MetricsTogether } from './metrics-together.js';
 import { PrimaryLog } from './primary-log.js';
 import { WorkerPool } from './worker-pool.js';
@@ -54,6 +56,7 @@ export async function startWorkers(variables: Variables, stoppable: () => void):
   stopOnSignals(pool, log);
   stoppable();
   try {
+    if (isSocketPath(environment.host)) await removeStaleSocket(environment.host);
     if (metricsPort !== undefined) metricsUrl = await endpoint.listen(metricsHost, metricsPort);
   } catch (error) {
     report.failed(() => log, startFailure(error, variables));

@@ -5,8 +5,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { access, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, chmod, chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { run } from '../../src/cli/program.js';
@@ -33,6 +33,9 @@ async function inProcess(args: readonly string[]): Promise<Outcome> {
     for (const ear of ears) ear.mockRestore();
   }
 }
+
+/** The uid of a user without rights, on any Linux. */
+const NOBODY = 65534;
 
 const terminal = serverProgram('script', 'bsdutils');
 
@@ -96,7 +99,11 @@ describe('the commands', () => {
   it.each([
     [[], /Usage/],
     [['statistics'], /unknown command 'statistics'/],
-    [['stats', '--larges', '3'], /unknown option '--larges'/],
+    [['stats', '--larges', '3'], /unknown option '--larges'\n\(Did you mean --largest\?\)/],
+    [['import', 'synapse', '--form', 'x'], /unknown option '--form'\n\(Did you mean --from\?\)/],
+    [['export', 'jsonl', '--t', 'x'], /unknown option '--t'\n\(Did you mean --to\?\)/],
+    [['import', 'synapse'], /required option '--from <database>' not specified/],
+    [['export', 'jsonl'], /required option '--to <file>' not specified/],
     [['stats', '--largest', 'three'], /Write a whole number/],
     [['user', 'show'], /missing required argument/],
     [['user', 'show', 'alice'], /full user id, such as '@alice:example\.org'/],
@@ -107,6 +114,31 @@ describe('the commands', () => {
     expect(err).toMatch(message);
     expect(out).toBe('');
   });
+
+  const asOther = process.getuid?.() === 0 && platform() === 'linux' ? it : it.skip;
+  // only root can make a file that belongs to another user
+  asOther(
+    'name the file that root has made, and its owner, to a user who cannot open it',
+    async () => {
+      const own = await mkdtemp(join(folder, 'owned-'));
+      const file = join(own, 'keys.db');
+      const option = ['--database', `sqlite:${file}`];
+      expect(await command(['migrate', ...option])).toMatchObject({ code: 0 });
+      await chmod(folder, 0o755);
+      await chmod(own, 0o777);
+      const outcome = await startCommand(['stats', ...option], {}, undefined, undefined, NOBODY)
+        .ended;
+      expect(outcome.err).toMatch(
+        /^\S+\/keys\.db belongs to root \(mode 0600\), and this process runs as nobody, which may not write to it\. Run 'chown nobody \S+\/keys\.db'/,
+      );
+      expect(outcome).toMatchObject({ code: 1, out: '' });
+      await chown(file, NOBODY, NOBODY);
+      await chmod(own, 0o755);
+      const readOnly = await startCommand(['stats', ...option], {}, undefined, undefined, NOBODY)
+        .ended;
+      expect(readOnly.err).toMatch(/^\S+\/owned-\w+ belongs to root \(mode 0755\), /);
+    },
+  );
 
   it('user erase does nothing where nobody can be asked: exit code 2', async () => {
     const { code, err } = await command(['user', 'erase', '@alice:hs1'], {}, folder);
@@ -354,6 +386,46 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     expect((await application.client('alice').get('/version')).body.count).toBe(1200);
   });
 
+  it('export replaces a file only with --force, and nothing that is not a file', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'room-keys-export-'));
+    const file = join(folder, 'backups.jsonl');
+    await writeFile(file, 'precious');
+    expect(await onDatabase('export', 'jsonl', '--to', file)).toMatchObject({
+      code: 1,
+      out: '',
+      err: `${file} exists. Use --force to replace it, or set --to to another path.\n`,
+    });
+    expect(await readFile(file, 'utf8')).toBe('precious');
+    expect(await onDatabase('export', 'jsonl', '--to', folder, '--force')).toMatchObject({
+      code: 1,
+      err: `${folder} is not a regular file. Set --to to another path, or to - for stdout.\n`,
+    });
+    expect(await onDatabase('export', 'jsonl', '--to', file, '--force')).toMatchObject({ code: 0 });
+    expect(await readFile(file, 'utf8')).toMatch(/^\{"type":"nestjs-room-keys"/);
+    await rm(folder, { recursive: true });
+  });
+
+  it('user erase says that it knows nothing of a user: exit code 1', async () => {
+    expect(await onDatabase('user', 'erase', '@mistyped:hs1', '--yes')).toMatchObject({
+      code: 1,
+      out: '',
+      err: 'The database has no backup of @mistyped:hs1. Check the user id.\n',
+    });
+  });
+
+  it('user show names versions that an import left out', async () => {
+    const user = hexOf('@bob:hs1', database.url);
+    await execute(`INSERT INTO room_keys_imports (user_id, version) VALUES (${user}, 7)`);
+    expect((await onDatabase('user', 'show', '@bob:hs1')).out).toMatch(
+      /^version 7: not imported; the report of the import says why$/m,
+    );
+    expect((await asJson('user', 'show', '@bob:hs1')).body).toMatchObject({
+      isKnown: true,
+      versionsNotImported: ['7'],
+    });
+    await execute('DELETE FROM room_keys_imports');
+  });
+
   it('user erase deletes one user’s backups with their rows, and nobody else’s', async () => {
     const { code, body } = await asJson('user', 'erase', '@alice:hs1', '--yes');
     expect(code).toBe(0);
@@ -389,6 +461,12 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     expect((await onDatabase('sweep')).out).toBe('There is nothing to sweep.\n');
   });
 });
+
+/** A literal of bytes. */
+function hexOf(text: string, url: string): string {
+  const digits = Buffer.from(text).toString('hex');
+  return url.startsWith('postgres') ? `'\\x${digits}'` : `X'${digits}'`;
+}
 
 /** Whether a PostgreSQL trusts everybody who comes from here. */
 async function takesAnyPassword(url: URL): Promise<boolean> {

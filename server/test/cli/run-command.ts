@@ -34,16 +34,19 @@ export interface RunningCommand {
  * Starts a command as an operator would: a process of its own, with nothing else in its environment.
  *
  * @param input what it reads from stdin
+ * @param uid whose process it is, if not this user's
  */
 export function startCommand(
   args: readonly string[],
   variables: Record<string, string> = {},
   cwd: string = root,
   input?: string,
+  uid?: number,
 ): RunningCommand {
   const { PATH } = process.env;
   const child = spawn(process.execPath, [main, ...args], {
     cwd,
+    ...(uid !== undefined && { uid, gid: uid }),
     env: { ...(PATH === undefined ? {} : { PATH }), ...variables },
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });

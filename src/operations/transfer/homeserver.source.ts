@@ -8,7 +8,8 @@ import type {
   SourceKey,
   SourceUser,
 } from './backup-source.js';
-import { openSourceDatabase, type SourceDatabase, SourceError } from './source-database.js';
+import { openSourceDatabase, type SourceDatabase } from './source-database.js';
+import { SourceError } from './source-error.js';
 
 const USERS_PER_PAGE = 200;
 const ROWS_PER_PAGE = 1000;

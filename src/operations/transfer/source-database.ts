@@ -1,10 +1,9 @@
 /** Connections to the database of a homeserver, which is only read. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { passwordFailure } from './source-password.js';
+import { SourceError } from './source-error.js';
 import type { Row } from '../../room-keys/storage/database/connection.js';
-
-/** A homeserver, or its database, cannot be read; the message is one sentence for the operator, without a password. */
-export class SourceError extends Error {}
 
 /** Reads from the database of a homeserver. */
 export interface SourceDatabase {
@@ -48,7 +47,13 @@ async function openPostgres(url: string): Promise<SourceDatabase> {
   let client: InstanceType<typeof pg.Client>;
   try {
     client = new pg.Client({ connectionString: url, application_name: 'nestjs-room-keys import' });
-  } catch {
+  } catch (error) {
+    const { code, syscall, path } = error as NodeJS.ErrnoException;
+    if (syscall === 'open') {
+      throw new SourceError(
+        `The file ${path} in --from cannot be read (${code}). Check its path, and that this user may read it.`,
+      );
+    }
     // its own error quotes the URL
     throw new SourceError(
       'The URL of the source is not valid. Set --from to postgres://user@host/database.',
@@ -66,7 +71,7 @@ async function openPostgres(url: string): Promise<SourceDatabase> {
   try {
     await client.connect();
   } catch (error) {
-    throw asSourceError(error);
+    throw passwordFailure(error, client) ?? asSourceError(error);
   }
   await query('SET default_transaction_read_only = on');
   return {
@@ -126,24 +131,58 @@ async function openSqlite(path: string): Promise<SourceDatabase> {
 
 /** What the operator can do; of what the database reports, no more than its code. */
 function asSourceError(error: unknown): SourceError {
-  const { code } = (error ?? {}) as { code?: unknown };
-  const advice = ADVICE[typeof code === 'string' ? code : ''];
-  const message =
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  const advice =
+    MESSAGES.find(([words]) => words.test(`${code} ${message}`))?.[1] ??
+    (syscall === 'connect' && message.includes(' /') ? NO_SOCKET : ADVICE[code ?? '']);
+  return new SourceError(
     advice ??
-    `The source cannot be read${typeof code === 'string' ? ` (${code})` : ': the connection was lost'}. Run the same command again.`;
-  return new SourceError(message, { cause: error });
+      `The source cannot be read (${code ?? message}). Check that it is running, and run the same command again.`,
+    { cause: error },
+  );
 }
+
+const NO_SOCKET =
+  'No database answers on the socket in --from. Check that it is running, and that this user may use the socket.';
+
+/** What pg reports without a code, or with one of many that mean the same. */
+const MESSAGES: readonly [RegExp, advice: string][] = [
+  [
+    /The server does not support SSL/,
+    "The source does not offer TLS, which 'sslmode' in --from requires. Enable it in PostgreSQL (ssl = on), or remove 'sslmode'.",
+  ],
+  [
+    /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_)/,
+    "The certificate of the source is not trusted. Add 'sslrootcert=FILE' to --from with the certificate of its issuer, and use the host name that it is issued for.",
+  ],
+  [
+    /no pg_hba\.conf entry .*(no encryption|SSL off)/,
+    "The source does not allow this user to connect from here without TLS. Add 'sslmode=verify-full' to --from, or a line to pg_hba.conf.",
+  ],
+  [
+    /Connection terminated due to connection timeout|^ETIMEDOUT|^EHOSTUNREACH|^ENETUNREACH/,
+    'The host of the source cannot be reached. Check host and port in --from, and whether a firewall blocks them.',
+  ],
+  [
+    /Connection terminated|^ECONNRESET/,
+    'The connection to the source was lost. Check that its database is running, and run the same command again.',
+  ],
+];
 
 const ADVICE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'The database of the source cannot be reached. Check host and port in --from.',
   ENOTFOUND: 'The host of the source cannot be resolved. Check its name in --from.',
   '28P01':
     'The source rejects the user or the password. Check the user in --from and the password in PGPASSWORD.',
-  '28000': 'The source rejects the user. Set a user in --from that may read its tables.',
+  EAI_AGAIN: 'The host of the source cannot be resolved. Check its name in --from.',
+  '28000':
+    'The source does not allow this user to connect from here. Check the user in --from (on a socket with peer authentication, the user of this process), or add a line for it to pg_hba.conf.',
   '3D000': 'The database of the source does not exist. Check its name in --from.',
   '42P01':
     'The source does not have the tables of this homeserver. Check that --from is its database.',
   '42703': 'The tables of the source lack columns. The version of its homeserver is not supported.',
+  '53300': 'The source has no free connection. Run the same command again later.',
+  '57P03': 'The source is starting up or shutting down. Run the same command again.',
   '42501': 'The user may not read the tables of the source. Grant it SELECT on them.',
   SQLITE_ERROR:
     'The source does not have the tables and columns of this homeserver. Check that --from is its database.',

@@ -18,13 +18,23 @@ export class StatisticsRepository {
     this.retired = new RetiredKeysRepository(dataSource);
   }
 
-  /** 1 statement and 1 per backup, which reads all of its keys; no lock. */
+  /** 3 statements and 1 per backup, which reads all of its keys; no lock. */
   async summary(userId: string): Promise<UserSummary> {
+    const { users, imports } = this.database.tables;
     const backups = await this.backups(userId);
+    const user = await this.read(`SELECT 1 AS found FROM ${users} WHERE user_id = ?`, [
+      bytes(userId),
+    ]);
+    const reserved = await this.read(
+      `SELECT version FROM ${imports} WHERE user_id = ? AND source_etag IS NULL ORDER BY version`,
+      [bytes(userId)],
+    );
     const dates = (of: 'createdAt' | 'changedAt') =>
       backups.map((backup) => backup[of]).sort((a, b) => a.getTime() - b.getTime());
     return {
       backups,
+      isKnown: user.length > 0,
+      versionsNotImported: reserved.map(({ version }) => String(Number(version))),
       count: backups.reduce((sum, { count }) => sum + count, 0),
       bytes: backups.reduce((sum, { bytes: size }) => sum + size, 0),
       firstChange: dates('createdAt').at(0),

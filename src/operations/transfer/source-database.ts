@@ -71,6 +71,8 @@ async function openPostgres(url: string): Promise<SourceDatabase> {
   try {
     await client.connect();
   } catch (error) {
+    // a connection that waits for a password would keep the process from ending
+    void client.end().catch(() => undefined);
     throw passwordFailure(error, client) ?? asSourceError(error);
   }
   await query('SET default_transaction_read_only = on');

@@ -9,6 +9,7 @@ import { SECURITY_SCHEME } from './docs.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
 import { Dependencies } from './health/dependencies.js';
+import { DiskSpace } from './health/disk-space.js';
 import { HealthController } from './health/health.controller.js';
 import { HomeController } from './home.controller.js';
 import { ActivityLog } from './logs/activity-log.js';
@@ -28,6 +29,7 @@ export class AppModule {
     const tokenService = tokenServiceOf(environment);
     const requestLog = new RequestLog(environment.logUserIds);
     const activityLog = new ActivityLog();
+    const diskSpace = new DiskSpace();
     const metrics = environment.metricsPort === undefined ? undefined : new Metrics();
     return {
       module: AppModule,
@@ -63,6 +65,7 @@ export class AppModule {
             metrics?.observe(event);
             requestLog.observe(event, request);
             activityLog.observe(event);
+            diskSpace.observe(event);
           },
         }),
       ],
@@ -78,6 +81,7 @@ export class AppModule {
           ),
         },
         { provide: RequestLog, useValue: requestLog },
+        { provide: DiskSpace, useValue: diskSpace },
         { provide: RedisConnection, useValue: redis },
         ...(metrics ? [{ provide: Metrics, useValue: metrics }, MetricsServer] : []),
       ],

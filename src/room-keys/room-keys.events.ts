@@ -49,6 +49,8 @@ export interface RoomKeysRequestEvent {
   responseBytes: number;
   /** Whose token it was, where one was accepted. */
   userId: string | undefined;
+  /** Why the database could not serve it, where the answer is 503 for that; `disk-full` until there is room again. */
+  databaseFailure?: 'disk-full' | 'unavailable' | undefined;
   /** Whether the connection ended before the answer did, by either side. */
   aborted: boolean;
 }

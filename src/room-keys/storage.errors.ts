@@ -11,11 +11,13 @@ export class StorageUnavailableError extends Error {
   /**
    * @param isKnownCode whether the code alone says why; else the message does
    * @param advice what the operator can do, for a cause that lasts until somebody does something
+   * @param isDiskFull whether the database has no room for what is written
    */
   constructor(
     cause: Error & { code?: string },
     readonly isKnownCode: boolean,
     readonly advice?: string,
+    readonly isDiskFull = false,
   ) {
     super(cause.message, { cause });
     this.code = cause.code ?? 'UNKNOWN';

@@ -6,6 +6,7 @@ import { type AccessTokenVerifier, MatrixError } from 'nestjs-room-keys';
 import { RoomKeysMaintenance } from 'nestjs-room-keys/operations';
 import { RedisConnection } from '../redis-connection.js';
 import { TOKEN_SERVICE } from '../verifier.js';
+import { DiskSpace } from './disk-space.js';
 
 /** Well below the 5 seconds after which supervisors give up waiting for an answer. */
 const PATIENCE_MS = 3000;
@@ -30,6 +31,7 @@ export class Dependencies {
     private readonly maintenance: RoomKeysMaintenance,
     @Inject(TOKEN_SERVICE) private readonly tokenService: AccessTokenVerifier | undefined,
     private readonly redis: RedisConnection,
+    private readonly diskSpace: DiskSpace,
   ) {}
 
   /** Of each: up, or down for what is needed, or degraded. */
@@ -38,6 +40,11 @@ export class Dependencies {
     if (this.tokenService) checks.push(() => this.optional('verifier', () => this.askVerifier()));
     const { client } = this.redis;
     if (client) checks.push(() => this.optional('redis', () => client.ping()));
+    // only while it is so: nothing is asked for it
+    if (this.diskSpace.isFull)
+      checks.push(() =>
+        Promise.resolve({ disk: { status: 'degraded', message: 'is full, uploads fail' } }),
+      );
     return checks;
   }
 
@@ -47,6 +54,7 @@ export class Dependencies {
     return Object.fromEntries(
       results
         .flatMap((result) => Object.entries(result))
+        .filter(([name]) => name !== 'disk')
         .map(([name, { status }]) => [name, status === 'up']),
     );
   }

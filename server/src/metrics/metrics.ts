@@ -55,6 +55,11 @@ export class Metrics {
     labelNames: ['operation'],
     registers: [this.registry],
   });
+  private readonly diskFull = new Counter({
+    name: 'room_keys_disk_full_total',
+    help: 'Requests answered 503 because the disk of the database is full.',
+    registers: [this.registry],
+  });
   private readonly keys = new Counter({
     name: 'room_keys_uploaded_keys_total',
     help: 'Keys of uploads: added, in place of a worse one (replaced), or not stored because the one that is there is to stay (kept).',
@@ -137,6 +142,7 @@ export class Metrics {
         this.requestBytes.inc({ operation }, event.requestBytes);
         this.responseBytes.inc({ operation }, event.responseBytes);
         if (event.aborted) this.aborted.inc({ operation });
+        if (event.databaseFailure === 'disk-full') this.diskFull.inc();
         return;
       }
       case 'keys':

@@ -13,6 +13,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 /** A worker that served that long did not end of what the next one will meet at once. */
 const SETTLED_MS = 60_000;
+/** Workers that are started within so long of each other count as one start. */
+const ONE_START_MS = 60_000;
 /** How many in a row may end in one place before they serve, when nobody else serves either. */
 const MOST_FAILED_STARTS = 5;
 /** How long a worker may take to end when its last request has had its time. */
@@ -91,7 +93,7 @@ export class WorkerPool {
     );
   }
 
-  /** When the youngest of them was started, in milliseconds since 1970. */
+  /** When the youngest of them was started, in milliseconds since 1970; of those that start together, when the first was. */
   get lastStart(): number {
     return this.forkedAt;
   }
@@ -141,7 +143,7 @@ export class WorkerPool {
       ...this.variables,
       ...(this.hasServed && { RUN_MIGRATIONS: 'false' }),
     });
-    this.forkedAt = Date.now();
+    if (Date.now() - this.forkedAt > ONE_START_MS) this.forkedAt = Date.now();
     Object.assign(place, { worker, reason: undefined, servingSince: undefined, pause: undefined });
     worker.on('message', (message: FromWorker) => {
       this.hear(place, worker, message);

@@ -43,7 +43,7 @@ export interface Execution {
 export class SwaggerUi {
   /** Addresses that the page asked for and that are not on its own server. */
   readonly elsewhere: string[] = [];
-  /** Errors that no script of the page has caught. */
+  /** Errors that no script of the page has caught, and what the Content-Security-Policy refused. */
   readonly errors: string[] = [];
 
   private constructor(readonly page: Page) {}
@@ -57,6 +57,9 @@ export class SwaggerUi {
       if (protocol !== 'data:' && origin !== new URL(url).origin) ui.elsewhere.push(request.url());
     });
     ui.page.on('pageerror', (error) => ui.errors.push(error.message));
+    ui.page.on('console', (message) => {
+      if (message.text().includes('Content Security Policy')) ui.errors.push(message.text());
+    });
     await ui.page.goto(url);
     await ui.page.locator('.opblock').first().waitFor();
     return ui;

@@ -95,6 +95,17 @@ if (!browserPath) {
     });
   });
 
+  it('can be framed by no page, and loads nothing but its own files', async () => {
+    for (const path of ['', '/swagger-ui-init.js', '-json']) {
+      const { headers } = await fetch(`${server!.docs}${path}`);
+      expect(headers.get('content-security-policy')).toMatch(
+        /^default-src 'none'; script-src 'self';/,
+      );
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+    }
+  });
+
   it('needs nothing from elsewhere, and runs without an error', () => {
     expect(ui).toMatchObject({ elsewhere: [], errors: [] });
   });

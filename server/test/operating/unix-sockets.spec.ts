@@ -3,9 +3,10 @@
  * it replaces the socket of a server that was killed and never that of one that runs; and that it reaches each database
  * by its socket.
  */
+import { once } from 'node:events';
 import { lstatSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,13 +28,9 @@ const BACKUP = JSON.stringify({
 
 /** A request on a socket, which `fetch` cannot make. */
 async function ask(socketPath: string, path: string): Promise<{ status?: number; body: unknown }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status?: number; body: unknown }>();
-  request({ socketPath, path, headers: TOKEN }, (response) => {
-    readJson(response).then((body) => resolve({ status: response.statusCode!, body }), reject);
-  })
-    .once('error', reject)
-    .end();
-  return promise;
+  const sent = request({ socketPath, path, headers: TOKEN }).end();
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  return { status: response.statusCode!, body: await readJson(response) };
 }
 
 let folder: string;

@@ -1,5 +1,5 @@
 import { fetchJson, type ServiceAnswer } from '../../access-tokens/fetch-json.js';
-import { SourceError } from '../transfer/source-database.js';
+import { SourceError } from '../transfer/source-error.js';
 import { type Accounts, type AccountState, serverOf } from './accounts.js';
 
 /** Synapse is one process, and serves its users meanwhile. */

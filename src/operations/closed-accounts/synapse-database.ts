@@ -1,4 +1,5 @@
-import { SourceError, openSourceDatabase } from '../transfer/source-database.js';
+import { openSourceDatabase } from '../transfer/source-database.js';
+import { SourceError } from '../transfer/source-error.js';
 import { type Accounts, type AccountState, serverOf } from './accounts.js';
 
 /**

@@ -17,6 +17,7 @@ import {
   storageUnavailable,
 } from '../room-keys.errors.js';
 import { StorageUnavailableError, TooManyWaitingError } from '../storage.errors.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 import { sendError } from './responses.js';
 
 /** In whose stack an error of a guard can begin. */
@@ -82,6 +83,9 @@ export class MatrixErrorFilter implements ExceptionFilter {
       return this.refusedByHost(error, 408, response);
     if (error instanceof TooManyWaitingError) return limitExceeded(error.retryAfterMs);
     if (error instanceof StorageUnavailableError) {
+      RoomKeysRequest.of(response.req).databaseFailure = error.isDiskFull
+        ? 'disk-full'
+        : 'unavailable';
       const why = error.isKnownCode ? error.code : redactedError(error, 'message');
       const advice = error.advice === undefined ? '' : `. ${error.advice}`;
       this.logger.error(`The database is not available (${why}), the client is told 503${advice}`);

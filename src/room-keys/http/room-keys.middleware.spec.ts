@@ -95,7 +95,7 @@ beforeAll(async () => {
       parameters: parametersOf(incoming),
     };
     // as each handler of ours answers
-    if (incoming.path.startsWith("/_matrix/client/v3/room_keys/")) writeHead(response, 200, {});
+    if (incoming.path.startsWith('/_matrix/client/v3/room_keys/')) writeHead(response, 200, {});
     response.end('from the host');
   });
   installMiddleware(adapter, roomKeysMiddleware(routes));

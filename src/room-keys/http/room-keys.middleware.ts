@@ -139,7 +139,7 @@ function observeRequest(
 ): void {
   const begun = performance.now();
   response.once('close', () => {
-    const { bytes, owner } = RoomKeysRequest.of(request);
+    const { bytes, databaseFailure, owner } = RoomKeysRequest.of(request);
     observe(
       {
         type: 'request',
@@ -150,6 +150,7 @@ function observeRequest(
         requestBytes: bytes.request,
         responseBytes: bytes.response,
         userId: owner?.userId,
+        databaseFailure,
         aborted: !response.writableFinished,
       },
       request,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { checkId } from '../json/ids.js';
 import { invalidParameter, missingParameter } from '../room-keys.errors.js';
+import type { RoomKeysRequestEvent } from '../room-keys.events.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 
 /** A body as sent, which is JSON. It is not parsed: its values would take many times the memory. */
@@ -26,6 +27,8 @@ export class RoomKeysRequest {
   segments: Readonly<Partial<Record<PathParameter, string>>> = {};
   /** Bytes of the bodies, after decompression of the request's. */
   readonly bytes = { request: 0, response: 0 };
+  /** Why the database could not serve it. */
+  databaseFailure: RoomKeysRequestEvent['databaseFailure'];
   /** The body as the interceptor has read it. */
   body: JsonBody | undefined;
 

@@ -95,6 +95,7 @@ const UNAVAILABLE = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CONNECTION_KILLED',
   'ER_CON_COUNT_ERROR',
+  'ENOSPC',
   'ER_DISK_FULL',
   'ER_ERROR_DURING_COMMIT',
   // from a member of a MySQL group that waits for others, and is cut off from them
@@ -125,9 +126,12 @@ const POSTGRES_CONNECTION = '08';
 /** SQLite's come with more detail, such as SQLITE_IOERR_FSYNC. */
 const SQLITE_UNAVAILABLE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM|READONLY)/;
 
+/** What a database says that has no room for what is written: MySQL's numbers are 1021 and 1114. */
+const DISK_FULL = /^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|ENOSPC|53100)$/;
+
 /** What the operator can do about causes that last until somebody does something. */
 const ADVICE: readonly [codes: RegExp, advice: string][] = [
-  [/^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|53100)$/, 'The disk is full: make room.'],
+  [DISK_FULL, 'The disk is full: make room.'],
   [
     /^SQLITE_READONLY_DBMOVED$/,
     'The file was moved or removed: put it back, or start the server again.',
@@ -153,7 +157,8 @@ export function asStorageError(error: unknown): unknown {
       SQLITE_UNAVAILABLE.test(code));
   if (!isKnownCode && !failedToConnect.has(error)) return error;
   const [, advice] = ADVICE.find(([codes]) => code !== undefined && codes.test(code)) ?? [];
-  return new StorageUnavailableError(error, isKnownCode, advice);
+  const isDiskFull = code !== undefined && DISK_FULL.test(code);
+  return new StorageUnavailableError(error, isKnownCode, advice, isDiskFull);
 }
 
 const MISSING_TABLE = [

@@ -11,6 +11,12 @@ const ASKS_FOR_PASSWORD = Buffer.concat([
   Buffer.from([0, 0, 0, 23, 0, 0, 0, 10]),
   Buffer.from('SCRAM-SHA-256\0\0'),
 ]);
+/** AuthenticationSASLContinue, with which pg looks at its password. */
+const GOES_ON = Buffer.concat([
+  Buffer.from('R'),
+  Buffer.from([0, 0, 0, 11, 0, 0, 0, 11]),
+  Buffer.from('r=n'),
+]);
 const SSL_REQUEST = 80877103;
 
 let server: Server;
@@ -22,6 +28,7 @@ beforeAll(async () => {
   server = createServer((socket) => {
     socket.once('data', (data) => {
       socket.write(data.readInt32BE(4) === SSL_REQUEST ? 'N' : ASKS_FOR_PASSWORD);
+      socket.once('data', () => socket.write(GOES_ON));
     });
     socket.on('error', () => undefined);
   });

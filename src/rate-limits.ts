@@ -12,23 +12,23 @@ import type { RateLimiter } from './room-keys/room-keys-options.interface.js';
 export type { RateLimitedRequest, RateLimiter } from './room-keys/room-keys-options.interface.js';
 
 /**
- * How many requests.
+ * A request rate.
  *
  * @publicApi
  */
 export interface RequestRate {
-  /** Requests in each second: a whole number above 0. Default: see {@link RateLimitsOptions}. */
+  /** Requests per second: a whole number above 0. Default: see {@link RateLimitsOptions}. */
   perSecond?: number | undefined;
 
   /**
-   * Requests in each minute beyond those of `perSecond`: a whole number, 0 for none. Default: see
+   * Requests per minute beyond `perSecond`: a whole number, 0 for none. Default: see
    * {@link RateLimitsOptions}.
    */
   burst?: number | undefined;
 }
 
 /**
- * How many requests each user may make, all devices together, and where they are counted.
+ * Request limits per user, all devices together, and where requests are counted.
  *
  * @publicApi
  */
@@ -40,58 +40,58 @@ export interface RateLimitsOptions {
   writes?: RequestRate | undefined;
 
   /**
-   * A client of Redis, through which processes share what they count; where it does not answer in
-   * half a second, each counts for itself until it is back. Default: none, each process counts for
+   * A Redis client through which processes share their counts; if Redis does not answer within half a
+   * second, each process counts for itself until it is back. Default: none, each process counts for
    * itself.
    */
   redis?: RedisClient | undefined;
 
   /**
-   * Whether the workers of Node's `cluster`, of which this process is one, share what they count: in
-   * their primary, which makes a `new RateLimiterClusterMaster()` of `rate-limiter-flexible` before it
-   * starts them. Where it does not answer in half a second, each counts for itself until it does.
-   * Not together with `redis`. Default: false.
+   * Whether the workers of Node's `cluster`, of which this process is one, share their counts in the
+   * primary, which must create a `new RateLimiterClusterMaster()` of `rate-limiter-flexible` before it
+   * starts them. If it does not answer within half a second, each counts for itself until it does.
+   * Cannot be combined with `redis`. Default: false.
    */
   cluster?: boolean | undefined;
 
-  /** What the names of keys in Redis begin with. Default: `room_keys`. */
+  /** Prefix of the keys in Redis. Default: `room_keys`. */
   redisPrefix?: string | undefined;
 }
 
 /**
- * What is used of a client of Redis: one of `ioredis` 5 has it.
+ * The part of a Redis client that is used, as in `ioredis` 5.
  *
  * @publicApi
  */
 export interface RedisClient {
-  /** Only a client that is `ready` is asked. */
+  /** Only a client that is `ready` is used. */
   readonly status: string;
   defineCommand(name: string, definition: { numberOfKeys?: number; lua: string }): void;
 }
 
-/** Above what one connection without a network in between does: docs/security.md has the arithmetic. */
+/** More than one connection without a network in between can reach: see docs/security.md for the arithmetic. */
 export const DEFAULT_RATES = {
   reads: { perSecond: 2000, burst: 240_000 },
   writes: { perSecond: 500, burst: 120_000 },
 } as const;
 
 const BURST_SECONDS = 60;
-/** How long whoever counts for several processes may take to answer. */
+/** Timeout of Redis or of the primary. */
 const PATIENCE_MS = 500;
-/** How often it is asked whether it is back. */
+/** Interval between attempts to reach it again. */
 const PAUSE_MS = 1000;
 
 const logger = new Logger('RoomKeysRateLimit');
 
-/** Counts a request of a user. @returns milliseconds until the next one, undefined where it may pass */
+/** Counts a request of a user. @returns milliseconds until the next one, undefined if it may pass */
 type Counter = (userId: string) => Promise<number | undefined>;
 
 /**
- * A limiter that counts the requests of each user, reads and writes apart; what comes too early is
- * not counted against the next second. It keeps a number for each user who asked in the last second,
- * or was over `perSecond` in the last minute.
+ * A limiter that counts the requests of each user, reads and writes separately; refused requests are
+ * not counted against the next second. It keeps a number for each user who made a request in the last
+ * second, or exceeded `perSecond` in the last minute.
  *
- * @throws Error at once, for an option that cannot be used
+ * @throws Error immediately, for an invalid option
  * @publicApi
  */
 export function rateLimits(options: RateLimitsOptions = {}): RateLimiter {
@@ -122,7 +122,7 @@ function counterOf(of: 'reads' | 'writes', options: RateLimitsOptions): Counter 
       ...limit,
       storeClient: redis,
       rejectIfRedisNotReady: true,
-      // who is over the limit is refused from memory
+      // users over the limit are refused from memory
       inMemoryBlockOnConsumed: limit.points,
     });
   const together = counting(new BurstyRateLimiter(inRedis(rate), inRedis(more)));
@@ -135,7 +135,7 @@ function counting(limiter: BurstyRateLimiter): Counter {
       await limiter.consume(userId);
       return undefined;
     } catch (refusal) {
-      // a refusal is thrown like a failure, but is no Error
+      // a refusal is thrown like a failure, but is not an Error
       if (refusal instanceof RateLimiterRes) return refusal.msBeforeNext;
       throw refusal;
     }
@@ -143,9 +143,9 @@ function counting(limiter: BurstyRateLimiter): Counter {
 }
 
 /**
- * Counts together with others, or alone as long as that fails.
+ * Counts together with other processes, or alone as long as that fails.
  *
- * @param where those count that count together
+ * @param where the shared counts are, for log lines
  */
 function insured(together: Counter, alone: Counter, where: string): Counter {
   let isShared = true;
@@ -154,7 +154,7 @@ function insured(together: Counter, alone: Counter, where: string): Counter {
     if (!isShared) {
       const now = performance.now();
       if (now < askAgainAt) return alone(userId);
-      // one request finds out whether it is back; the others do not wait for it
+      // one request tries whether it is back; the others do not wait for it
       askAgainAt = now + PAUSE_MS;
     }
     try {

@@ -5,10 +5,10 @@ import { roomKeysEntities } from './room-keys/storage/entities.js';
 import { roomKeysMigrations } from './room-keys/storage/migrations/index.js';
 
 /**
- * A verifier whose tokens say whose they are, for tests: `alice` is `@alice:localhost`, `alice/PHONE` a device of hers,
- * `guest-zoe` a guest; `unknown` is nobody's. Never for a server that others can reach.
+ * A verifier for tests whose tokens name their owner: `alice` is `@alice:localhost`, `alice/PHONE` a device of hers,
+ * `guest-zoe` a guest; `unknown` is an unknown token. Never use it for a server that others can reach.
  *
- * @param serverName what stands after the colon in user ids
+ * @param serverName the part of user ids after the colon
  * @publicApi
  */
 export function testTokens(serverName = 'localhost'): AccessTokenVerifier {
@@ -20,8 +20,8 @@ export function testTokens(serverName = 'localhost'): AccessTokenVerifier {
 }
 
 /**
- * Options of a DataSource for tests, for `TypeOrmModule.forRoot`: SQLite in memory, with the tables of the module. It needs
- * `better-sqlite3`. Entities and migrations of the host's stand beside them.
+ * DataSource options for tests, for `TypeOrmModule.forRoot`: SQLite in memory, with the tables of the module. Needs
+ * `better-sqlite3`. Entities and migrations of the host are added.
  *
  * @publicApi
  */

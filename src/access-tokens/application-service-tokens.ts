@@ -15,32 +15,31 @@ export interface ApplicationService {
   token: string;
 
   /**
-   * The user that it is when it names none, such as `@bridge:example.org`: the `sender_localpart`
-   * of the registration at its homeserver. Required, no default.
+   * The service's own user, such as `@bridge:example.org`: the `sender_localpart` of the
+   * registration at its homeserver. Used when a request names no user. Required, no default.
    */
   userId: string;
 
   /**
-   * The users that it may act as: each `regex` below `namespaces.users` of the registration, which
-   * has to match from the start of the user id. Users of other homeservers are never among them.
-   * Default: none but `userId`.
+   * The users that it may act as: each `regex` below `namespaces.users` of the registration, matched
+   * from the start of the user id. Users of other homeservers never match. Default: only `userId`.
    */
   users?: readonly string[] | undefined;
 
   /**
-   * `rate_limited` of the registration: whether limits of requests hold for the users that it acts
-   * as. For `userId` they never do. Default: true, as at homeservers.
+   * `rate_limited` of the registration: whether request limits apply to the users that it acts as.
+   * They never apply to `userId`. Default: true, as on homeservers.
    */
   rateLimited?: boolean | undefined;
 }
 
 /**
- * A verifier for the tokens of application services, no homeserver asked. The query parameters
- * `user_id` and `device_id` say which of its users and devices one acts as; a user outside its
- * namespace is refused with 403 `M_FORBIDDEN`. Unlike a homeserver it cannot know whether that
- * user and device exist.
+ * A verifier for the tokens of application services, without a request to a homeserver. The query
+ * parameters `user_id` and `device_id` select the user and device that a service acts as; a user
+ * outside its namespace is refused with 403 `M_FORBIDDEN`. Unlike a homeserver, it does not check
+ * that the user and device exist.
  *
- * @throws Error at once, for a description that cannot be used
+ * @throws Error immediately, for an invalid description
  * @publicApi
  */
 export function applicationServiceTokens(
@@ -87,7 +86,7 @@ const noSuchDevice = () =>
     error: 'The application service cannot act as a device with such an id.',
   });
 
-/** As homeservers take the regular expressions of registrations: tied to the start, not to the end. */
+/** Homeservers anchor the regular expressions of registrations at the start, not at the end. */
 function startingWith(pattern: string): RegExp {
   try {
     return new RegExp(`^(?:${pattern})`);
@@ -98,7 +97,7 @@ function startingWith(pattern: string): RegExp {
   }
 }
 
-/** Undefined for what is no user id. */
+/** Undefined if the text is not a user id. */
 function serverOf(userId: string): string | undefined {
   return /^@[^:]*:(.+)$/s.exec(userId)?.[1];
 }

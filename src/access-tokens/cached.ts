@@ -10,74 +10,74 @@ import { checkWhole, MAX_TIMER_MS } from './option-checks.js';
 import { type Verdict, VerdictCache } from './verdict-cache.js';
 
 /**
- * How long and how many verdicts are cached, and how many checks are made at the same time.
+ * Lifetime and number of cached verdicts, and number of concurrent checks.
  *
  * @publicApi
  */
 export interface CachedOptions {
   /**
-   * Milliseconds for which an owner is cached, counted from the start of the check: a token that ends
+   * Milliseconds for which an owner is cached, counted from the start of the check: a token revoked
    * at the homeserver works here for no longer than that. 0: every request is checked anew, except
    * those that arrive during a check of the same token. Default: 30,000.
    */
   ttlMs?: number | undefined;
 
   /**
-   * Milliseconds for which a refusal is cached, if `ttlMs` is not less: long enough for a burst of
-   * requests with a token that has ended. Default: 1,000.
+   * Milliseconds for which a refusal is cached, at most `ttlMs`: long enough for a burst of requests
+   * with an expired token. Default: 1,000.
    */
   refusalTtlMs?: number | undefined;
 
   /**
-   * Maximum number of accepted tokens that are cached; the one used least recently is dropped first.
-   * While a token is among them, a new check of it takes precedence over those of tokens never seen
-   * before. Default: 10,000.
+   * Maximum number of cached accepted tokens; the least recently used one is dropped first. While a
+   * token is cached, even after it expired, checks of it take precedence over those of tokens never
+   * seen before. Default: 10,000.
    */
   max?: number | undefined;
 
-  /** Maximum number of refused tokens that are cached, apart from the accepted ones. Default: 1,000. */
+  /** Maximum number of cached refused tokens, kept apart from the accepted ones. Default: 1,000. */
   maxRefusals?: number | undefined;
 
   /**
-   * Maximum number of checks under way at the same time, at most half of them for one client address.
-   * Further checks wait. Default: 32.
+   * Maximum number of concurrent checks, at most half of them for one client address. Further checks
+   * wait. Default: 32.
    */
   checksAtOnce?: number | undefined;
 
   /**
-   * Maximum number of checks that wait. Beyond it, the one that has waited longest is answered 503.
+   * Maximum number of waiting checks. Beyond it, the one that has waited longest is answered 503.
    * Default: 5,000.
    */
   maxWaiting?: number | undefined;
 
   /**
-   * Maximum number of checks that wait, of one client address. Beyond it, the one that has waited
+   * Maximum number of waiting checks of one client address. Beyond it, the one that has waited
    * longest is answered 429. Default: 500.
    */
   maxWaitingPerAddress?: number | undefined;
 
   /**
    * Milliseconds that a check waits before it is answered 429, or 503 if other addresses are the reason.
-   * Choose the time-out of a check. Default: 5,000.
+   * Use the timeout of a check. Default: 5,000.
    */
   maxWaitMs?: number | undefined;
 
   /**
-   * Is passed for each request whether it was answered without a new check. If it throws, the first
-   * error is logged, and the request is not affected. The same holds for the next two. Default: none.
+   * Called for each request, with whether it was answered without a new check. If it throws, the first
+   * error is logged, and the request is not affected. The same applies to the next two. Default: none.
    */
   onLookup?: ((hit: boolean) => void) | undefined;
 
-  /** Is passed the number of checks under way and waiting, whenever they change. Default: none. */
+  /** Called with the number of running and waiting checks, whenever they change. Default: none. */
   onQueueChange?: ((underWay: number, waiting: number) => void) | undefined;
 
   /**
-   * Is called for each check that was refused because too many waited, or for too long: 'address' where
-   * the client was answered 429, 'process' where it was 503. Default: none.
+   * Called for each check that was refused because too many waited, or for too long: 'address' if
+   * the answer was 429, 'process' if it was 503. Default: none.
    */
   onOverload?: ((overload: 'address' | 'process') => void) | undefined;
 
-  /** The time in milliseconds, of a clock that is never set back. Default: `performance.now`. */
+  /** Milliseconds of a monotonic clock. Default: `performance.now`. */
   now?: (() => number) | undefined;
 }
 
@@ -85,10 +85,9 @@ export interface CachedOptions {
 const MAX_ENTRIES = 2 ** 24;
 
 /**
- * A verifier that passes tokens to another one, caches its verdicts for a short time and limits how many
- * checks it makes at the same time. Only the SHA-256 of a token is kept. Simultaneous requests with the
- * same token share one check. A check that failed is never cached, and cached verdicts stay valid
- * meanwhile.
+ * A verifier that passes tokens to another one, caches its verdicts for a short time and limits the
+ * number of concurrent checks. Only the SHA-256 of a token is kept. Simultaneous requests with the same
+ * token share one check. A failed check is never cached, and cached verdicts stay valid meanwhile.
  *
  * A cached token is answered without waiting. Other checks wait for their turn in a {@link CheckQueue}:
  * tokens that were accepted before come first, then client addresses take turns, and of one address the
@@ -99,7 +98,7 @@ const MAX_ENTRIES = 2 ** 24;
  * The verdict must depend on nothing but the token and the query parameters of application services
  * (`user_id`, `device_id`).
  *
- * @throws Error at once, for an option that cannot be used
+ * @throws Error immediately, for an invalid option
  * @publicApi
  */
 export function cached(
@@ -142,7 +141,7 @@ export function cached(
     },
   );
   const reportLookup = onLookup && harmless('onLookup', onLookup);
-  /** Checks under way or waiting. */
+  /** Running and waiting checks. */
   const pending = new Map<string, { check: Check; verdict: Promise<Verdict> }>();
 
   const startCheck = (key: string, token: string, request: IncomingMessage): Promise<Verdict> => {

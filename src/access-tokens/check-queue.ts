@@ -1,13 +1,13 @@
 import { limitExceeded, verifierFailed } from '../room-keys/room-keys.errors.js';
 import { WaitingChecks } from './waiting-checks.js';
 
-/** How many checks run and wait, and for how long. */
+/** Limits on running and waiting checks. */
 export interface CheckQueueLimits {
-  /** Checks under way at the same time; one address has at most half of them. */
+  /** Concurrent checks; one address has at most half of them. */
   atOnce: number;
-  /** Checks that wait, of all addresses together. */
+  /** Waiting checks, of all addresses together. */
   maxWaiting: number;
-  /** Checks that wait, of one address. */
+  /** Waiting checks of one address. */
   maxWaitingPerAddress: number;
   /** Milliseconds that a check waits. */
   maxWaitMs: number;
@@ -16,17 +16,17 @@ export interface CheckQueueLimits {
 /** Why a check was not made: too many of its client address, or too many in the process. */
 export type CheckOverload = 'address' | 'process';
 
-/** What a metric shows. */
+/** For metrics. */
 export interface CheckQueueListeners {
-  /** Is passed how many checks are under way and how many wait, whenever that changes. */
+  /** Called with the number of running and waiting checks, whenever they change. */
   onChange?: ((underWay: number, waiting: number) => void) | undefined;
-  /** Is called for each check that was not made. */
+  /** Called for each check that was not made. */
   onRefused?: ((overload: CheckOverload) => void) | undefined;
 }
 
 /** A check, from its request until it ends. */
 export interface Check {
-  /** The client's, undefined where it is not known. A later request for the same check can change it. */
+  /** The client's address, undefined if not known. A later request for the same check can change it. */
   address: string | undefined;
   /** Whether the token was accepted a while ago. */
   isPreferred: boolean;
@@ -38,21 +38,21 @@ interface Waiting {
   refuse: (overload: CheckOverload) => void;
 }
 
-/** Milliseconds after which a refused client is to try again. */
+/** Milliseconds after which a refused client should try again. */
 const RETRY_AFTER_MS = 1000;
 
-/** Of so many checks that waited, one is not preferred, so that preferred ones cannot starve the others. */
+/** One in this many started checks is taken from the others first, so that preferred ones cannot starve them. */
 const STARTS_PER_ROUND = 4;
 
 /**
- * Limits how many checks of tokens are under way at the same time; further ones wait.
+ * Limits the number of concurrent token checks; further ones wait.
  *
- * Preferred checks come first, three of four times. Within each of the two groups the client addresses take turns, and of
- * one address the newest check is started first. So a flood of made-up tokens delays a good one by
- * little, even if all of them come from the same address: it is the oldest checks that wait until they
- * are refused, and their clients have probably given up.
+ * Preferred checks come first, three out of four times. Within each of the two groups the client
+ * addresses take turns, and of one address the newest check starts first. A flood of made-up tokens
+ * therefore delays a good one only a little, even from the same address: the oldest checks wait until
+ * they are refused, and their clients have probably given up.
  *
- * A refused check rejects with 429 if its own address uses all that it may, otherwise with 503. Neither
+ * A refused check rejects with 429 if its own address uses up its share, otherwise with 503. Neither
  * makes a client log its user out.
  */
 export class CheckQueue {
@@ -72,7 +72,7 @@ export class CheckQueue {
   }
 
   /**
-   * Makes a check when it is its turn; at once, in the same tick, if nothing is in the way.
+   * Runs a check when it is its turn; in the same tick if there is a free slot.
    *
    * @throws MatrixError 429 or 503, if it was refused
    */
@@ -88,7 +88,7 @@ export class CheckQueue {
     }
   }
 
-  /** Another request needs the same check: if it still waits, it counts as new, and as that client's. */
+  /** Another request needs the same check: if it still waits, it moves to the front, under that client's address. */
   renew(check: Check, address: string | undefined): void {
     const waiting = this.waiting.get(check);
     if (!waiting) return;
@@ -163,7 +163,7 @@ export class CheckQueue {
     this.groupOf(check).delete(check);
   }
 
-  /** Adds it as the newest, and refuses the oldest where that is one too many. */
+  /** Adds a check as the newest; refuses the oldest if that is one too many. */
   private enqueue(check: Check): void {
     const { preferred, others, limits } = this;
     const { address } = check;

@@ -9,13 +9,13 @@ import { fixedTokens } from './fixed-tokens.js';
 export interface DevelopmentToken {
   /** What the client sends. Required, no default. */
   token: string;
-  /** Whose it is, such as `@alice:example.org`. Required, no default. */
+  /** The user it belongs to, such as `@alice:example.org`. Required, no default. */
   userId: string;
 }
 
 /**
- * A verifier for development: a few fixed tokens, no homeserver asked. Whoever knows a token has
- * the backup: serve it on a loopback address only.
+ * A verifier for development: a few fixed tokens, without a homeserver. Anyone who knows a token has
+ * access to the backup: serve it on a loopback address only.
  *
  * @publicApi
  */

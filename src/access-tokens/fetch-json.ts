@@ -1,16 +1,16 @@
-/** The largest answer that is read; real ones have a few hundred bytes. */
+/** Maximum size of a response; real ones have a few hundred bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** What a service answered. */
+/** The response of a service. */
 export interface ServiceAnswer {
   status: number;
-  /** The JSON object that came, if one did. */
+  /** Undefined unless it is a JSON object. */
   body: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** How to ask a service that knows tokens. */
+/** A request to a service that verifies tokens. */
 export interface Question {
-  /** What messages call it, such as 'the homeserver'. */
+  /** Its name in error messages, such as 'the homeserver'. */
   service: string;
   url: string;
   method: 'GET' | 'POST';
@@ -20,11 +20,11 @@ export interface Question {
 }
 
 /**
- * Asks over a connection that is kept for the next question, and reads the answer to its end.
+ * Sends the request and reads the whole response, so that the connection can be reused.
  *
- * No redirect is followed: the token is for this service alone.
+ * Redirects are not followed: the token is for this service alone.
  *
- * @throws Error whose message says what went wrong, and holds neither a token nor a password
+ * @throws Error whose message says what went wrong, without any token or password
  */
 export async function fetchJson(question: Question): Promise<ServiceAnswer> {
   const { service, url, method, headers, form, timeoutMs } = question;
@@ -44,7 +44,7 @@ export async function fetchJson(question: Question): Promise<ServiceAnswer> {
   }
 }
 
-/** The error of an answer that says nothing about the token. */
+/** The error for a response that says nothing about the token. */
 export function unusable(service: string, { status, body }: ServiceAnswer): Error {
   return new Error(`${service} answered ${status}${body ? '' : ', and no JSON object'}`);
 }
@@ -52,7 +52,7 @@ export function unusable(service: string, { status, body }: ServiceAnswer): Erro
 async function readAll(response: Response): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // leaving the loop early gives the connection up
+  // leaving the loop early closes the connection
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     size += chunk.byteLength;
     if (size > MAX_ANSWER_BYTES) return undefined;
@@ -72,7 +72,7 @@ function jsonObject(bytes: Buffer): ServiceAnswer['body'] {
   }
 }
 
-/** fetch's own message is 'fetch failed'; why is in the code of its cause. */
+/** fetch's own message is 'fetch failed'; the reason is in the code of its cause. */
 function reasonOf(error: unknown, timeoutMs: number): string {
   const { name, message, cause } = error as Error & { cause?: { code?: unknown } };
   if (name === 'TimeoutError') return `not within ${timeoutMs} ms`;

@@ -1,8 +1,8 @@
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 
 /**
- * Several verifiers as one: they are asked in turn until one knows the token. What one of them
- * throws is the answer, so those that need no network come first, and a homeserver last.
+ * Combines several verifiers: each is called in turn until one knows the token. If one throws, that is
+ * the result, so put those that need no network first, and a homeserver last.
  *
  * @publicApi
  */

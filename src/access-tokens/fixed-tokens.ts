@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 
 const digest = (token: string) => createHash('sha256').update(token).digest();
 
-/** Finds what belongs to a token, in a time that does not tell how much of it is right. */
+/** Looks up the entry of a token; how long it takes does not reveal how much of the token is right. */
 export function fixedTokens<T extends { readonly token: string }>(
   entries: readonly T[],
 ): (token: string) => T | undefined {

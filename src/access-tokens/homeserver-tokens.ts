@@ -5,33 +5,33 @@ import { masqueradeOf } from './masquerade.js';
 import { checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
 
 /**
- * Which homeserver is asked, and for how long.
+ * The homeserver that verifies tokens, and its timeout.
  *
  * @publicApi
  */
 export interface HomeserverTokensOptions {
   /**
-   * Where the homeserver serves its client-server API, such as `http://synapse:8008`; what stands
-   * before `/_matrix/client/`. Required, no default.
+   * Base URL of the homeserver's client-server API, such as `http://synapse:8008`: the part before
+   * `/_matrix/client/`. Required, no default.
    */
   homeserverUrl: string;
 
-  /** Milliseconds that it may take to answer; then the client is told 503. Default: 5,000. */
+  /** Timeout in milliseconds; beyond it, the client gets 503. Default: 5,000. */
   timeoutMs?: number | undefined;
 }
 
 const SERVICE = 'the homeserver';
 
 /**
- * A verifier that asks a homeserver, any that speaks Matrix: `GET /account/whoami` with the
- * client's own token, and with the `user_id` and `device_id` that an application service names.
+ * A verifier that calls `GET /account/whoami` of any Matrix homeserver with the client's own token,
+ * and with the `user_id` and `device_id` that an application service names.
  *
- * What the homeserver says about the token reaches the client as it is: that it is unknown, soft
- * logged out, its user locked or suspended, a guest's, or no application service of that user.
- * Anything else, such as no answer, an error of the server's own, a redirect or no JSON, is no
- * answer to the question, and the client is told 503. Put {@link cached} around it.
+ * Errors of the homeserver about the token reach the client unchanged: unknown token, soft logout,
+ * user locked or suspended, or a user that the application service may not act as. After any other
+ * failure, such as a timeout, a server error, a redirect or a response that is not JSON, the client
+ * gets 503. Wrap it in {@link cached}.
  *
- * @throws Error at once, for an option that cannot be used
+ * @throws Error immediately, for an invalid option
  * @publicApi
  */
 export function homeserverTokens({
@@ -42,7 +42,7 @@ export function homeserverTokens({
   const base = url.replace(/\/+$/, '');
   checkWhole('timeoutMs', timeoutMs, 1, MAX_TIMER_MS);
   return async (token, request) => {
-    // what no header can carry is nobody's token: it came in the query
+    // not a token of any user if it cannot be sent in a header: it came in the query
     if (!/^[\x21-\x7e]+$/.test(token)) return null;
     const masquerade = masqueradeOf(request);
     const query = masquerade.size === 0 ? '' : `?${masquerade.toString()}`;
@@ -65,15 +65,15 @@ export function homeserverTokens({
   };
 }
 
-/** The error that the homeserver gave, if it is one about the token. */
+/** The homeserver's error, if it is about the token. */
 function refusal({ status, body }: ServiceAnswer, masquerading: boolean): MatrixError | undefined {
   const { errcode, error } = body ?? {};
   if (typeof errcode !== 'string' || errcode === '') return undefined;
   const isAboutToken =
     status === 401 ||
     status === 403 ||
-    // such as a device that the user does not have: nothing else in our question can be wrong,
-    // unless the homeserver does not know whoami, or is none
+    // for example a device that the user does not have: nothing else in our request can be wrong,
+    // unless the server does not know whoami, or is not a homeserver
     (status === 400 && masquerading && errcode !== 'M_UNRECOGNIZED');
   if (!isAboutToken) return undefined;
   return new MatrixError(status, {

@@ -4,7 +4,7 @@ import { checkText, checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks
 import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 /**
- * Which authorization server is asked, as whom, and for how long.
+ * The authorization server that verifies tokens, our credentials there, and its timeout.
  *
  * @publicApi
  */
@@ -16,8 +16,7 @@ export interface IntrospectedTokensOptions {
   introspectionUrl: string;
 
   /**
-   * The client that we are there: a confidential one, with `client_secret_basic`. Required, no
-   * default.
+   * Our client id there, of a confidential client with `client_secret_basic`. Required, no default.
    */
   clientId: string;
 
@@ -25,31 +24,31 @@ export interface IntrospectedTokensOptions {
   clientSecret: string;
 
   /**
-   * What stands after the colon in the user ids of the homeserver, such as `example.org`. Required,
-   * no default.
+   * The homeserver's name, as after the colon in its user ids, such as `example.org`. Required, no
+   * default.
    */
   serverName: string;
 
-  /** Milliseconds that it may take to answer; then the client is told 503. Default: 5,000. */
+  /** Timeout in milliseconds; beyond it, the client gets 503. Default: 5,000. */
   timeoutMs?: number | undefined;
 }
 
 const SERVICE = 'the introspection endpoint';
 
-/** Each scope under its stable name, and under that of the proposal it came from (MSC2967). */
+/** Each scope has a stable name and an older one from its proposal (MSC2967). */
 const SCOPE_PREFIXES = ['urn:matrix:client:', 'urn:matrix:org.matrix.msc2967.client:'];
 
 /**
- * A verifier that asks an OAuth 2.0 authorization server by token introspection, as the Matrix
- * Authentication Service offers it, and reads the answer as Synapse does: the user is
+ * A verifier that uses token introspection of an OAuth 2.0 authorization server, such as the Matrix
+ * Authentication Service, and interprets the response as Synapse does: the user is
  * `@username:serverName`; a token that is not active, or has no scope for Matrix's client API, is
- * unknown; the device is `device_id`, else the one that the scope names.
+ * unknown; the device is `device_id`, otherwise the one named in the scope.
  *
- * Whatever keeps the question from being answered, our own credentials too, is told 503. Put
- * {@link cached} around it. Tokens of application services are not known there: put
- * {@link applicationServiceTokens} before it, by {@link firstOf}.
+ * If the token cannot be verified, for example because our own credentials are wrong, the client gets
+ * 503. Wrap it in {@link cached}. Tokens of application services are not known there: put
+ * {@link applicationServiceTokens} before it, using {@link firstOf}.
  *
- * @throws Error at once, for an option that cannot be used
+ * @throws Error immediately, for an invalid option
  * @publicApi
  */
 export function introspectedTokens({
@@ -76,7 +75,7 @@ export function introspectedTokens({
       url,
       headers: {
         Authorization: authorization,
-        // the device id in a member of its own: not every one can be written as a scope
+        // requests the device id in a field of its own: not every id can be written as a scope
         'X-MAS-Supports-Device-Id': '1',
       },
       form: new URLSearchParams({ token, token_type_hint: 'access_token' }),
@@ -95,8 +94,8 @@ export function introspectedTokens({
 }
 
 /**
- * The header in both spellings: RFC 6749 (2.3.1) has id and secret percent-encoded, the Matrix
- * Authentication Service and Synapse take them as they are. For most secrets they are the same.
+ * The header in both encodings: RFC 6749 (2.3.1) percent-encodes id and secret, the Matrix
+ * Authentication Service and Synapse do not. For most secrets they are the same.
  */
 function basicCredentials(id: string, secret: string): [string, string] {
   const basic = (user: string, password: string) =>
@@ -136,8 +135,8 @@ function deviceIn(scopes: ReadonlySet<string>): string | undefined {
 }
 
 /**
- * From `expires_in` where it is given: it needs no clock that agrees with the other server's. It never makes
- * an active token unknown, on which clients log their user out: it says how long the answer may be kept.
+ * Prefers `expires_in`, which does not depend on synchronized clocks. The result only limits how long the
+ * verdict is cached; it never makes an active token unknown, which would make clients log their user out.
  */
 function millisecondsLeft({ expires_in: left, exp }: Readonly<Record<string, unknown>>): number {
   if (typeof left === 'number') return Math.max(0, left * 1000);

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 
-/** The device's name is stable since Matrix 1.17; before that it had the prefix of its proposal. */
+/** `device_id` is stable since Matrix 1.17; before, the parameter had the prefix of its proposal. */
 const PARAMETERS = ['user_id', 'device_id', 'org.matrix.msc3202.device_id'] as const;
 
 /**
- * What an application service adds to the query to act as one of its users, under Matrix's names.
- * Of a parameter given twice the first counts, as at homeservers.
+ * The query parameters with which an application service acts as one of its users. If a parameter is
+ * given twice, the first counts, as on homeservers.
  */
 export function masqueradeOf({ url = '' }: IncomingMessage): URLSearchParams {
   const mark = url.indexOf('?');
@@ -18,7 +18,7 @@ export function masqueradeOf({ url = '' }: IncomingMessage): URLSearchParams {
   return masquerade;
 }
 
-/** The device that it acts as. */
+/** The device that the application service acts as. */
 export function masqueradeDevice(masquerade: URLSearchParams): string | undefined {
   return masquerade.get('device_id') ?? masquerade.get('org.matrix.msc3202.device_id') ?? undefined;
 }

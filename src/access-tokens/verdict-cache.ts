@@ -2,19 +2,19 @@ import type { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { TokenOwner } from '../room-keys/room-keys-options.interface.js';
 
 /**
- * An owner whose token ends at a time that is known.
+ * An owner whose token has a known expiry time.
  *
  * @publicApi
  */
 export interface ExpiringTokenOwner extends TokenOwner {
-  /** Milliseconds until the token expires: it is cached no longer. Default: no end. */
+  /** Milliseconds until the token expires: it is not cached for longer. Default: it does not expire. */
   expiresInMs?: number | undefined;
 }
 
-/** What a verifier says about a token, good or bad, as opposed to a check that failed. */
+/** A verifier's result for a token, good or bad, as opposed to a check that failed. */
 export type Verdict = { owner: ExpiringTokenOwner | null } | { refusal: MatrixError };
 
-/** How long verdicts hold, and how many are kept. */
+/** Lifetime and number of cached verdicts. */
 export interface VerdictCacheLimits {
   ttlMs: number;
   refusalTtlMs: number;
@@ -28,8 +28,8 @@ interface Entry {
 }
 
 /**
- * Verdicts by the hash of the token. Accepted and refused tokens are kept apart, so that made-up tokens,
- * of which there can be any number, cannot push out good ones.
+ * Verdicts by the hash of the token. Accepted and refused tokens are kept apart, so that any number of
+ * made-up tokens cannot evict good ones.
  */
 export class VerdictCache {
   private readonly accepted: LeastRecentlyUsed<Entry>;
@@ -40,18 +40,18 @@ export class VerdictCache {
     this.refused = new LeastRecentlyUsed(limits.maxRefused);
   }
 
-  /** The verdict that holds at this moment. */
+  /** The verdict, unless it has expired. */
   get(key: string, now: number): Verdict | undefined {
     const entry = this.accepted.get(key) ?? this.refused.get(key);
     return entry && now < entry.expiresAt ? entry.verdict : undefined;
   }
 
-  /** Whether the last verdict was good, even if it has expired; until newer ones push it out. */
+  /** Whether the last verdict was good, even if it has expired; until newer ones evict it. */
   wasAccepted(key: string): boolean {
     return this.accepted.has(key);
   }
 
-  /** Keeps a verdict; its time counts from the moment at which the check began. */
+  /** Stores a verdict; its lifetime counts from the start of the check. */
   set(key: string, verdict: Verdict, verifiedAt: number): void {
     const { ttlMs, refusalTtlMs } = this.limits;
     if ('refusal' in verdict || verdict.owner === null) {
@@ -61,15 +61,15 @@ export class VerdictCache {
     } else {
       this.refused.delete(key);
       const lifetime = Math.min(ttlMs, verdict.owner.expiresInMs ?? Infinity);
-      // kept for wasAccepted, even if it never holds
+      // kept for wasAccepted, even if it has expired already
       this.accepted.set(key, { verdict, expiresAt: verifiedAt + lifetime });
     }
   }
 }
 
-/** A map of a maximum size, which the entry that was used least recently leaves first. */
+/** A map of a maximum size that evicts the least recently used entry. */
 class LeastRecentlyUsed<Value> {
-  /** In the order of their last use. */
+  /** In order of last use. */
   private readonly entries = new Map<string, Value>();
 
   constructor(private readonly max: number) {}

@@ -1,9 +1,9 @@
 /**
- * Checks that wait: the addresses take turns, and of one address the newest check comes first. Those
- * whose address is not known take turns as if they had one in common.
+ * Waiting checks: the addresses take turns, and of one address the newest check comes first. Checks
+ * without a known address are treated as if they shared one.
  */
 export class WaitingChecks<Check extends { readonly address: string | undefined }> {
-  /** The address whose turn is next comes first; its oldest check comes first. */
+  /** The address whose turn is next comes first; within an address, the oldest check. */
   private readonly byAddress = new Map<string | undefined, Check[]>();
   private readonly byAge = new Set<Check>();
 
@@ -15,7 +15,7 @@ export class WaitingChecks<Check extends { readonly address: string | undefined 
     else this.byAddress.set(check.address, [check]);
   }
 
-  /** Removes a check, if it is there. */
+  /** Removes a check, if present. */
   delete(check: Check): void {
     if (!this.byAge.delete(check)) return;
     const checks = this.byAddress.get(check.address) ?? [];
@@ -23,20 +23,20 @@ export class WaitingChecks<Check extends { readonly address: string | undefined 
     else this.byAddress.delete(check.address);
   }
 
-  /** Removes and returns the newest check of the next address for which one may start. */
+  /** Removes and returns the newest check of the next address that may start one. */
   takeNext(mayStart: (address: string | undefined) => boolean): Check | undefined {
     for (const [address, checks] of this.byAddress) {
       const newest = checks.at(-1);
       if (newest === undefined || !mayStart(address)) continue;
       this.delete(newest);
-      // to the end of the line of addresses
+      // to the end of the queue of addresses
       if (this.byAddress.delete(address)) this.byAddress.set(address, checks);
       return newest;
     }
     return undefined;
   }
 
-  /** How many checks of an address wait. */
+  /** Number of waiting checks of an address. */
   countOf(address: string): number {
     return this.byAddress.get(address)?.length ?? 0;
   }

@@ -1,7 +1,7 @@
 /**
- * What happened to a user's backups, beside uploads:
+ * The changes of a user's backups other than uploads:
  *
- * | what           | count is that of          |
+ * | what           | keys in `count`           |
  * | -------------- | ------------------------- |
  * | `created`      | the new backup, which is 0 |
  * | `auth_data`    | the backup whose `auth_data` was changed |
@@ -24,15 +24,15 @@ export type RoomKeysBackupChange =
 export interface RoomKeysHistoryEntry {
   at: Date;
   what: RoomKeysBackupChange;
-  /** Undefined for a command, and where the verifier named none. */
+  /** Undefined for a command, and if the verifier returned none. */
   deviceId: string | undefined;
-  /** The backup that it is about; undefined where it is about all of them. */
+  /** The changed backup; undefined if all backups were changed. */
   version: string | undefined;
-  /** The current backup before it and after it; undefined for none. */
+  /** The current backup before and after the change; undefined for none. */
   currentBefore: string | undefined;
   currentAfter: string | undefined;
   /** Keys: see {@link RoomKeysBackupChange}. */
   count: number;
-  /** Of the backup, after the change; undefined where it has none. */
+  /** Etag of the backup after the change; undefined if it has none. */
   etag: string | undefined;
 }

@@ -2,8 +2,8 @@ import { tooLarge, userLimitExceeded } from './room-keys.errors.js';
 import type { RoomKeysLimits } from './room-keys-options.interface.js';
 
 /**
- * What the operator allows a user to store: each method throws where it is exceeded, and says which
- * limit it is.
+ * The operator's limits on what a user may store: each method throws if its limit is exceeded, with an
+ * error that names it.
  */
 export class Limits {
   private readonly infoUri: string;
@@ -13,12 +13,12 @@ export class Limits {
     this.infoUri = limits.infoUri ?? '';
   }
 
-  /** Whether bytes of a user have to be counted at all: it costs a statement. */
+  /** Whether the bytes of a user need to be counted, which costs a statement. */
   get countsBytes(): boolean {
     return this.limits.bytesPerUser !== undefined;
   }
 
-  /** Whether backups of a user have to be counted at all: it costs a statement. */
+  /** Whether the backups of a user need to be counted, which costs a statement. */
   get countsBackups(): boolean {
     return this.limits.backupsPerUser !== undefined;
   }
@@ -33,17 +33,17 @@ export class Limits {
     checkSize('session_data', json, this.limits.sessionDataBytes);
   }
 
-  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for so many backups of one user */
+  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for too many backups of one user */
   checkBackups(count: number): void {
     this.checkUser(count, this.limits.backupsPerUser, 'backups of a user');
   }
 
-  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for so many keys in one backup */
+  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for too many keys in one backup */
   checkKeys(count: number): void {
     this.checkUser(count, this.limits.keysPerBackup, 'keys in a backup');
   }
 
-  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for so many bytes of session_data of one user */
+  /** @throws 403 `M_USER_LIMIT_EXCEEDED` for too many bytes of session_data of one user */
   checkBytes(bytes: number): void {
     this.checkUser(bytes, this.limits.bytesPerUser, 'bytes of session_data of a user');
   }

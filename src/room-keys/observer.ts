@@ -6,21 +6,21 @@ const logger = new Logger('RoomKeysObserver');
 const complainedOf = new WeakSet<object>();
 
 /**
- * The host's `observe`, made harmless; undefined where the host has none, so that
- * `observe?.({ … })` then costs nothing.
+ * The host's `observe`, wrapped so that its errors do no harm; undefined if not set, so that
+ * `observe?.({ … })` costs nothing then.
  */
 export function observerOf(
   options: Pick<RoomKeysOptions, 'observe'>,
 ): RoomKeysObserver | undefined {
-  // providers may come before the module itself, which refuses options that are none
+  // providers may be created before the module itself, which validates the options
   const observe = (options as typeof options | null | undefined)?.observe;
   return observe && harmless('observe', observe, options);
 }
 
 /**
- * Calls a function of the host's whose failures are nobody's business: the first one is logged.
+ * Wraps a function of the host so that its errors do not propagate: the first one is logged.
  *
- * @param self what it is a method of
+ * @param self its `this`
  */
 export function harmless<A extends unknown[]>(
   name: string,
@@ -30,13 +30,13 @@ export function harmless<A extends unknown[]>(
   const failed = (error: unknown) => {
     if (complainedOf.has(listener)) return;
     complainedOf.add(listener);
-    const why = error instanceof Error ? (error.stack ?? error.message) : 'what is no error';
-    logger.error(`${name} threw, which harms no request; it is not logged again: ${why}`);
+    const why = error instanceof Error ? (error.stack ?? error.message) : 'not an Error';
+    logger.error(`${name} threw; requests are not affected. It is not logged again: ${why}`);
   };
   return (...args) => {
     try {
       const result = listener.apply(self, args);
-      // an async function: nobody else would hear of its failure, but for the process, which ends
+      // an async function: an unhandled rejection would end the process
       if (result instanceof Promise) result.catch(failed);
     } catch (error) {
       failed(error);

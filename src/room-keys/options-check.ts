@@ -16,7 +16,7 @@ const KNOWN = new Set<string>([
   'observe',
 ] satisfies (keyof RoomKeysOptions)[]);
 
-/** @throws Error with one sentence that says what to write instead, for the first option that is wrong */
+/** @throws Error with one sentence that says what to set instead, for the first invalid option */
 export function checkOptions(options: RoomKeysOptions): void {
   const fault = faultOf(options);
   if (fault) throw new Error(`RoomKeysModule: ${fault}`);
@@ -77,7 +77,7 @@ function faultOfBodies(options: RoomKeysOptions): string | undefined {
   return undefined;
 }
 
-/** Of a hundred years. */
+/** A hundred years. */
 const MOST_DAYS = 36_500;
 
 const SIZES = ['sessionDataBytes', 'authDataBytes'] as const;
@@ -103,7 +103,7 @@ function faultOfLimits(limits: RoomKeysLimits): string | undefined {
   }
   const perUser = PER_USER.find((name) => limits[name] !== undefined);
   if (perUser !== undefined && infoUri === undefined) {
-    return `'limits.${perUser}' needs 'limits.infoUri', which clients are told when it is reached: write a page for your users, such as 'https://example.org/limits'.`;
+    return `'limits.${perUser}' needs 'limits.infoUri', which clients get when it is reached: write a page for your users, such as 'https://example.org/limits'.`;
   }
   return undefined;
 }
@@ -111,7 +111,7 @@ function faultOfLimits(limits: RoomKeysLimits): string | undefined {
 const isWhole = (value: unknown, least: number) =>
   Number.isSafeInteger(value) && (value as number) >= least;
 
-/** Node takes a longer timer for one of 1 ms. */
+/** Node treats a longer timer as one of 1 ms. */
 const isTime = (value: unknown, least: number) =>
   isWhole(value, least) && (value as number) < 2 ** 31;
 

@@ -18,7 +18,7 @@ describe('what is logged of an error', () => {
   });
 
   it.each([undefined, null, 'a secret', { secret: 1 }])('is nothing of %p', (thrown) => {
-    expect(redactedError(thrown)).toBe('something that is no error was thrown');
+    expect(redactedError(thrown)).toBe('something other than an Error was thrown');
   });
 
   it.each([

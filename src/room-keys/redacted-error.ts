@@ -1,18 +1,18 @@
 /**
- * What may be logged of an error: its stack, or its message without one. Of a failed query that has
- * no parameters, which are in other properties; but messages of MySQL and MariaDB quote values, as
- * `Duplicate entry '!room:example.org' for key 'room_id'` does, so what they quote is left out.
+ * The part of an error that may be logged: its stack, or its message if it has none. For a failed query
+ * these do not contain its parameters, which are in other properties. But messages of MySQL and MariaDB
+ * quote values, as in `Duplicate entry '!room:example.org' for key 'room_id'`, so quoted text is removed.
  */
 export function redactedError(error: unknown, part: 'stack' | 'message' = 'stack'): string {
-  if (!(error instanceof Error)) return 'something that is no error was thrown';
+  if (!(error instanceof Error)) return 'something other than an Error was thrown';
   const text = (part === 'stack' ? error.stack : undefined) ?? error.message;
   const { sqlMessage, code } = error as Error & { sqlMessage?: string; code?: string };
   if (sqlMessage === undefined || QUOTES_NAMES.has(code ?? '')) return text;
-  // from the first to the last: a value may hold quotes itself
+  // from the first quote to the last: a value may contain quotes
   return text.replace(/'[^]*'/, '…');
 }
 
-/** These quote the names of tables, columns and database users, and help whoever has to mend it. */
+/** These quote the names of tables, columns and database users, which help to fix the problem. */
 const QUOTES_NAMES = new Set([
   'ER_ACCESS_DENIED_ERROR',
   'ER_BAD_DB_ERROR',

@@ -1,13 +1,13 @@
 import type { KeyRank } from './room-key.js';
 
 /**
- * THE RULE: which of two keys for the same session stays.
+ * THE RULE: which of two keys for the same session is kept.
  *
- * True when `candidate` is to replace `stored`: a verified key beats an unverified one; among
- * equals in that, the lower `firstMessageIndex` wins; among equals in both, the lower
- * `forwardedCount`. It is one order over three criteria, not three independent tests: an
- * unverified key never replaces a verified one, however low its index. Equal in all three, the
- * stored key stays, which makes an upload that is sent again a no-op.
+ * True if `candidate` replaces `stored`: a verified key beats an unverified one; if that is equal,
+ * the lower `firstMessageIndex` wins; if both are equal, the lower `forwardedCount`. This is one
+ * lexicographic order, not three independent tests: an unverified key never replaces a verified one,
+ * however low its index. If all three are equal, the stored key stays, so that repeating an upload is
+ * a no-op.
  *
  * Specification: client-server API, "Server-side key backups", `PUT /room_keys/keys`.
  */
@@ -19,7 +19,7 @@ export function isBetter(candidate: KeyRank, stored: KeyRank): boolean {
   return candidate.forwardedCount < stored.forwardedCount;
 }
 
-/** The keys to write, of those in an upload or an import. */
+/** The keys of an upload or an import that have to be written. */
 export interface Writes<K extends KeyRank, S extends KeyRank> {
   inserts: K[];
   updates: { key: K; stored: S }[];

@@ -1,8 +1,8 @@
-/** What changes leave beside themselves, and for how long. */
+/** How long deleted data and the history of backups are kept. */
 export interface Retention {
-  /** For how many days a deletion can be undone; 0 for not at all. */
+  /** Days for which a deletion can be undone; 0 to delete at once. */
   keepDeletedDays: number;
-  /** How many days the history of backups goes back; 0 for none. */
+  /** Days for which the history of backups is kept; 0 for no history. */
   historyDays: number;
 }
 

@@ -3,7 +3,7 @@
  * the wire's own names (`first_message_index`) appear in DTOs only.
  */
 
-/** The three facts about a key by which the better of two is told: see {@link isBetter}. */
+/** The three facts that decide which of two keys is better: see {@link isBetter}. */
 export interface KeyRank {
   /** Whether the uploading device had verified the device that the key came from. */
   isVerified: boolean;
@@ -13,7 +13,7 @@ export interface KeyRank {
   forwardedCount: number;
 }
 
-/** Names one key inside a backup. Both ids are opaque, 1 to 255 bytes of UTF-8, compared byte for byte. */
+/** Identifies one key inside a backup. Both ids are opaque, 1 to 255 bytes of UTF-8, compared byte for byte. */
 export interface KeyId {
   roomId: string;
   sessionId: string;
@@ -22,55 +22,55 @@ export interface KeyId {
 /** One backed up key of a megolm session. */
 export interface RoomKey extends KeyId, KeyRank {
   /**
-   * The encrypted key as JSON text, opaque to the server: what the client sent, character for
-   * character (beyond ASCII as `\uXXXX`), never parsed and written anew, so that nothing in it
-   * changes, numbers beyond 2^53 included.
+   * The encrypted key as JSON text, opaque to the server: exactly what the client sent (beyond ASCII as
+   * `\uXXXX`). It is never parsed and serialized again, so that nothing in it changes, including
+   * numbers beyond 2^53.
    */
   sessionData: string;
 }
 
-/** Keys whose `session_data` stays bytes, in ASCII: see {@link RoomKey.sessionData}. */
+/** Keys whose `session_data` is kept as bytes, in ASCII: see {@link RoomKey.sessionData}. */
 export interface StoredKeys {
   readonly length: number;
   /** @param n from 0 on */
   idAndRank(n: number): Omit<RoomKey, 'sessionData'>;
   /** Bytes of the key's `session_data`. */
   dataLength(n: number): number;
-  /** @returns how many bytes were copied */
+  /** @returns the number of bytes copied */
   copyData(n: number, target: Buffer, at: number): number;
 }
 
-/** What a read or a delete is about: the whole backup, one room of it, or one session. */
+/** The keys to read or delete: those of the whole backup, of one room, or of one session. */
 export type KeySelection =
   | { roomId?: undefined; sessionId?: undefined }
   | { roomId: string; sessionId?: undefined }
   | { roomId: string; sessionId: string };
 
-/** The answer to each change of the keys, from the transaction that made it. */
+/** State of the keys after a change, from the transaction that made it. */
 export interface KeysState {
   /** Exact number of keys in the backup. */
   count: number;
-  /** Opaque; another value after each change of the keys, never the same for two states. */
+  /** Opaque; a new value after each change of the keys, never the same for two states. */
   etag: string;
 }
 
 /** A backup without its keys. */
 export interface Backup extends KeysState {
-  /** Decimal digits without a leading zero, counted per user from "1", never used twice. */
+  /** Decimal digits without a leading zero, counted per user from "1", never reused. */
   version: string;
-  /** Such as `m.megolm_backup.v1.curve25519-aes-sha2`. */
+  /** For example `m.megolm_backup.v1.curve25519-aes-sha2`. */
   algorithm: string;
   /** The client's `auth_data` as JSON text, kept like {@link RoomKey.sessionData}. */
   authData: string;
 }
 
-/** What a client chooses of a backup. */
+/** The part of a backup that the client chooses. */
 export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;
 
-/** What {@link RoomKeysService.summary} tells of a backup. */
+/** One backup in {@link RoomKeysService.summary}. */
 export interface BackupSummary extends KeysState {
   version: string;
-  /** Whether it is the newest. */
+  /** Whether it is the newest one. */
   isCurrent: boolean;
   algorithm: string;
   /** Bytes of all `session_data` in the backup. */
@@ -78,7 +78,7 @@ export interface BackupSummary extends KeysState {
   createdAt: Date;
   /** When the keys last changed; when the backup was created, if they never did. */
   changedAt: Date;
-  /** The devices that wrote the keys that are stored now, in no order; without those that the verifier did not name. */
+  /** The devices that wrote the stored keys, in no particular order, as far as the verifier named them. */
   devices: string[];
 }
 
@@ -100,17 +100,17 @@ export interface UserSummary {
   lastChange: Date | undefined;
 }
 
-/** What {@link RoomKeysService.activity} tells of this process. */
+/** The current activity of this process: see {@link RoomKeysService.activity}. */
 export interface Activity {
-  /** Restores that are being read. */
+  /** Restores in progress. */
   restores: number;
-  /** Restores that wait for their turn to begin; after 15 seconds the client gets 503. */
+  /** Restores waiting to begin; after 15 seconds the client gets 503. */
   restoresWaiting: number;
-  /** Changes that wait for their turn: those of one user are made one after the other. */
+  /** Waiting changes: those of one user are made one after the other. */
   transactionsWaiting: number;
-  /** Short reads that wait for their turn. */
+  /** Waiting short reads. */
   readsWaiting: number;
-  /** The connections of the DataSource; undefined where it has several pools, as with `replication`. */
+  /** The connections of the DataSource; undefined if it has several pools, as with `replication`. */
   connections: ConnectionCounts | undefined;
 }
 
@@ -118,8 +118,8 @@ export interface Activity {
 export interface ConnectionCounts {
   used: number;
   free: number;
-  /** What wants a connection and waits for one. */
+  /** Requests waiting for a connection. */
   waiting: number;
-  /** The most that the pool opens. */
+  /** Maximum size of the pool. */
   max: number;
 }

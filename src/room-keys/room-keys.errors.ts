@@ -9,8 +9,8 @@ export interface MatrixErrorBody {
 }
 
 /**
- * An error in the form that Matrix gives it. A verifier may throw one, and its status, body and
- * headers reach the client as they are; anything else it throws becomes {@link verifierFailed}.
+ * A Matrix error response. A verifier may throw one, and its status, body and headers reach the client
+ * unchanged; anything else it throws becomes {@link verifierFailed}.
  *
  * @publicApi
  */
@@ -52,17 +52,17 @@ export const badJson = (why: string) => matrixError(400, 'M_BAD_JSON', why);
 export const missingParameter = (name: string) =>
   matrixError(400, 'M_MISSING_PARAM', `The query parameter '${name}' is missing.`);
 
-/** A parameter or field has a value that it cannot have. */
+/** A parameter or field has an invalid value. */
 export const invalidParameter = (why: string) => matrixError(400, 'M_INVALID_PARAM', why);
 
-/** The body, or one value in it, is larger than the server takes. */
+/** The body, or one value in it, is larger than the server accepts. */
 export const tooLarge = (why: string) => matrixError(413, 'M_TOO_LARGE', why);
 
 /** The body is in a Content-Encoding other than identity, gzip, deflate and br. */
 export const unsupportedEncoding = () =>
   matrixError(415, 'M_UNKNOWN', 'The Content-Encoding of the body is not supported.');
 
-/** Nothing of the body came for too long. */
+/** The client paused for too long in the middle of the body. */
 export const tooSlow = () => matrixError(408, 'M_UNKNOWN', 'The body took too long.');
 
 // --- the host around us ----------------------------------------------------------------------
@@ -79,7 +79,7 @@ export const limitExceeded = (retryAfterMs: number) =>
     { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) },
   );
 
-/** A guard of the host's says no: never 401, on which clients log their user out. */
+/** Refused by a guard of the host: never 401, on which clients log their user out. */
 export const forbiddenByHost = () =>
   matrixError(403, 'M_FORBIDDEN', 'The server does not allow this request.');
 
@@ -90,8 +90,8 @@ export const missingToken = () =>
   matrixError(401, 'M_MISSING_TOKEN', 'The access token is missing.');
 
 /**
- * The token belongs to nobody. With `softLogout` the client keeps its keys and signs in again;
- * without it, it logs its user out and throws them away: never use this for a check that failed.
+ * The token is unknown. With `softLogout` the client keeps its keys and signs in again; without it, the
+ * client logs its user out and discards them: never use this for a check that failed.
  *
  * @publicApi
  */
@@ -107,7 +107,7 @@ export const unknownToken = (softLogout = false) =>
 export const guestForbidden = () =>
   matrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests cannot use the key backup.');
 
-/** Whose token it is could not be found out just now: the client is to try again. */
+/** The token cannot be verified at the moment: the client should try again. */
 export const verifierFailed = () =>
   new MatrixError(
     503,
@@ -154,7 +154,7 @@ export const versionMismatch = () => invalidParameter('Version does not match th
 
 // --- the server's own trouble ---------------------------------------------------------------
 
-/** The database cannot be reached, or is too busy: nothing was stored, the client is to try again. */
+/** The database cannot be reached, or is too busy: nothing was stored, the client should try again. */
 export const storageUnavailable = () =>
   new MatrixError(
     503,
@@ -162,7 +162,7 @@ export const storageUnavailable = () =>
     { 'Retry-After': '2' },
   );
 
-/** More bodies are being sent than fit in memory: nothing was stored, the client is to try again. */
+/** Too many bodies for the memory limit: nothing was stored, the client should try again. */
 export const bodiesAtOnce = () =>
   new MatrixError(
     503,
@@ -170,5 +170,5 @@ export const bodiesAtOnce = () =>
     { 'Retry-After': '2' },
   );
 
-/** A fault of the server's own: its cause is in the log, never in the answer. */
+/** An unexpected error: its cause is logged, and never part of the response. */
 export const internalError = () => matrixError(500, 'M_UNKNOWN', 'Internal server error');

@@ -1,12 +1,12 @@
 /**
- * What the module tells a host that wants to count, to measure or to log: plain objects, told apart
- * by `type`. None holds a token, a key, a room id or a session id; a user id only where it is said.
+ * Events for a host's metrics and logs: plain objects, discriminated by `type`. None contains a token,
+ * a key, a room id or a session id; a user id only where documented.
  */
 import type { IncomingMessage } from 'node:http';
 import type { RoomKeysBackupChange } from './backup-history.js';
 
 /**
- * The contract's operation ids.
+ * The operation ids of the Matrix specification.
  *
  * @publicApi
  */
@@ -27,27 +27,27 @@ export type RoomKeysOperation =
   | 'deleteRoomKeyBySessionId';
 
 /**
- * A request below `/room_keys` is over: its answer was sent, or its client left.
+ * A request below `/room_keys` is finished: its response was sent, or the client disconnected.
  *
  * @publicApi
  */
 export interface RoomKeysRequestEvent {
   type: 'request';
-  /** Undefined for a preflight, an unknown path and a wrong method. */
+  /** Undefined for a preflight, an unknown path or a wrong method. */
   operation: RoomKeysOperation | undefined;
-  /** As the client wrote it. */
+  /** As the client sent it. */
   method: string;
-  /** The part of the path by which old clients (`r0`, `unstable`) differ from others. */
+  /** The part of the path that identifies old clients (`r0`, `unstable`). */
   prefix: 'v3' | 'r0' | 'unstable';
-  /** Of the answer, as far as it was begun; undefined where the client left before. */
+  /** Status of the response; undefined if the client disconnected before it was begun. */
   status: number | undefined;
-  /** Milliseconds from the first look at the request to the end of its answer. */
+  /** Milliseconds from the arrival of the request to the end of the response. */
   durationMs: number;
-  /** Bytes of the body as far as it was read, after decompression; 0 without one. */
+  /** Bytes of the request body that were read, after decompression; 0 without one. */
   requestBytes: number;
-  /** Bytes of the answer's body that were handed to the connection. */
+  /** Bytes of the response body that were written to the connection. */
   responseBytes: number;
-  /** Whose token it was, where one was accepted. */
+  /** The owner of the token, if it was accepted. */
   userId: string | undefined;
   /** Why the database could not serve it, where the answer is 503 for that; `disk-full` until there is room again. */
   databaseFailure?: 'disk-full' | 'unavailable' | undefined;
@@ -56,96 +56,96 @@ export interface RoomKeysRequestEvent {
 }
 
 /**
- * An upload is stored, or nothing of it was better than what was there.
+ * An upload succeeded, even if none of its keys had to be stored.
  *
  * @publicApi
  */
 export interface RoomKeysKeysEvent {
   type: 'keys';
-  /** Keys whose ids were not in the backup. */
+  /** Keys that were not in the backup. */
   added: number;
-  /** Keys that took the place of a worse one. */
+  /** Keys that replaced a worse one. */
   replaced: number;
-  /** Keys that were not stored, because the one in the backup is to stay. */
+  /** Keys that were not stored, because the one in the backup is as good or better. */
   kept: number;
 }
 
 /**
- * A user's backups changed, beside uploads: one event for each entry of the history, once it is committed.
- * The history has whose it is, and which device changed it.
+ * A user's backups changed, other than by an upload: one event for each entry of the history, after the commit.
+ * The user and the device are in the history.
  *
  * @publicApi
  */
 export interface RoomKeysBackupEvent {
   type: 'backup';
   what: RoomKeysBackupChange;
-  /** The backup that it is about; undefined where all of them were erased. */
+  /** The changed backup; undefined if all of them were erased. */
   version?: string | undefined;
   /** Keys: see `RoomKeysBackupChange`. */
   count: number;
-  /** Of the backup, after the change; undefined where all of them were erased. */
+  /** Etag of the backup after the change; undefined if all of them were erased. */
   etag?: string | undefined;
 }
 
 /**
- * The database gave a transaction up in favour of another.
+ * The database aborted a transaction in favour of another.
  *
  * @publicApi
  */
 export interface RoomKeysConflictEvent {
   type: 'conflict';
-  /** The database's own, such as `ER_LOCK_DEADLOCK` or `SQLITE_BUSY`; `roomKeysConflictCodes` has those that are known. */
+  /** The database's code, such as `ER_LOCK_DEADLOCK` or `SQLITE_BUSY`; `roomKeysConflictCodes` lists the known ones. */
   code: string;
-  /** Which attempt at the transaction it was, from 1. */
+  /** The attempt at the transaction, from 1. */
   attempt: number;
-  /** Whether it was the last one: the client is told 503. Otherwise the transaction is begun again. */
+  /** Whether it was the last attempt: the client gets 503. Otherwise the transaction is retried. */
   gaveUp: boolean;
 }
 
 /**
- * A look for deleted keys whose rows are still there, and the removal of what was found.
+ * A sweep: the rows of deleted keys are looked for and removed.
  *
  * @publicApi
  */
 export interface RoomKeysSweepEvent {
   type: 'sweep';
-  /** Rows of keys that were removed. */
+  /** Removed rows of keys. */
   rows: number;
-  /** Key sets that are gone: each is what a deleted backup, or a deletion of all its keys, left. */
+  /** Removed key sets: each was left by the deletion of a backup, or of all its keys. */
   sets: number;
-  /** Deleted rooms that are gone from key sets that stay. */
+  /** Deleted rooms that were removed from remaining key sets. */
   rooms: number;
-  /** Milliseconds that it took. */
+  /** Duration in milliseconds. */
   durationMs: number;
-  /** Key sets and rooms that still wait, whichever process deleted them. Undefined where that could not be found out. */
+  /** Key sets and rooms still to be removed, whichever process deleted them. Undefined if they could not be counted. */
   backlog: number | undefined;
-  /** Milliseconds that the oldest of those has waited; 0 without any. */
+  /** Milliseconds that the oldest of them has waited; 0 without any. */
   oldestMs: number | undefined;
-  /** Deletions that can be undone, and their keys, in the whole database. Undefined where that could not be found out. */
+  /** Deletions that can be undone, and their keys, in the whole database. Undefined if they could not be counted. */
   kept?: { deletions: number; keys: number } | undefined;
-  /** Why it ended before it was through, such as a code of the database's; undefined if it did not. */
+  /** Why it ended early, such as a code of the database; undefined if it did not. */
   failure: string | undefined;
 }
 
 /**
- * The verifier was asked whose an access token is.
+ * The verifier was called with an access token.
  *
  * @publicApi
  */
 export interface RoomKeysTokenEvent {
   type: 'token';
   /**
-   * `known`: an owner's; `unknown`: nobody's, whether the verifier said so by null or by
-   * `M_UNKNOWN_TOKEN`; `refused`: a guest's, or refused by the verifier with another error of its
-   * own; `failed`: it could not say, and the client is told 503.
+   * `known`: it returned an owner; `unknown`: it returned null or threw `M_UNKNOWN_TOKEN`; `refused`:
+   * the owner is a guest, or it threw another Matrix error; `failed`: it could not verify the token,
+   * and the client gets 503.
    */
   outcome: 'known' | 'unknown' | 'refused' | 'failed';
-  /** Milliseconds that the verifier took; next to none where it remembers. */
+  /** Milliseconds that the verifier took; close to 0 for a cached verdict. */
   durationMs: number;
 }
 
 /**
- * What an observer is told.
+ * The events that an observer receives.
  *
  * @publicApi
  */
@@ -158,9 +158,9 @@ export type RoomKeysEvent =
   | RoomKeysTokenEvent;
 
 /**
- * Hears what happens. It is called in the middle of the work, so it is to be quick; what it throws
- * is logged once, and harms nothing. With a `request` event comes the request itself, for what a
- * host keeps beside it, such as a request id: its headers and its URL may hold the access token.
+ * Receives events. It is called synchronously, so it must be fast; its first error is logged, and none
+ * affects the request. A `request` event comes with the request itself, for what a host associates with
+ * it, such as a request id: its headers and its URL may contain the access token.
  *
  * @publicApi
  */

@@ -5,7 +5,7 @@ import { documentControllers } from './http/documentation.js';
 import type { RoomKeysExtras, RoomKeysOptions } from './room-keys-options.interface.js';
 import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 
-/** Injection token of what has nothing to inject, and is done before the application can be asked for a document. */
+/** Injection token of a provider without a value: it documents the controllers before an OpenAPI document can be created. */
 const DOCUMENTATION = Symbol('ROOM_KEYS_DOCUMENTATION');
 
 export const {

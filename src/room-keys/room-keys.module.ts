@@ -36,7 +36,7 @@ function conflictsOf(options: RoomKeysOptions): ((conflict: Conflict) => void) |
   return observe && ((conflict) => observe({ type: 'conflict', ...conflict }));
 }
 
-/** Removes entries of the history that are too old, some at a time; all of them where there is to be none. */
+/** Removes expired entries of the history, a few at a time; all of them if it is disabled. */
 function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
   const history = new HistoryRepository(dataSource);
   return (limit: number) => history.trim(retentionOf(options).historyDays, limit);
@@ -50,7 +50,7 @@ function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
  */
 @Module({
   providers: [
-    // forRoot and forRootAsync put theirs in place of these: who imports the class alone is told
+    // forRoot and forRootAsync override these: they report an import of the bare class
     { provide: ROOM_KEYS_OPTIONS, useFactory: checkOptions },
     { provide: ROOM_KEYS_DATA_SOURCE, useFactory: checkOptions },
     {
@@ -93,7 +93,7 @@ function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
     {
       provide: BodyMemoryLimit,
       useFactory: (options: RoomKeysOptions) => {
-        // it may be made before the module itself, which refuses options that are none
+        // it may be created before the module itself, which validates the options
         checkOptions(options);
         return new BodyMemoryLimit(options);
       },
@@ -106,9 +106,9 @@ function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
   exports: [RoomKeysService, RoomKeysMaintenance],
 })
 export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
-  /** @param options what the host says; beside it `dataSource`, `decorators` and `securityScheme` */
+  /** @param options the options of the module, and `dataSource`, `decorators` and `securityScheme` */
   static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
-    // Nest would take null apart before anything of ours could complain
+    // Nest would destructure null before we could report it
     if (typeof options !== 'object' || (options as unknown) === null) checkOptions(options);
     return super.forRoot(options);
   }
@@ -124,9 +124,9 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
     leaveOutGlobalPrefix(applicationConfig);
   }
 
-  /** Nest calls this when the application is set up, and before it registers routes. */
+  /** Called by Nest when the application is initialized, before it registers routes. */
   configure(): void {
-    // with request-scoped providers Nest makes an instance for each request, and calls this on none
+    // with request-scoped options Nest creates an instance per request, and calls this on none of them
     if ((this.adapterHost as HttpAdapterHost | undefined) === undefined) {
       throw new Error(
         'RoomKeysModule: its options depend on a provider of request scope, but are needed when the application starts: inject only providers of the default scope.',
@@ -153,8 +153,8 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
 }
 
 /**
- * Matrix fixes our paths; a prefix that the host gives to all of its routes must not move them. The
- * host may give it after this, and make its OpenAPI document before the routes are there.
+ * Our paths are fixed by Matrix; a global prefix of the host must not change them. The host may set it
+ * after this, and create its OpenAPI document before the routes are registered.
  */
 function leaveOutGlobalPrefix(config: ApplicationConfig): void {
   const ours = mapToExcludeRoute([`${PATH_PREFIXES[0]}/*path`]);

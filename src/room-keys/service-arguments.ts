@@ -1,6 +1,6 @@
 /**
- * What the service checks of its arguments, with the errors of the endpoints: what is stored is handed to clients as it
- * stands, and one key that is wrong would break the whole restore of its user.
+ * Validates the arguments of the service, with the errors of the endpoints: stored values are sent to clients unchanged,
+ * and one invalid key would break the whole restore of its user.
  */
 import { idFault } from './json/ids.js';
 import { findJsonFault } from './json/json-validator.js';
@@ -9,9 +9,9 @@ import type { BackupInformation, KeyId, KeySelection, RoomKey } from './room-key
 import { badJson, invalidParameter, notJson, tooLarge } from './room-keys.errors.js';
 
 /**
- * The most keys that one upload may hold: they are stored in one transaction, and SQLite stores it
- * while everybody else waits. Keys of real clients, 860 bytes each, are not that many in the largest
- * body that is taken by default; a client sends 100 at once, old ones 500.
+ * Maximum number of keys in one upload: they are stored in one transaction, and on SQLite all others
+ * wait for it. The largest body that is accepted by default has room for fewer keys of real clients, of
+ * 860 bytes each; a client sends 100 at once, old ones 500.
  */
 export const MAX_KEYS = 20_000;
 
@@ -20,7 +20,7 @@ export function checkUserId(userId: unknown): void {
   checkText('The user id', userId);
 }
 
-/** Any text passes, being at worst the name of no backup. @throws 400 `M_INVALID_PARAM` */
+/** Any string is valid; it may just not exist. @throws 400 `M_INVALID_PARAM` */
 export function checkVersion(version: unknown): void {
   if (typeof version !== 'string') throw invalidParameter('The version must be a string.');
 }
@@ -45,7 +45,7 @@ export function checkSelection({ roomId, sessionId }: KeySelection): void {
 }
 
 /**
- * Algorithm and auth_data as they are stored.
+ * Returns algorithm and auth_data as they are stored.
  *
  * @throws 400 `M_BAD_JSON`, `M_NOT_JSON`, `M_INVALID_PARAM`
  */
@@ -57,9 +57,9 @@ export function validateInformation(information: BackupInformation): BackupInfor
 }
 
 /**
- * Keys as they are stored.
+ * Returns keys as they are stored.
  *
- * @throws 400 `M_BAD_JSON`, `M_NOT_JSON` or `M_INVALID_PARAM`, which name the key; 413 `M_TOO_LARGE` for too many
+ * @throws 400 `M_BAD_JSON`, `M_NOT_JSON` or `M_INVALID_PARAM` naming the key; 413 `M_TOO_LARGE` for too many
  */
 export function validateKeys(keys: readonly RoomKey[]): RoomKey[] {
   if (!Array.isArray(keys)) throw badJson('keys must be a list');
@@ -96,14 +96,14 @@ function validateWhole(what: string, value: unknown): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw badJson(`${what} must be a whole number from 0 to 9007199254740991`);
   }
-  // −0 is a whole number from 0 too
+  // makes −0, which passes the check, 0
   return (value as number) + 0;
 }
 
 function validateObject(what: string, value: unknown): string {
   if (typeof value !== 'string') throw badJson(`${what} must be the text of a JSON object`);
   const json = value.trim();
-  // a lone surrogate has no UTF-8
+  // a lone surrogate cannot be encoded in UTF-8
   const fault = json.isWellFormed()
     ? findJsonFault(json, { maxDepth: MAX_JSON_DEPTH })
     : 'not JSON';

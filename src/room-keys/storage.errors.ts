@@ -1,4 +1,4 @@
-/** How the storage tells its callers that it cannot serve them now. Nothing of the request was stored. */
+/** Errors of the storage for requests that it cannot serve at the moment. Nothing of the request was stored. */
 
 /**
  * The database cannot be reached, is too busy or gave up: the same request can succeed later. `code` is the
@@ -36,8 +36,8 @@ export class TooManyWaitingError extends Error {
 }
 
 /**
- * The database gave a transaction of the host's up in favour of another, in the middle of a call that joined it: the host
- * is to roll it back, and may begin it again from its start. `code` is the database's own.
+ * The database aborted a transaction of the host in favour of another, during a call that joined it: the host must roll
+ * it back, and may retry it from its start. `code` is the database's own.
  *
  * @publicApi
  */

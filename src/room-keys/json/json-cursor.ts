@@ -1,10 +1,10 @@
-/** Walks JSON text that is known to be valid, for what JSON.parse loses: the text of a value, and names given twice. */
+/** Reads valid JSON, with what JSON.parse loses: the text of a value, and duplicate names. */
 export class JsonCursor {
-  /** Whether all of the text is ASCII. */
+  /** Whether the whole text is ASCII. */
   readonly isAscii: boolean;
   private at = 0;
 
-  /** @param text valid JSON: `findJsonFault` found none */
+  /** @param text valid JSON, checked with `findJsonFault` */
   constructor(private readonly text: string) {
     this.isAscii = Buffer.byteLength(text) === text.length;
   }
@@ -16,8 +16,8 @@ export class JsonCursor {
   }
 
   /**
-   * Steps into the object that comes next, and calls `member` with the name of each member in turn.
-   * `member` reads the value, or leaves it.
+   * Reads the next value, an object, and calls `member` with the name of each member in turn.
+   * `member` may read the value; otherwise it is skipped.
    */
   object(member: (name: string) => void): void {
     this.skipSpace();
@@ -39,7 +39,7 @@ export class JsonCursor {
     this.at++;
   }
 
-  /** Reads the value that comes next; returns its text as it stands. */
+  /** Reads the next value; returns its text unchanged. */
   value(): string {
     this.skipSpace();
     const start = this.at;
@@ -50,12 +50,12 @@ export class JsonCursor {
     return this.text.slice(start, this.at);
   }
 
-  /** Reads the value that comes next: NaN where it is no number. */
+  /** Reads the next value; NaN if it is not a number. */
   number(): number {
     return Number(this.value());
   }
 
-  /** Reads the value that comes next: undefined where it is neither true nor false. */
+  /** Reads the next value; undefined if it is neither true nor false. */
   boolean(): boolean | undefined {
     const value = this.value();
     return value === 'true' ? true : value === 'false' ? false : undefined;
@@ -79,7 +79,7 @@ export class JsonCursor {
       if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
       else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
       this.at++;
-      // the text ends where the brackets do: were it otherwise, a fault must not hold up the process
+      // brackets are balanced in valid JSON; the second condition keeps a bug from looping for ever
     } while (depth > 0 && this.at < this.text.length);
   }
 
@@ -96,7 +96,7 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
-/** The index after the closing quote of the string that opens at `start`; the text's end where none closes it. */
+/** The index after the closing quote of the string that starts at `start`; the end of the text without one. */
 function endOfString(text: string, start: number): number {
   for (
     let quote = text.indexOf('"', start + 1);
@@ -105,7 +105,7 @@ function endOfString(text: string, start: number): number {
   ) {
     let before = quote - 1;
     while (text.charCodeAt(before) === BACKSLASH) before--;
-    // an even number of backslashes are pairs that stand for one each: the quote is a real one
+    // after an even number of backslashes, which escape each other, the quote is not escaped
     if ((quote - before) % 2 === 1) return quote + 1;
   }
   return text.length;

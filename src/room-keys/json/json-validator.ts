@@ -2,34 +2,34 @@
 export type JsonFault = 'not JSON' | 'too deep' | 'too many values';
 
 export interface JsonLimits {
-  /** The most levels that arrays and objects may nest. */
+  /** Maximum nesting depth of arrays and objects. */
   maxDepth: number;
-  /** The most values; an empty array or object counts as two. Unlimited when not set. */
+  /** Maximum number of values; an empty array or object counts as two. Unlimited if not set. */
   maxValues?: number;
 }
 
 /**
- * Checks that a text is JSON, as JSON.parse would, without building its values: those of a text of many small values take
- * many times the memory of the text, and several times as long. One pass, whose memory depends on the depth only.
+ * Checks that a text is valid JSON, as JSON.parse does, without building its values: for many small values that takes
+ * many times the memory of the text, and several times as long. One pass, with memory for the depth only.
  *
- * @returns the first fault, undefined for JSON within the limits
+ * @returns the first fault, undefined for valid JSON within the limits
  */
 export function findJsonFault(
   text: string,
   { maxDepth, maxValues = Infinity }: JsonLimits,
 ): JsonFault | undefined {
-  /** The bracket that closes each array or object that is open. */
+  /** The closing bracket of each open array or object. */
   const closing = new Uint8Array(maxDepth);
   let depth = 0;
   let values = 1;
   let at = skipSpace(text, 0);
-  // each turn begins where a value does
+  // each iteration begins at a value
   for (;;) {
     const first = text.charCodeAt(at);
     if (first === OPEN_BRACE || first === OPEN_BRACKET) {
       if (depth === maxDepth) return 'too deep';
       if (++values > maxValues) return 'too many values';
-      // in ASCII, both closing brackets come two after the opening ones
+      // in ASCII, the code of a closing bracket is that of the opening one plus 2
       closing[depth] = first + 2;
       at = skipSpace(text, at + 1);
       if (text.charCodeAt(at) !== first + 2) {
@@ -77,13 +77,13 @@ const BACKSLASH = 0x5c;
 const OPEN_BRACKET = 0x5b;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-/** A bit in which capital and small letters differ. */
+/** The bit that differs between upper and lower case. */
 const CASE = 0x20;
 
 const LETTER = { a: 0x61, b: 0x62, e: 0x65, f: 0x66, n: 0x6e, r: 0x72, t: 0x74, u: 0x75 };
 
-// Each of the following returns the index after what begins at `at`, or FAULT. Beyond the end of the text charCodeAt is NaN,
-// which equals and exceeds nothing.
+// Each of the following returns the index after the token that begins at `at`, or FAULT. Beyond the end of the text
+// charCodeAt returns NaN, which is neither equal to nor greater than any number.
 
 function skipSpace(text: string, at: number): number {
   for (; ; at++) {
@@ -92,7 +92,7 @@ function skipSpace(text: string, at: number): number {
   }
 }
 
-/** A name, its colon, and the space behind it. */
+/** A name, its colon, and the space after it. */
 function endOfName(text: string, at: number): number {
   if (text.charCodeAt(at) !== QUOTE) return FAULT;
   const end = endOfString(text, at);
@@ -128,7 +128,7 @@ function endOfString(text: string, start: number): number {
   }
 }
 
-/** The index of the last character of an escape, whose backslash stands before `at`. */
+/** The index of the last character of an escape whose backslash is before `at`. */
 function endOfEscape(text: string, at: number): number {
   switch (text.charCodeAt(at)) {
     case QUOTE:
@@ -152,7 +152,7 @@ function endOfEscape(text: string, at: number): number {
 
 function endOfNumber(text: string, start: number): number {
   let at = text.charCodeAt(start) === MINUS ? start + 1 : start;
-  // no digit may follow a zero: what comes then ends the number, and is a fault there
+  // a leading zero ends the integer part: a digit after it is a fault in the caller
   at = text.charCodeAt(at) === ZERO ? at + 1 : endOfDigits(text, at);
   if (at !== FAULT && text.charCodeAt(at) === POINT) at = endOfDigits(text, at + 1);
   if (at !== FAULT && (text.charCodeAt(at) | CASE) === LETTER.e) {

@@ -1,12 +1,12 @@
-/** Levels that JSON may nest: real keys have two; what reads a restore has to bear them again. */
+/** Maximum nesting depth of JSON: real keys have two levels, and clients have to parse them in a restore. */
 export const MAX_JSON_DEPTH = 1000;
 
 /**
- * JSON text with all beyond ASCII as `\uXXXX`, which is the same JSON value, and survives whatever
- * character set a connection to the database has.
+ * Escapes all characters beyond ASCII as `\uXXXX`: the same JSON value, independent of the character
+ * set of a connection to the database.
  *
- * Linear in time and memory whatever the characters: piece by piece, since a string for each escaped part took seconds and
- * hundreds of megabytes where there are millions of them.
+ * Linear in time and memory for any characters: it works in chunks, since a string for each escaped part took seconds and
+ * hundreds of megabytes for millions of them.
  */
 export function toAscii(json: string): string {
   if (Buffer.byteLength(json) === json.length) return json;
@@ -22,7 +22,7 @@ export function toAscii(json: string): string {
   return result;
 }
 
-/** UTF-16 units that are escaped in one go. */
+/** UTF-16 units in a chunk. */
 const PIECE_UNITS = 32 * 1024;
 
 const ESCAPE_LENGTH = '\\uXXXX'.length;
@@ -31,7 +31,7 @@ const BACKSLASH = 0x5c;
 const U = 0x75;
 const DIGITS = Buffer.from('0123456789abcdef');
 
-/** Only strings can hold characters beyond ASCII, so they are escaped wherever they are. @returns how many bytes were written */
+/** In JSON only strings contain characters beyond ASCII, so no parsing is needed. @returns the number of bytes written */
 function writeAscii(units: Uint16Array, ascii: Buffer): number {
   let at = 0;
   for (const unit of units) {

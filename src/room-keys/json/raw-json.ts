@@ -1,9 +1,9 @@
 import { type ValidationOptions, buildMessage, ValidateBy } from 'class-validator';
 import { toAscii } from './opaque-json.js';
 
-/** The text of a JSON value inside a body: what is opaque to the server is kept as it stands. */
+/** The text of a JSON value that is opaque to the server and stored unchanged. */
 export class RawJson {
-  /** @param isAscii that it is, where that is known: it need not be looked for */
+  /** @param isAscii true if it is known to be ASCII, which saves looking */
   constructor(
     readonly text: string,
     private readonly isAscii = false,
@@ -14,8 +14,8 @@ export class RawJson {
   }
 
   /**
-   * The text with all beyond ASCII as `\uXXXX`, which is the same JSON value, and survives whatever
-   * character set a connection to the database has.
+   * The text with all characters beyond ASCII escaped as `\uXXXX`: the same JSON value, independent of the
+   * character set of a connection to the database.
    */
   get ascii(): string {
     if (this.isAscii) return this.text;

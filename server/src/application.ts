@@ -13,7 +13,7 @@ import { RequestLog } from './logs/request-log.js';
 import { ServerLogger } from './logs/server-logger.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { RedisConnection } from './redis-connection.js';
-import { isSocketPath } from './setting-kinds.js';
+import { isSocketPath } from './setting-parsers.js';
 import { aboutListening } from './start-failure.js';
 import { removeStaleSocket, SOCKET_MODE } from './unix-socket.js';
 import { TimedExpressAdapter } from './timed-express.adapter.js';

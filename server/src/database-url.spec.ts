@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os';
 import { connectionOptions, fileOf, lacksPassword, withoutCredentials } from './database-url.js';
 import { readEnvironment, type Variables } from './environment.js';
-import { idleSettings } from './idle-settings.js';
+import { idleSettings } from './ineffective-settings.js';
 
 const optionsOf = (text: string, variables: Variables = {}) =>
   connectionOptions(readEnvironment({ DATABASE_URL: text, ...variables }));

@@ -1,7 +1,7 @@
 /** DATABASE_URL: the one place of the server that looks at which database it is. */
 import { userInfo } from 'node:os';
 import type { DataSourceOptions } from 'typeorm';
-import { hostOf, type Kind, SettingError } from './setting-kinds.js';
+import { hostOf, type Parser, SettingError } from './setting-parsers.js';
 
 /**
  * How long SQLite waits for a lock by itself, which holds up the whole process: what takes longer is
@@ -26,7 +26,7 @@ const QUERY_OF_POSTGRES =
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
 
 /** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…`, `mariadb://…` or `postgres://…`. */
-export const databaseUrl: Kind<URL> = (text, name) => {
+export const databaseUrl: Parser<URL> = (text, name) => {
   const url = parse(text);
   if (!url) throw new SettingError(`${name} is not a URL. Set ${EXAMPLES}.`);
   if (!isDecodable(url)) {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
-import { DOCS_PATH } from './docs-path.js';
+import { DOCS_PATH } from './listening.js';
 import { version } from './version.js';
 
 /** Name of the scheme for access tokens. */

@@ -9,9 +9,9 @@ import type {
 } from 'nestjs-room-keys/access-tokens';
 import type { RateLimitsOptions } from 'nestjs-room-keys/rate-limits';
 import { isLocal } from './database-url.js';
-import { hostOf, isSocketPath, SettingError, type Variables } from './setting-kinds.js';
+import { hostOf, isSocketPath, SettingError, type Variables } from './setting-parsers.js';
 
-export type { Variables } from './setting-kinds.js';
+export type { Variables } from './setting-parsers.js';
 import {
   type Setting,
   type SettingName,

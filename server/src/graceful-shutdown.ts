@@ -7,7 +7,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { STOP_PATIENCE_MS } from './stop-patience.js';
+import { STOP_TIMEOUT_MS } from './listening.js';
 
 /** Lets running requests finish when the server is told to stop, but not a busy connection keep it up. */
 @Injectable()
@@ -25,7 +25,7 @@ export class GracefulShutdown implements BeforeApplicationShutdown, OnApplicatio
     server.keepAliveTimeout = 1;
     setTimeout(() => {
       server.closeAllConnections();
-    }, STOP_PATIENCE_MS).unref();
+    }, STOP_TIMEOUT_MS).unref();
   }
 
   onApplicationShutdown(signal?: string): void {

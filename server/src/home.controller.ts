@@ -1,6 +1,6 @@
 import { Controller, Get, Redirect } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
-import { DOCS_PATH } from './docs-path.js';
+import { DOCS_PATH } from './listening.js';
 
 /** Sends who opens the server in a browser to Swagger UI. */
 @Controller()

@@ -14,16 +14,16 @@ npm start -- --check-config  tells whether it would start with those that are se
  * Does what the command line says: starts the server, or tells of its settings.
  *
  * @param args what stands behind the name of the program
- * @param stoppable called when the server stops by itself on SIGTERM and SIGINT from there on
+ * @param onReady called when the server stops by itself on SIGTERM and SIGINT from there on
  */
 export async function run(
   args: readonly string[],
   variables: Variables,
-  stoppable: () => void,
+  onReady: () => void,
 ): Promise<void> {
   const [argument, ...more] = args;
   if (argument === undefined) {
-    await serve(variables, stoppable);
+    await serve(variables, onReady);
   } else if (argument === '--help' && more.length === 0) {
     process.stdout.write(`${USAGE}\n${settingsHelp()}`);
   } else if (argument === '--check-config' && more.length === 0) {

@@ -1,6 +1,6 @@
 /** The text about the settings: in `--help` and in docs/settings.md. */
 import { readEnvironment, sourceOf, type Variables } from './environment.js';
-import { idleSettings } from './idle-settings.js';
+import { idleSettings } from './ineffective-settings.js';
 import { type Setting, type SettingName, settingRows, SETTINGS } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 

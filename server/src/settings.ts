@@ -8,7 +8,7 @@ import {
   flag,
   homeserverUrl,
   hostOrSocket,
-  type Kind,
+  type Parser,
   listOrAny,
   networkHost,
   oneOf,
@@ -20,12 +20,12 @@ import {
   userIdPatterns,
   whole,
   wholeOrAuto,
-} from './setting-kinds.js';
+} from './setting-parsers.js';
 
 /** What there is to know of a setting. Its name is that of the environment variable. */
 export interface Setting {
   /** How its text is read. */
-  kind: Kind<unknown>;
+  kind: Parser<unknown>;
   /** One line: what it is, with its unit. Markdown. */
   doc: string;
   /** Its text when it is not set; a setting without one is undefined then. */

@@ -5,22 +5,22 @@ import { type Environment, readEnvironment, type Variables } from './environment
 import { logFaults } from './logs/faults.js';
 import { ServerLogger } from './logs/server-logger.js';
 import { startFailure } from './start-failure.js';
-import { StartReport } from './start-report.js';
+import { StartupBanner } from './startup-banner.js';
 
 /**
  * Starts the standalone server in this process, and says where it serves; where it cannot, says why
  * and ends the process with exit code 1.
  *
- * @param stoppable called when the application stops by itself on SIGTERM and SIGINT from there on
+ * @param onReady called when the application stops by itself on SIGTERM and SIGINT from there on
  */
-export async function start(variables: Variables, stoppable: () => void): Promise<void> {
-  const report = new StartReport(variables);
+export async function start(variables: Variables, onReady: () => void): Promise<void> {
+  const report = new StartupBanner(variables);
   try {
     const environment = withLastingToken(readEnvironment(variables));
     const logger = useLogger(environment);
     report.remarks(logger);
     const app = await createApplication(environment);
-    stoppable();
+    onReady();
     report.serving(logger, environment, await listen(app, environment));
   } catch (error) {
     const log = () => new ServerLogger({ logFormat: 'json', logLevel: 'fatal' });

@@ -3,7 +3,7 @@
  * that those of other programs are left alone.
  */
 import { readEnvironment } from './environment.js';
-import { SettingError } from './setting-kinds.js';
+import { SettingError } from './setting-parsers.js';
 import { settingRows } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 

@@ -1,4 +1,4 @@
-import type { Variables } from './setting-kinds.js';
+import type { Variables } from './setting-parsers.js';
 import { settingRows } from './settings.js';
 
 /** A variable that nobody reads, although it looks like a setting. */

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { STOP_PATIENCE_MS } from '../src/stop-patience.js';
+import { STOP_TIMEOUT_MS } from '../src/listening.js';
 import { type Sample, samplesOf, valueOf } from './operating/exposition.js';
 import { build, ServerProcess } from './operating/server-process.js';
 import { serverDatabases, type TestDatabase } from '../../test/support/databases.js';
@@ -286,7 +286,7 @@ const [found] = serverDatabases;
     expect(await ended).toBe(1);
     await broken;
     // the request would have had so long
-    expect(performance.now() - begun).toBeLessThan(STOP_PATIENCE_MS);
+    expect(performance.now() - begun).toBeLessThan(STOP_TIMEOUT_MS);
     expect(logged(server, /^A worker ended/)).toEqual([]);
   });
 

@@ -1,7 +1,7 @@
 /** Proves that the standalone server checks tokens as its settings say, and says so when it starts. */
 import { createApplication, listen } from '../../server/src/application.js';
 import { readEnvironment } from '../../server/src/environment.js';
-import { welcome } from '../../server/src/welcome.js';
+import { banner } from '../../server/src/startup-banner.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { MatrixClient } from '../support/matrix-client.js';
 import { type FakeService, json, startService, text } from './fake-service.js';
@@ -37,7 +37,7 @@ async function withServer(
     const local = addresses.url.replace('0.0.0.0', '127.0.0.1');
     const call = async (token: string) =>
       (await new MatrixClient(local, token).get('/version')).status;
-    await work(call, welcome(environment, addresses));
+    await work(call, banner(environment, addresses));
   } finally {
     await app.close();
   }

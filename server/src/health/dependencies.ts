@@ -9,7 +9,7 @@ import { TOKEN_SERVICE } from '../verifier.js';
 import { DiskSpace } from './disk-space.js';
 
 /** Well below the 5 seconds after which supervisors give up waiting for an answer. */
-const PATIENCE_MS = 3000;
+const TIMEOUT_MS = 3000;
 /** Anybody may ask for our health, so an answer holds for a while: nobody is asked more often. */
 const TTL_MS = 2000;
 
@@ -36,7 +36,7 @@ export class Dependencies {
 
   /** Of each: up, or down for what is needed, or degraded. */
   checks(): (() => Promise<HealthIndicatorResult>)[] {
-    const checks = [async () => this.check('database', () => this.maintenance.ping(PATIENCE_MS))];
+    const checks = [async () => this.check('database', () => this.maintenance.ping(TIMEOUT_MS))];
     if (this.tokenService) checks.push(() => this.optional('verifier', () => this.askVerifier()));
     const { client } = this.redis;
     if (client) checks.push(() => this.optional('redis', () => client.ping()));
@@ -59,20 +59,20 @@ export class Dependencies {
     );
   }
 
-  private check(name: string, ask: () => Promise<unknown>) {
+  private check(name: string, probe: () => Promise<unknown>) {
     return this.indicators
       .check(name)
-      .attempt(() => this.watched(name, ask))
-      .withTimeout(PATIENCE_MS)
+      .attempt(() => this.watched(name, probe))
+      .withTimeout(TIMEOUT_MS)
       .cacheFor(TTL_MS);
   }
 
   /** What can be done without for a while. */
   private async optional(
     name: string,
-    ask: () => Promise<unknown>,
+    probe: () => Promise<unknown>,
   ): Promise<HealthIndicatorResult> {
-    const result = await this.check(name, ask);
+    const result = await this.check(name, probe);
     return result[name]?.status === 'up'
       ? result
       : { [name]: { ...result[name], status: 'degraded' } };
@@ -88,9 +88,9 @@ export class Dependencies {
   }
 
   /** Logs when a service goes away and when it is back; the answer says no more than that it is. */
-  private async watched(name: string, ask: () => Promise<unknown>): Promise<void> {
+  private async watched(name: string, probe: () => Promise<unknown>): Promise<void> {
     try {
-      await ask();
+      await probe();
       if (this.away.delete(name)) this.logger.log(`The ${name} answers again`);
     } catch (error) {
       if (!this.away.has(name)) this.logger.warn(`The ${name} does not answer: ${reasonOf(error)}`);

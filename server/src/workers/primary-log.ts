@@ -1,6 +1,6 @@
 import type { Environment } from '../environment.js';
 import { fieldsText, writesJson } from '../logs/log-format.js';
-import type { StartLog } from '../start-report.js';
+import type { StartLog } from '../startup-banner.js';
 
 type Level = Environment['logLevel'];
 type Fields = Readonly<Record<string, unknown>>;

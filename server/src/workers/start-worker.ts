@@ -11,14 +11,14 @@ import type { FromWorker, ToWorker } from './messages.js';
  * Starts the standalone server in a worker, which tells the primary that it serves, or why it cannot.
  * When the primary is gone, Node itself ends the worker.
  *
- * @param stoppable called when the application stops by itself on SIGTERM and SIGINT from there on
+ * @param onReady called when the application stops by itself on SIGTERM and SIGINT from there on
  */
-export async function startWorker(variables: Variables, stoppable: () => void): Promise<void> {
+export async function startWorker(variables: Variables, onReady: () => void): Promise<void> {
   try {
     const environment = readEnvironment(variables);
     useLogger(environment);
     const app = await createApplication(environment);
-    stoppable();
+    onReady();
     // of the metrics the primary has those of all workers
     const { url } = await listen(app, { ...environment, metricsPort: undefined });
     answerForMetrics(app, environment);

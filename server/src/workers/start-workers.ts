@@ -2,11 +2,11 @@ import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Environment, readEnvironment, type Variables } from '../environment.js';
 import { logFaults } from '../logs/faults.js';
 import { MetricsEndpoint } from '../metrics/metrics-endpoint.js';
-import { isSocketPath } from '../setting-kinds.js';
+import { isSocketPath } from '../setting-parsers.js';
 import { startFailure } from '../start-failure.js';
-import { StartReport } from '../start-report.js';
+import { StartupBanner } from '../startup-banner.js';
 import { removeStaleSocket } from '../unix-socket.js';
-import { MetricsTogether } from './metrics-together.js';
+import { AggregatedMetrics } from './aggregated-metrics.js';
 import { PrimaryLog } from './primary-log.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -19,13 +19,13 @@ const SAME_SIGNAL_MS = 1_000;
  * neither Nest nor TypeORM, so it is small.
  *
  * @param variables whose settings are good, and name more than one worker
- * @param stoppable called when the primary stops by itself on SIGTERM and SIGINT from there on
+ * @param onReady called when the primary stops by itself on SIGTERM and SIGINT from there on
  */
-export async function startWorkers(variables: Variables, stoppable: () => void): Promise<void> {
+export async function startWorkers(variables: Variables, onReady: () => void): Promise<void> {
   const environment = readEnvironment(variables);
   const { metricsPort, metricsHost = '127.0.0.1' } = environment;
   const log = new PrimaryLog(environment);
-  const report = new StartReport(variables);
+  const report = new StartupBanner(variables);
   logFaults(log);
   report.remarks(log);
   let metricsUrl: string | undefined;
@@ -49,12 +49,12 @@ export async function startWorkers(variables: Variables, stoppable: () => void):
       },
     },
   );
-  const metrics = new MetricsTogether(pool);
+  const metrics = new AggregatedMetrics(pool);
   const endpoint = new MetricsEndpoint(metrics, ({ message }) => {
     log.warn(`The metrics cannot be read: ${message}`, 'Metrics');
   });
   stopOnSignals(pool, log);
-  stoppable();
+  onReady();
   try {
     if (isSocketPath(environment.host)) await removeStaleSocket(environment.host);
     if (metricsPort !== undefined) metricsUrl = await endpoint.listen(metricsHost, metricsPort);

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { Variables } from '../environment.js';
-import { STOP_PATIENCE_MS } from '../stop-patience.js';
+import { STOP_TIMEOUT_MS } from '../listening.js';
 import type { FromWorker } from './messages.js';
 import type { PrimaryLog } from './primary-log.js';
 
@@ -37,7 +37,7 @@ export interface PoolListener {
 type Exit = number | NodeJS.Signals | 'no process';
 
 /** The place of one worker after the other. */
-interface Place {
+interface Slot {
   worker: Worker | undefined;
   /** Why the worker could not start, if it said so. */
   reason: string | undefined;
@@ -57,7 +57,7 @@ interface Place {
  * said once.
  */
 export class WorkerPool {
-  private readonly places: Place[];
+  private readonly slots: Slot[];
   private hasServed = false;
   private hasStarted = false;
   private stopped: Promise<boolean> | undefined;
@@ -76,7 +76,7 @@ export class WorkerPool {
     private readonly log: PrimaryLog,
     private readonly listener: PoolListener,
   ) {
-    this.places = Array.from({ length: count }, () => ({
+    this.slots = Array.from({ length: count }, () => ({
       worker: undefined,
       reason: undefined,
       servingSince: undefined,
@@ -88,7 +88,7 @@ export class WorkerPool {
 
   /** Those that serve. */
   get serving(): Worker[] {
-    return this.places.flatMap(({ worker, servingSince }) =>
+    return this.slots.flatMap(({ worker, servingSince }) =>
       worker && servingSince !== undefined ? [worker] : [],
     );
   }
@@ -104,7 +104,7 @@ export class WorkerPool {
     // hand leaves its client waiting, and Node 20 does not tell that it is gone.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec: PROGRAM, args: [] });
-    const [first] = this.places;
+    const [first] = this.slots;
     if (first) this.fill(first);
   }
 
@@ -119,97 +119,97 @@ export class WorkerPool {
 
   /** Ends them at once. */
   kill(): void {
-    for (const { worker } of this.places) worker?.process.kill('SIGKILL');
+    for (const { worker } of this.slots) worker?.process.kill('SIGKILL');
   }
 
   private async end(): Promise<boolean> {
     const allEnded = new Promise<void>((resolve) => {
       this.onAllEnded = resolve;
     });
-    for (const { pause, worker } of this.places) {
+    for (const { pause, worker } of this.slots) {
       clearTimeout(pause);
       worker?.process.kill('SIGTERM');
     }
     const deadline = setTimeout(() => {
       this.kill();
-    }, STOP_PATIENCE_MS + GRACE_MS);
-    if (this.places.some(({ worker }) => worker)) await allEnded;
+    }, STOP_TIMEOUT_MS + GRACE_MS);
+    if (this.slots.some(({ worker }) => worker)) await allEnded;
     clearTimeout(deadline);
     return this.peaceful;
   }
 
-  private fill(place: Place): void {
+  private fill(slot: Slot): void {
     const worker = cluster.fork({
       ...this.variables,
       ...(this.hasServed && { RUN_MIGRATIONS: 'false' }),
     });
     if (Date.now() - this.forkedAt > ONE_START_MS) this.forkedAt = Date.now();
-    Object.assign(place, { worker, reason: undefined, servingSince: undefined, pause: undefined });
+    Object.assign(slot, { worker, reason: undefined, servingSince: undefined, pause: undefined });
     worker.on('message', (message: FromWorker) => {
-      this.hear(place, worker, message);
+      this.hear(slot, worker, message);
     });
     worker.on('error', () => {
       // where no process could be made, there is no exit; else something was sent to one that has just ended
-      if (worker.process.pid === undefined) this.leave(place, worker, 'no process');
+      if (worker.process.pid === undefined) this.leave(slot, worker, 'no process');
     });
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
       const leave = () => {
-        clearTimeout(patience);
+        clearTimeout(timeout);
         worker.off('disconnect', leave);
-        this.leave(place, worker, signal ?? code);
+        this.leave(slot, worker, signal ?? code);
       };
       // its last words may arrive after its exit code
-      const patience = setTimeout(leave, LAST_WORDS_MS);
+      const timeout = setTimeout(leave, LAST_WORDS_MS);
       if (worker.isConnected()) worker.once('disconnect', leave);
       else setImmediate(leave);
     });
   }
 
-  private hear(place: Place, worker: Worker, message: FromWorker): void {
-    if (message.type === 'failed') place.reason = message.reason;
-    else if (message.type === 'serving') this.serve(place, worker, message.url);
+  private hear(slot: Slot, worker: Worker, message: FromWorker): void {
+    if (message.type === 'failed') slot.reason = message.reason;
+    else if (message.type === 'serving') this.serve(slot, worker, message.url);
     else this.listener.heard(worker, message);
   }
 
-  private serve(place: Place, { process: { pid } }: Worker, url: string): void {
-    place.servingSince = performance.now();
-    place.failedStarts = 0;
+  private serve(slot: Slot, { process: { pid } }: Worker, url: string): void {
+    slot.servingSince = performance.now();
+    slot.failedStarts = 0;
     if (this.onAllEnded) return;
     if (!this.hasServed) {
       this.hasServed = true;
-      for (const other of this.places) if (other !== place) this.fill(other);
+      for (const other of this.slots) if (other !== slot) this.fill(other);
     }
     if (this.hasStarted) {
       this.log.log('A new worker serves', { worker: pid, url }, 'Workers');
-    } else if (this.serving.length === this.places.length) {
+    } else if (this.serving.length === this.slots.length) {
       this.hasStarted = true;
       this.listener.started(url);
     }
   }
 
-  private leave(place: Place, worker: Worker, how: Exit): void {
-    const { servingSince } = place;
-    place.worker = undefined;
-    place.servingSince = undefined;
+  private leave(slot: Slot, worker: Worker, how: Exit): void {
+    const { servingSince } = slot;
+    slot.worker = undefined;
+    slot.servingSince = undefined;
     this.listener.ended(worker);
     if (this.onAllEnded) {
       // a signal may come before it listens for them
       this.peaceful &&= how === 0 || how === 'SIGTERM' || how === 'SIGINT';
-      if (this.places.every((other) => !other.worker)) this.onAllEnded();
+      if (this.slots.every((other) => !other.worker)) this.onAllEnded();
       return;
     }
-    if (servingSince === undefined) place.failedStarts++;
-    const isHopeless = place.failedStarts >= MOST_FAILED_STARTS && this.serving.length === 0;
-    const isRefusal = place.reason !== undefined && !this.hasStarted;
-    if (isRefusal || isHopeless) this.listener.failed(place.reason ?? hopeless(how));
-    else this.replace(place, worker, how, servingSince);
+    if (servingSince === undefined) slot.failedStarts++;
+    const isHopeless = slot.failedStarts >= MOST_FAILED_STARTS && this.serving.length === 0;
+    const isRefusal = slot.reason !== undefined && !this.hasStarted;
+    if (isRefusal || isHopeless) this.listener.failed(slot.reason ?? hopeless(how));
+    else this.replace(slot, worker, how, servingSince);
   }
 
-  private replace(place: Place, worker: Worker, how: Exit, servingSince: number | undefined): void {
-    const { reason } = place;
+  private replace(slot: Slot, worker: Worker, how: Exit, servingSince: number | undefined): void {
+    const { reason } = slot;
     const lifeMs = servingSince === undefined ? 0 : performance.now() - servingSince;
-    if (lifeMs >= SETTLED_MS) place.shortLives = 0;
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** place.shortLives++, LONGEST_PAUSE_MS);
+    if (lifeMs >= SETTLED_MS) slot.shortLives = 0;
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** slot.shortLives++, LONGEST_PAUSE_MS);
     this.log.warn(
       reason === undefined
         ? `A worker ended (${nameOf(how)}), another one takes its place`
@@ -217,8 +217,8 @@ export class WorkerPool {
       'Workers',
       { worker: worker.process.pid, pauseMs },
     );
-    place.pause = setTimeout(() => {
-      this.fill(place);
+    slot.pause = setTimeout(() => {
+      this.fill(slot);
     }, pauseMs);
   }
 }

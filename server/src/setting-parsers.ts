@@ -13,11 +13,11 @@ export class SettingError extends Error {}
  * @param example a text that is fine, for the message
  * @throws SettingError for a text that it cannot use; the message never quotes what may be a secret
  */
-export type Kind<T> = (text: string, name: string, example: string) => T;
+export type Parser<T> = (text: string, name: string, example: string) => T;
 
 /** A whole number, in decimal digits. */
 export const whole =
-  (least: number, most: number): Kind<number> =>
+  (least: number, most: number): Parser<number> =>
   (text, name, example) => {
     const value = Number(text);
     if (!/^[0-9]+$/.test(text) || value < least || value > most) {
@@ -30,13 +30,13 @@ export const whole =
 
 /** A whole number, or `auto` for the one that `choose` finds best here. */
 export const wholeOrAuto =
-  (least: number, most: number, choose: () => number): Kind<number> =>
+  (least: number, most: number, choose: () => number): Parser<number> =>
   (text, name, example) =>
     text === 'auto' ? choose() : whole(least, most)(text, name, `${example}, or 'auto'`);
 
 /** One of a few words. */
 export const oneOf =
-  <T extends string>(...words: readonly [T, T, ...T[]]): Kind<T> =>
+  <T extends string>(...words: readonly [T, T, ...T[]]): Parser<T> =>
   (text, name) => {
     const word = words.find((candidate) => candidate === text);
     if (word !== undefined) return word;
@@ -46,14 +46,14 @@ export const oneOf =
   };
 
 /** Yes or no. */
-export const flag: Kind<boolean> = (text, name, example) =>
+export const flag: Parser<boolean> = (text, name, example) =>
   oneOf('true', 'false')(text, name, example) === 'true';
 
 /** A text that is not looked at further. */
-export const anyText: Kind<string> = (text) => text;
+export const anyText: Parser<string> = (text) => text;
 
 /** Permissions of a file, in octal digits. */
-export const fileMode: Kind<number> = (text, name, example) => {
+export const fileMode: Parser<number> = (text, name, example) => {
   if (/^0?[0-7]{3}$/.test(text)) return parseInt(text, 8);
   throw new SettingError(`${name} is '${text}'. Set three octal digits, for example ${example}.`);
 };
@@ -62,7 +62,7 @@ export const fileMode: Kind<number> = (text, name, example) => {
 const LONGEST_SOCKET_PATH = 107;
 
 /** A host name, an address, or the absolute path of a Unix socket. */
-export const hostOrSocket: Kind<string> = (text, name) => {
+export const hostOrSocket: Parser<string> = (text, name) => {
   if (!text.includes('/')) return text;
   if (isSocketPath(text) && !text.endsWith('/') && Buffer.byteLength(text) <= LONGEST_SOCKET_PATH)
     return text;
@@ -75,7 +75,7 @@ export const hostOrSocket: Kind<string> = (text, name) => {
 export const isSocketPath = (host: string): boolean => host.startsWith('/');
 
 /** A host name or an address, where no socket is supported. */
-export const networkHost: Kind<string> = (text, name) => {
+export const networkHost: Parser<string> = (text, name) => {
   if (!text.includes('/')) return text;
   throw new SettingError(
     `${name} is '${text}', and Unix sockets are not supported here. Set an address, for example ${name}=127.0.0.1.`,
@@ -83,7 +83,7 @@ export const networkHost: Kind<string> = (text, name) => {
 };
 
 /** One certificate or more, as PEM. */
-export const certificates: Kind<string> = (text, name) => {
+export const certificates: Parser<string> = (text, name) => {
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
   throw new SettingError(
     `${name} does not contain a certificate. Set it to one in PEM format, which begins with -----BEGIN CERTIFICATE-----, or set ${name}_FILE to its file.`,
@@ -91,20 +91,20 @@ export const certificates: Kind<string> = (text, name) => {
 };
 
 /** Texts after commas; those that are empty do not count. */
-export const list: Kind<string[]> = (text) =>
+export const list: Parser<string[]> = (text) =>
   text
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 
 /** A list, or `*` for everything. */
-export const listOrAny: Kind<string[] | '*'> = (text, name, example) => {
+export const listOrAny: Parser<string[] | '*'> = (text, name, example) => {
   const entries = list(text, name, example);
   return entries.includes('*') ? '*' : entries;
 };
 
 /** A URI of any scheme. */
-export const uri: Kind<string> = (text, name, example) => {
+export const uri: Parser<string> = (text, name, example) => {
   if (URL.canParse(text)) return text;
   throw new SettingError(`${name} is not a URI. Set one, for example ${example}.`);
 };
@@ -113,7 +113,7 @@ export const uri: Kind<string> = (text, name, example) => {
 const UNIX_SOCKET = /^(\/|(http\+)?unix:|https?:\/\/(unix:|%2f))/i;
 
 /** The URL of a service that is asked by HTTP, without credentials. */
-export const serviceUrl: Kind<URL> = (text, name, example) => {
+export const serviceUrl: Parser<URL> = (text, name, example) => {
   if (UNIX_SOCKET.test(text)) {
     throw new SettingError(
       `${name} is a Unix socket, which is not supported. Set the address at which the service listens for HTTP, for example ${example}.`,
@@ -131,14 +131,14 @@ export const serviceUrl: Kind<URL> = (text, name, example) => {
 };
 
 /** `redis://…` or `rediss://…`. */
-export const redisUrl: Kind<URL> = (text, name, example) => {
+export const redisUrl: Parser<URL> = (text, name, example) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname) return url;
   throw new SettingError(`${name} is not a Redis URL. Set one, for example ${example}.`);
 };
 
 /** The base URL of a homeserver: its paths are added to it. */
-export const homeserverUrl: Kind<URL> = (text, name, example) => {
+export const homeserverUrl: Parser<URL> = (text, name, example) => {
   const url = serviceUrl(text, name, example);
   if (url.pathname.includes('/_matrix')) {
     throw new SettingError(
@@ -149,7 +149,7 @@ export const homeserverUrl: Kind<URL> = (text, name, example) => {
 };
 
 /** A host name or an address, and perhaps a port; neither a URL nor a user id. */
-export const serverName: Kind<string> = (text, name, example) => {
+export const serverName: Parser<string> = (text, name, example) => {
   if (/^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(text)) return text;
   throw new SettingError(
     `${name} is not a server name. Set the part of user ids after the colon, for example '${example}'.`,
@@ -157,7 +157,7 @@ export const serverName: Kind<string> = (text, name, example) => {
 };
 
 /** User ids after commas, in which `*` stands for any characters. */
-export const userIdPatterns: Kind<string[]> = (text, name, example) => {
+export const userIdPatterns: Parser<string[]> = (text, name, example) => {
   const patterns = list(text, name, example);
   const wrong = patterns.find((pattern) => !/^@[^\s:]*:\S+$/.test(pattern));
   if (wrong === undefined) return patterns;
@@ -167,7 +167,7 @@ export const userIdPatterns: Kind<string[]> = (text, name, example) => {
 };
 
 /** Tokens and their owners, after commas: `token=@user:server`. */
-export const tokensOfUsers: Kind<{ token: string; userId: string }[]> = (text, name) =>
+export const tokensOfUsers: Parser<{ token: string; userId: string }[]> = (text, name) =>
   text.split(',').map((pair) => {
     const [, token, userId] = /^([^\s=]+)=(@[^:\s]*:\S+)$/.exec(pair.trim()) ?? [];
     if (token === undefined || userId === undefined) {

@@ -10,7 +10,7 @@ interface Workers {
 }
 
 /** A worker asks services whether they answer, for 3 seconds at most; Prometheus waits for 10. */
-const PATIENCE_MS = 4_500;
+const TIMEOUT_MS = 4_500;
 const START_TIME = 'process_start_time_seconds';
 /** An average would hide a process that is full behind others that idle. */
 const LAG = /^nodejs_eventloop_lag_(?!min)/;
@@ -19,7 +19,7 @@ const LAG = /^nodejs_eventloop_lag_(?!min)/;
  * The metrics of all workers and of the primary: added up, unless a metric says otherwise (`aggregator`).
  * Counters go on from where a worker that ended left them when they were last read: they never go back.
  */
-export class MetricsTogether {
+export class AggregatedMetrics {
   /** Those of the primary. */
   private readonly own = new Registry();
   /** What each worker said last. */
@@ -51,7 +51,7 @@ export class MetricsTogether {
     const answered = new Set<Worker>();
     await Promise.all(
       this.workers.serving.map(async (worker) => {
-        if (await this.ask(worker)) answered.add(worker);
+        if (await this.request(worker)) answered.add(worker);
       }),
     );
     const own = (await this.own.getMetricsAsJSON()).map((metric) =>
@@ -81,13 +81,13 @@ export class MetricsTogether {
   }
 
   /** @returns whether it answered */
-  private async ask(worker: Worker): Promise<boolean> {
+  private async request(worker: Worker): Promise<boolean> {
     const question = this.nextQuestion++;
     const answer = new Promise<boolean>((resolve) => {
       this.questions.set(question, resolve);
     });
     const giveUp = () => this.questions.get(question)?.(false);
-    const timer = setTimeout(giveUp, PATIENCE_MS);
+    const timer = setTimeout(giveUp, TIMEOUT_MS);
     worker.once('disconnect', giveUp);
     worker.send({ type: 'metrics', question } satisfies ToWorker);
     try {

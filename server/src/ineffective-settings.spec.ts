@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { idleSettings } from './idle-settings.js';
+import { idleSettings } from './ineffective-settings.js';
 import { SETTINGS, settingRows } from './settings.js';
 
 const HOMESERVER_URL = 'https://matrix.example.org';

@@ -1,6 +1,6 @@
 import { isLocal, isSocket } from './database-url.js';
 import { type Environment, readEnvironment, sourceOf, type Variables } from './environment.js';
-import { isSocketPath } from './setting-kinds.js';
+import { isSocketPath } from './setting-parsers.js';
 import type { SettingName } from './settings.js';
 
 /** Settings that do nothing beside what the others say. */

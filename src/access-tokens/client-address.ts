@@ -16,7 +16,7 @@ INTERNAL.addSubnet('fc00::', 7, 'ipv6');
 INTERNAL.addSubnet('fe80::', 10, 'ipv6');
 
 /**
- * The address of the client that sent a request; undefined where neither the connection nor a proxy names one.
+ * The address of the client that sent a request; undefined if neither the connection nor a proxy provides one.
  *
  * This is the remote address of the socket. If that is a loopback or private address, it may be a
  * reverse proxy's, as a connection on a Unix socket is, and the last entry of `X-Forwarded-For` is returned, if there is one. The last

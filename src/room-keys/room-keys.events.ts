@@ -49,9 +49,9 @@ export interface RoomKeysRequestEvent {
   responseBytes: number;
   /** The owner of the token, if it was accepted. */
   userId: string | undefined;
-  /** Why the database could not serve it, where the answer is 503 for that; `disk-full` until there is room again. */
+  /** Why the database could not serve it, if that is the reason for a 503; `disk-full` until there is space again. */
   databaseFailure?: 'disk-full' | 'unavailable' | undefined;
-  /** Whether the connection ended before the answer did, by either side. */
+  /** Whether the connection was closed before the end of the response, by either side. */
   aborted: boolean;
 }
 

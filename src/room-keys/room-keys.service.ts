@@ -43,13 +43,13 @@ import type { LockedUser } from './storage/locked-user.js';
 import { type Joining, RoomKeysRepository } from './storage/room-keys.repository.js';
 import { StatisticsRepository } from './storage/statistics.repository.js';
 
-/** The contract's one algorithm; the configuration can add more. */
+/** The only algorithm of the specification; more can be configured. */
 export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
 
 /**
- * The use cases of the key backup: five on versions, three on keys. A host may call them itself;
- * `userId` is then to come from an access token that was checked. Arguments that the endpoints would not take are
- * refused with their errors: 400 `M_INVALID_PARAM` for ids, `M_BAD_JSON` and `M_NOT_JSON` for what is to be stored.
+ * The use cases of the key backup: five on versions, three on keys. A host may call them itself; `userId` must then
+ * come from a verified access token. Invalid arguments are refused with the errors of the endpoints: 400
+ * `M_INVALID_PARAM` for ids, `M_BAD_JSON` and `M_NOT_JSON` for data to be stored.
  *
  * @publicApi
  */
@@ -74,11 +74,11 @@ export class RoomKeysService {
   }
 
   /**
-   * Creates a backup, which is the user's current one from then on.
+   * Creates a backup, which becomes the user's current one.
    *
    * @param deviceId the device that creates it, for the history
    * @returns its version id
-   * @throws 400 `M_INVALID_PARAM` where the server is not configured for its algorithm, or that is empty;
+   * @throws 400 `M_INVALID_PARAM` if the algorithm is empty, or the server is not configured for it;
    *   413 `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
   async createBackup(
@@ -112,24 +112,24 @@ export class RoomKeysService {
   /**
    * The user's newest backup that is not deleted.
    *
-   * @throws 404 `M_NOT_FOUND` where there is none
+   * @throws 404 `M_NOT_FOUND` if there is none
    */
   async currentBackup(userId: string): Promise<Backup> {
     checkUserId(userId);
     return (await this.repository.currentBackup(userId)) ?? raise(noCurrentBackup());
   }
 
-  /** @throws 404 `M_NOT_FOUND` where it does not exist, or is deleted */
+  /** @throws 404 `M_NOT_FOUND` if it does not exist, or is deleted */
   async backup(userId: string, version: string): Promise<Backup> {
     checkOwner(userId, version);
     return (await this.repository.backup(userId, version)) ?? raise(unknownBackup());
   }
 
   /**
-   * Replaces the `auth_data` of any backup that is not deleted; count and etag stay.
+   * Replaces the `auth_data` of any backup that is not deleted; count and etag do not change.
    *
-   * @param deviceId the device that does so, for the history
-   * @throws 404 `M_NOT_FOUND`; 400 `M_INVALID_PARAM` where the algorithm is not the backup's own; 413
+   * @param deviceId the device that replaces it, for the history
+   * @throws 404 `M_NOT_FOUND`; 400 `M_INVALID_PARAM` if the algorithm is not that of the backup; 413
    *   `M_TOO_LARGE`
    */
   async updateBackup(
@@ -154,15 +154,15 @@ export class RoomKeysService {
   }
 
   /**
-   * Deletes a backup and its keys, at once for every reader; the newest of those that are left is
-   * then the current one. To delete it again changes nothing. With `keepDeletedDays`, an operator can restore it.
+   * Deletes a backup and its keys, immediately for every reader; the newest remaining backup becomes the current one.
+   * Deleting it again changes nothing. With `keepDeletedDays`, an operator can restore it.
    *
-   * @param transaction of the host's, to be part of: it takes effect when the host commits. Null says that the caller is
-   *   in none. On SQLite, whose only connection a transaction of the host's holds, the call waits for its turn then; without
-   *   either it gives up after a second.
+   * @param transaction a transaction of the host to join: the deletion takes effect when the host commits. Null means
+   *   that the caller is not in a transaction. On SQLite, whose only connection a transaction of the host holds, the call
+   *   then waits for its turn; if undefined, it gives up after a second.
    * @param deviceId the device that deletes it, for the history
-   * @throws 404 `M_NOT_FOUND` where it never existed; `RoomKeysTransactionConflictError` where the host's transaction is to
-   *   be rolled back
+   * @throws 404 `M_NOT_FOUND` if it never existed; `RoomKeysTransactionConflictError` if the host's transaction must be
+   *   rolled back
    */
   async deleteBackup(
     userId: string,
@@ -186,12 +186,12 @@ export class RoomKeysService {
   }
 
   /**
-   * Stores keys in the current backup, each unless the stored one of the same ids is to stay. All
-   * or, where it throws, none of them.
+   * Stores keys in the current backup, except those that are not better than the stored key with the
+   * same ids. Atomic: if it throws, nothing is stored.
    *
-   * @param keys at most 20,000, no two of them with the same ids
+   * @param keys at most 20,000, all with different ids
    * @param deviceId the device that sends them
-   * @throws 403 `M_WRONG_ROOM_KEYS_VERSION` where a newer backup exists; 404 `M_NOT_FOUND`; 413
+   * @throws 403 `M_WRONG_ROOM_KEYS_VERSION` if a newer backup exists; 404 `M_NOT_FOUND`; 413
    *   `M_TOO_LARGE`, 403 `M_USER_LIMIT_EXCEEDED` over a limit
    */
   async putKeys(
@@ -206,7 +206,7 @@ export class RoomKeysService {
   }
 
   /**
-   * As {@link putKeys}, with arguments that an endpoint has read and checked.
+   * Like {@link putKeys}, with arguments that an endpoint has validated.
    *
    * @internal
    */
@@ -236,8 +236,8 @@ export class RoomKeysService {
     keys: readonly RoomKey[],
     deviceId: string | undefined,
   ): Promise<{ state: KeysState; added: number; replaced: number }> {
-    // Without a lock first: where nothing is to be written, as when an upload is sent again, that is
-    // the answer; and where something is, it is mostly still true under the lock.
+    // First without a lock: if there is nothing to write, as when an upload is repeated, that is the
+    // answer; otherwise the ranks usually still hold under the lock.
     const snapshot = await this.repository.readForUpload(userId, version, keys);
     const mayBeAnswer = snapshot?.isConfirmed && snapshot.isCurrent;
     if (mayBeAnswer && isEmpty(selectWrites(keys, snapshot.ranks))) {
@@ -250,7 +250,7 @@ export class RoomKeysService {
         throw wrongVersion(currentVersion);
       }
       const writes = selectWrites(keys, await backup.ranks(keys, mayHold));
-      // if the database gives this up, something is not as it was seen
+      // if the database aborts this transaction, the snapshot may be outdated
       mayHold = undefined;
       if (isEmpty(writes)) {
         return { state: backup.state, added: 0, replaced: 0 };
@@ -264,12 +264,12 @@ export class RoomKeysService {
   }
 
   /**
-   * Reads the keys of a backup, or of one of its rooms, a page at a time, in one consistent snapshot as long as they
-   * are read fast or no other restore waits. One that gives its snapshot up returns each key as it was at some moment
-   * since it began; keys that are added meanwhile may be left out. The caller closes what it is given, also when it
-   * does not read to the end.
+   * Reads the keys of a backup, or of one of its rooms, page by page, in one consistent snapshot unless they are read
+   * slowly while other restores wait. A restore that gives up its snapshot returns each key in a state that it had since
+   * the restore began; keys added meanwhile may be missing. The caller must close the pages, even if it does not read
+   * them all.
    *
-   * @throws 404 `M_NOT_FOUND` where there is no such backup
+   * @throws 404 `M_NOT_FOUND` if the backup does not exist
    */
   async keys(userId: string, version: string, selection: KeySelection = {}): Promise<KeyPages> {
     checkOwner(userId, version);
@@ -277,7 +277,7 @@ export class RoomKeysService {
     return (await this.repository.keys(userId, version, selection)) ?? raise(unknownBackup());
   }
 
-  /** @throws 404 `M_NOT_FOUND` where there is no such backup, or no such key in it */
+  /** @throws 404 `M_NOT_FOUND` if the backup or the key does not exist */
   async key(userId: string, version: string, id: KeyId): Promise<RoomKey> {
     checkOwner(userId, version);
     checkKeyId(id);
@@ -287,12 +287,12 @@ export class RoomKeysService {
   }
 
   /**
-   * Deletes all keys of a backup, those of a room, or one; nothing to delete is no error. With `keepDeletedDays`, an
+   * Deletes all keys of a backup, those of a room, or one key; it succeeds if there are none. With `keepDeletedDays`, an
    * operator can restore them.
    *
-   * @param transaction of the host's, to be part of: see {@link deleteBackup}
-   * @param deviceId the device that deletes them, for the history, which does not have single keys
-   * @throws 404 `M_NOT_FOUND` where there is no such backup
+   * @param transaction a transaction of the host to join: see {@link deleteBackup}
+   * @param deviceId the device that deletes them, for the history, which does not contain deletions of single keys
+   * @throws 404 `M_NOT_FOUND` if the backup does not exist
    */
   async deleteKeys(
     userId: string,
@@ -325,12 +325,12 @@ export class RoomKeysService {
   }
 
   /**
-   * Deletes all backups and keys of a user, at once for every reader; for the deactivation of an
-   * account. Only the number of the last version stays, so that none is given out twice, and the history says that
-   * the user was erased. What deletions keep goes too. To erase a user again, or one who never had a backup, changes
-   * nothing.
+   * Deletes all backups and keys of a user, immediately for every reader; for the deactivation of an account. Only the
+   * number of the last version stays, so that no version is reused, and an entry of the history that the user was
+   * erased. Deleted data that could be restored is erased too. Erasing a user again, or one who never had a backup,
+   * changes nothing.
    *
-   * @param transaction of the host's, to be part of: see {@link deleteBackup}
+   * @param transaction a transaction of the host to join: see {@link deleteBackup}
    */
   async eraseUser(userId: string, transaction?: HostTransaction | null): Promise<void> {
     checkUserId(userId);
@@ -342,23 +342,23 @@ export class RoomKeysService {
     );
   }
 
-  /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
+  /** Summarizes what is stored for a user; reads all keys of the user to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
     checkUserId(userId);
     return this.statistics.summary(userId);
   }
 
-  /** What is under way and what waits in this process; no statement. */
+  /** Running and waiting operations of this process; no statement. */
   activity(): Activity {
     return this.repository.activity();
   }
 
   /**
-   * Removes something, as part of a transaction of the host's where there is one; when it is committed, it is reported,
-   * and the sweeper looks for work.
+   * Deletes something, in the transaction of the host if there is one; after the commit it is reported, and the sweeper
+   * is woken.
    *
-   * @param changeOf what is to be reported of the result, undefined for nothing
-   * @param leavesRows whether there is something for the sweeper
+   * @param changeOf the change to report for a result, undefined for none
+   * @param leavesRows whether rows are left to the sweeper
    */
   private async removing<T>(
     transaction: HostTransaction | null | undefined,
@@ -382,7 +382,7 @@ export class RoomKeysService {
     this.observe?.({ type: 'backup', ...change });
   }
 
-  /** Replacing is always allowed where it takes no more room. */
+  /** Replacing keys is always allowed if it does not take up more space. */
   private async checkGrowth(
     backup: LockedBackup,
     { inserts, updates }: Writes<RoomKey, StoredRank>,

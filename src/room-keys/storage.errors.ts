@@ -9,9 +9,9 @@ export class StorageUnavailableError extends Error {
   readonly code: string;
 
   /**
-   * @param isKnownCode whether the code alone says why; else the message does
-   * @param advice what the operator can do, for a cause that lasts until somebody does something
-   * @param isDiskFull whether the database has no room for what is written
+   * @param isKnownCode whether the code is enough to explain the error; otherwise the message is
+   * @param advice what the operator can do, for a cause that does not go away by itself
+   * @param isDiskFull whether the database has no space left
    */
   constructor(
     cause: Error & { code?: string },

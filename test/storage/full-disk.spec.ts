@@ -44,7 +44,7 @@ it('answers 503 while the disk is full, goes on reading, and stores again once t
   expect(new Set(statuses)).toEqual(new Set([200, 503]));
   expect(new Set(errors)).toEqual(
     new Set([
-      'The database is not available (SQLITE_FULL), the client is told 503. The disk is full: make room.',
+      'The database is not available (SQLITE_FULL), the client gets 503. The disk is full: make room.',
     ]),
   );
   const stored = 1 + statuses.filter((status) => status === 200).length;
@@ -73,7 +73,7 @@ it('answers 503 while the file cannot be written to, goes on reading, and stores
   expect(answer.status).toBe(503);
   expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
   expect(errors).toEqual([
-    'The database is not available (SQLITE_READONLY), the client is told 503. The user of this process must be able to write to the file and to its folder.',
+    'The database is not available (SQLITE_READONLY), the client gets 503. The user of this process must be able to write to the file and to its folder.',
   ]);
   expect((await alice.get('/keys?version=1')).text.match(/"session_data"/g)).toHaveLength(1);
   await application.dataSource.query('PRAGMA query_only = OFF');
@@ -111,7 +111,7 @@ describe.each(postgres)('a full disk under $name', (full) => {
     expect(answer.status).toBe(503);
     expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
     expect(errors).toEqual([
-      'The database is not available (53100), the client is told 503. The disk is full: make room.',
+      'The database is not available (53100), the client gets 503. The disk is full: make room.',
     ]);
     expect((await alice.get('/version')).body).toMatchObject({ count: 1, etag: '1' });
     expect((await alice.get('/keys?version=1')).text.match(/"session_data"/g)).toHaveLength(1);

@@ -21,10 +21,10 @@ import type { RoomKeysOptions, TokenOwner } from '../room-keys-options.interface
 import { RoomKeysRequest } from './room-keys.request.js';
 
 /**
- * Lets a request through whose access token the host's verifier knows, and remembers its owner.
+ * Verifies the access token with the host's verifier, and keeps its owner for the request.
  *
- * Everything but a plain "nobody's" is 503, never 401: clients log their user out on
- * `M_UNKNOWN_TOKEN`, and with the session go the keys that are not backed up yet.
+ * Unless the verifier reports an unknown token, any failure is 503, never 401: clients log their user
+ * out on `M_UNKNOWN_TOKEN`, and keys that are not backed up yet are lost with the session.
  */
 @Injectable()
 export class AccessTokenGuard implements CanActivate {
@@ -76,7 +76,7 @@ export class AccessTokenGuard implements CanActivate {
     } catch (error) {
       if (error instanceof MatrixError) throw error;
       const why = withoutToken(messageOf(error), token);
-      this.logger.error(`verifyAccessToken failed, the client is told 503: ${why}`);
+      this.logger.error(`verifyAccessToken failed, the client gets 503: ${why}`);
       throw verifierFailed();
     }
   }
@@ -92,13 +92,13 @@ function checkOwner(owner: TokenOwner): void {
   }
 }
 
-/** Whatever was thrown: a host can throw anything. */
+/** Hosts can throw anything. */
 function messageOf(error: unknown): string {
   const message: unknown = error instanceof Error ? error.message : error;
   return typeof message === 'string' ? message : 'it threw something without a message';
 }
 
-/** The message may come from anywhere, and hold the token as it is, in a URL, in a form or in JSON. */
+/** The message may contain the token in any form: verbatim, in a URL, in a form or in JSON. */
 function withoutToken(message: string, token: string): string {
   const forms = [
     token,

@@ -43,7 +43,7 @@ const deleted = {
   notFound,
 };
 
-/** The nine operations on keys: to store, read and delete all of them, those of a room, or one. */
+/** The nine operations on keys: store, read and delete all of them, those of a room, or one. */
 @RoomKeysController()
 export class BackupKeysController {
   constructor(private readonly service: RoomKeysService) {}

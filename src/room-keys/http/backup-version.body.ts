@@ -15,7 +15,7 @@ export function createBackupBody(body: JsonBody): BackupInformation {
 
 /**
  * @param version the version in the path
- * @throws 400 for a body that is not an {@link UpdateBackupDto}, or is about another version
+ * @throws 400 for a body that is not an {@link UpdateBackupDto}, or has another version
  */
 export function updateBackupBody(body: JsonBody, version: string): BackupInformation {
   const dto = fill(new UpdateBackupDto(), body);
@@ -41,16 +41,16 @@ function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: Jso
 }
 
 function information({ algorithm, auth_data }: CreateBackupDto): BackupInformation {
-  // the service refuses an empty one
+  // an empty one is refused by the service
   if (algorithm !== '') checkId('algorithm', algorithm);
   return { algorithm, authData: auth_data.ascii };
 }
 
 /**
- * Checks a DTO by the rules that its class carries.
+ * Validates a DTO by the decorators of its class.
  *
- * @param where what the error puts before the name of the field
- * @throws 400 `M_BAD_JSON` that names the first field that is wrong
+ * @param where prefix of the field name in the error
+ * @throws 400 `M_BAD_JSON` naming the first invalid field
  */
 export function checkDto<T extends object>(dto: T, where = ''): T {
   const [fault] = validateSync(dto, {

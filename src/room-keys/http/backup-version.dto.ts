@@ -9,7 +9,7 @@ const AUTH_DATA = {
   signatures: { '@alice:example.org': { 'ed25519:deviceid': 'signature' } },
 };
 
-/** Algorithm and its data: what a client decides of a backup. */
+/** Algorithm and its data: the part of a backup that the client chooses. */
 export class BackupInformationDto {
   @DocumentedProperty({
     description:
@@ -43,7 +43,7 @@ export class UpdateBackupDto extends BackupInformationDto {
     required: false,
     example: '1',
   })
-  // not @IsOptional, which lets null pass
+  // not @IsOptional, which accepts null
   @ValidateIf((_, version) => version !== undefined)
   @IsString({ message: '$property must be a string' })
   version?: string;

@@ -18,7 +18,7 @@ const unknownVersion = {
   error: 'Unknown backup version',
 };
 
-/** The five operations on backups as such. */
+/** The five operations on backups themselves. */
 @RoomKeysController()
 export class BackupVersionsController {
   constructor(private readonly service: RoomKeysService) {}

@@ -3,30 +3,30 @@ import { bodiesAtOnce } from '../room-keys.errors.js';
 export const DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024;
 const SHARE = 1 / 4;
 const SHARE_WHEN_BUSY = 1 / 64;
-/** How many bodies of the largest size may be in memory at once, unless the host says otherwise. */
+/** Number of bodies of the maximum size that fit in memory at once by default. */
 const LARGEST_BODIES_AT_ONCE = 4;
 
 /** The bytes that one request has reserved. */
 export interface Reservation {
   /**
-   * Reserves so many bytes in all, unless there are as many already.
+   * Raises the reservation to this many bytes in total.
    *
-   * @throws 503 where the limit does not allow it; what was reserved stays reserved
+   * @throws 503 if the limit does not allow it; the previous reservation stays
    */
   reserve(bytes: number): void;
-  /** Gives all of it back; nothing can be reserved after it. */
+  /** Releases everything; nothing can be reserved afterwards. */
   release(): void;
 }
 
 /**
- * The bytes of request bodies that may be in memory at once, whoever sends them. A body is in memory
- * about six times over until its request is over: in pieces and in one piece, as text, as keys, and
- * as what the driver of the database makes of them; half-read, it is there once. So four bodies of
- * 16 MiB, the default, take 400 MB at worst, and 780 batches of real clients as much.
+ * Memory limit for the request bodies of all users. Until its request is finished, a body is in memory
+ * about six times: in pieces and in one piece, as text, as keys, and as parameters of the database
+ * driver; while it is being read, only once. So four bodies of 16 MiB, the default, take 400 MB at
+ * worst, and so do 780 batches of real clients.
  *
- * One user has at most a quarter of it, and once a half is taken, at most a 64th: of the default
- * 1 MiB, which is twelve batches of 100 keys. So large bodies take no more than a half, and thirty
- * users who take all they can get leave room for the batches of others.
+ * One user gets at most a quarter of it, and once half of it is taken, at most a 64th: 1 MiB of the
+ * default, which is twelve batches of 100 keys. So large bodies take no more than half of it, and
+ * thirty users who take all they can get leave room for the batches of others.
  */
 export class BodyMemoryLimit {
   private readonly total: number;
@@ -42,16 +42,16 @@ export class BodyMemoryLimit {
     maxBodyBytesAtOnce?: number | undefined;
   }) {
     this.total = maxBodyBytesAtOnce;
-    // one body of the largest size can always be sent, when there is little else
+    // a body of the maximum size can always be sent when there is little else
     this.share = Math.max(maxBodyBytes, this.total * SHARE);
   }
 
-  /** How many bytes are reserved at the moment. */
+  /** Number of bytes currently reserved. */
   get used(): number {
     return this.held;
   }
 
-  /** Begins a request of a user; nothing is reserved yet. */
+  /** Opens an empty reservation for a request of a user. */
   open(userId: string): Reservation {
     let own = 0;
     let released = false;

@@ -1,4 +1,4 @@
-/** Reads the bytes of a body, and never more of them, nor for longer, than it may. */
+/** Reads the bytes of a body, within limits of size, memory and time. */
 import type { IncomingMessage } from 'node:http';
 import { Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
@@ -11,13 +11,13 @@ import {
 } from '../room-keys.errors.js';
 import type { Reservation } from './body-memory-limit.js';
 
-/** How far the reading of a body may go. */
+/** Limits for reading a body. */
 export interface BodyBounds {
-  /** The largest body in bytes, after decompression. */
+  /** Maximum size of the body in bytes, after decompression. */
   maxBytes: number;
-  /** For how many milliseconds its sender may send nothing. */
+  /** Milliseconds for which the client may pause. */
   idleMs: number;
-  /** From what its bytes are taken, after decompression. */
+  /** Memory for its bytes, after decompression. */
   reservation: Reservation;
 }
 
@@ -28,11 +28,11 @@ const DECOMPRESSORS: Readonly<Record<string, (() => Transform) | undefined>> = {
 };
 
 /**
- * Reads a body to its end. What comes after the point at which it is refused is discarded: see `lingeringClose`.
+ * Reads a whole body. The rest of a refused body is discarded: see `lingeringClose`.
  *
- * @param use of the bytes, at once: the next body overwrites them
- * @throws 413 `M_TOO_LARGE`, 408 when nothing came for too long, 503 when the memory limit is reached, 415
- *   for another Content-Encoding, 400 `M_NOT_JSON` for what cannot be decompressed or breaks off
+ * @param use processes the bytes synchronously: the next body overwrites them
+ * @throws 413 `M_TOO_LARGE`, 408 if the client paused for too long, 503 if the memory limit is reached, 415 for
+ *   another Content-Encoding, 400 `M_NOT_JSON` if the body cannot be decompressed or is cut off
  */
 export async function readBytes<T>(
   request: IncomingMessage,
@@ -44,7 +44,7 @@ export async function readBytes<T>(
     return use(await decompressed(request, encoding, bounds));
   const length = Number(request.headers['content-length'] ?? 0);
   if (length > bounds.maxBytes) throw largerThan(bounds.maxBytes);
-  // at once, rather than in the middle of what could not be read to its end
+  // now, rather than in the middle of a body that could not be read to its end
   bounds.reservation.reserve(length);
   const memory = acquireMemory(length);
   try {
@@ -64,17 +64,17 @@ async function decompressed(
     return await collect(request, request.pipe(decompressor), bounds);
   } finally {
     request.unpipe(decompressor);
-    // unpipe pauses it: the next request of its connection would not be read before the rest of this one
+    // unpipe pauses the request: the rest of it would block the next request of the connection
     request.resume();
-    // what is wrong from here on is nobody's business
+    // errors from here on do not matter
     decompressor.on('error', () => undefined).destroy();
   }
 }
 
 /**
- * Decompresses a body that others have read, by the Content-Encoding of its request.
+ * Decompresses a body that the host has read, by the Content-Encoding of its request.
  *
- * @throws 413 `M_TOO_LARGE`, 415 for another Content-Encoding, 400 `M_NOT_JSON` for what cannot be decompressed
+ * @throws 413 `M_TOO_LARGE`, 415 for another Content-Encoding, 400 `M_NOT_JSON` if it cannot be decompressed
  */
 export async function decompressedBytes(
   bytes: Buffer,
@@ -104,8 +104,8 @@ function decompressorOf(encoding: string): Transform {
 }
 
 /**
- * @param source of the bytes: the request itself, or what it flows through
- * @param memory that they are put into as long as it has room
+ * @param source of the bytes: the request itself, or its decompressor
+ * @param memory used for the bytes as long as they fit
  */
 function collect(
   request: IncomingMessage,
@@ -113,7 +113,7 @@ function collect(
   { maxBytes, idleMs, reservation }: BodyBounds,
   memory?: Buffer,
 ): Promise<Buffer> {
-  // it would tell nothing any more
+  // it would not emit any more events
   if (request.destroyed && !request.complete) return Promise.reject(brokenOff());
   return new Promise((resolve, reject) => {
     const bytes = new Bytes(memory);
@@ -127,7 +127,7 @@ function collect(
     };
     const idle = setTimeout(() => {
       moved = false;
-      // what came while the process was busy is read before that
+      // lets data that arrived while the process was busy be read first
       setImmediate(() => {
         if (!moved) end(tooSlow());
       });
@@ -151,7 +151,7 @@ function collect(
     const onError = () => {
       end(notJson('The body cannot be read.'));
     };
-    // a compressed body that breaks off never ends for who waits for the decompressed one
+    // the decompressor does not emit an end or error for a body that is cut off
     const onClose = () => {
       if (!request.complete) end(brokenOff());
     };
@@ -163,8 +163,8 @@ function collect(
 const BLOCK_BYTES = 64 * 1024;
 
 /**
- * Bytes that come in pieces. Copied: each piece of a body that is sent byte by byte would take more
- * than a hundred bytes for itself.
+ * Collects pieces of bytes. They are copied: of a body sent byte by byte, each piece would take more
+ * than a hundred bytes of memory.
  */
 class Bytes {
   length = 0;
@@ -192,28 +192,28 @@ class Bytes {
 
   private newBlock(atLeast: number): void {
     if (this.block.length > 0) this.full.push(this.block);
-    // small for what may stay small, of its own for what is large
+    // small for bodies that may stay small, of the exact size for large pieces
     this.free = Math.min(BLOCK_BYTES, Math.max(atLeast, this.length));
     this.block = Buffer.allocUnsafeSlow(this.free);
   }
 }
 
-/** Lengths of bodies whose memory is kept: from where new memory costs, to what real batches are below. */
+/** Body lengths for which buffers are reused: from where new memory is expensive, up to above real batches. */
 const KEPT_BYTES = { least: 16 * 1024, most: 256 * 1024 };
 const MOST_KEPT = 16;
 /**
- * What earlier bodies were read into. The system hands out memory page by page when it is first
- * written to, and for a body of 86 kB that took longer than all that is done with its bytes.
+ * Buffers of earlier bodies. The system allocates memory page by page when it is first written to, and
+ * for a body of 86 kB that took longer than all processing of its bytes.
  */
 const kept: Buffer[] = [];
 
-/** Memory for so many bytes; it holds what it held. */
+/** A buffer for this many bytes, not cleared. */
 function acquireMemory(length: number): Buffer {
   if (length < KEPT_BYTES.least || length > KEPT_BYTES.most) return Buffer.allocUnsafeSlow(length);
   return kept.pop() ?? Buffer.allocUnsafeSlow(KEPT_BYTES.most);
 }
 
-/** Nobody may look into it any more. */
+/** The buffer must not be used any more. */
 function releaseMemory(memory: Buffer): void {
   if (memory.length === KEPT_BYTES.most && kept.length < MOST_KEPT) kept.push(memory);
 }

@@ -1,17 +1,17 @@
-/** The controllers as one import of the module has them. */
+/** The controllers of one import of the module. */
 import type { Type } from '@nestjs/common';
 import { BackupKeysController } from './backup-keys.controller.js';
 import { BackupVersionsController } from './backup-versions.controller.js';
 
-/** The controllers, which say which routes there are. */
+/** The controllers, which define the routes. */
 export const roomKeysControllers: readonly Type[] = [
   BackupVersionsController,
   BackupKeysController,
 ];
 
 /**
- * Classes of their own for each import of the module, which carry the decorators of its host: two applications in
- * one process, as in tests, decorate different ones.
+ * Subclasses for each import of the module, with the decorators of its host: two applications in one process, as in
+ * tests, must not decorate the same classes.
  */
 export function controllersWith(decorators: readonly ClassDecorator[]): Type[] {
   return roomKeysControllers.map((base) => {

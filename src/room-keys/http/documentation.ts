@@ -1,6 +1,6 @@
 /**
- * The OpenAPI documentation of our routes. `@nestjs/swagger` is an optional peer: its decorators are written where
- * they belong, and applied when an application starts that has the package.
+ * The OpenAPI documentation of our routes. `@nestjs/swagger` is an optional peer: its decorators are collected, and
+ * applied at the start of an application that has the package.
  */
 import { Logger, type Type } from '@nestjs/common';
 import type * as Swagger from '@nestjs/swagger';
@@ -9,10 +9,10 @@ type AnyDecorator = ClassDecorator | MethodDecorator | PropertyDecorator;
 type EveryDecorator = ClassDecorator & MethodDecorator & PropertyDecorator;
 type Property = Swagger.ApiPropertyOptions;
 
-/** Of those hosts that name no other. */
+/** Used unless the host sets another one. */
 const SECURITY_SCHEME = 'accessToken';
 
-/** What is to be applied, in the order in which the classes are defined. */
+/** Decorators to be applied, in the order of definition. */
 const waiting: ((swagger: typeof Swagger) => void)[] = [];
 
 /** Decorates a class, a method or a property with decorators of `@nestjs/swagger`. */
@@ -27,7 +27,7 @@ export function Documented(
   };
 }
 
-/** The name of a schema: one that no DTO of a host's has, since of two with one name the last is documented. */
+/** The name of a schema; the prefix keeps it from clashing with a DTO of the host, since the last of two wins. */
 export const DocumentedSchema = (name: `RoomKeys${string}`): ClassDecorator =>
   Documented(({ ApiSchema }) => ApiSchema({ name }));
 
@@ -39,9 +39,9 @@ export const DocumentedProperty = (
   );
 
 /**
- * Documents the controllers of one application, where `@nestjs/swagger` is installed.
+ * Documents the controllers of one application, if `@nestjs/swagger` is installed.
  *
- * @param securityScheme name of the scheme that its document has for access tokens; undefined if it said none
+ * @param securityScheme name of the scheme for access tokens in its document; undefined if not set
  */
 export async function documentControllers(
   controllers: readonly Type[],
@@ -57,7 +57,7 @@ export async function documentControllers(
 
 let isSchemeMissing = false;
 
-/** For a type that is looked at only when a document is made: which schemes that has cannot be seen from here. */
+/** Called by a type that is resolved only when a document is created: the schemes of the document are not known here. */
 export function documentIsMade(): void {
   if (!isSchemeMissing) return;
   isSchemeMissing = false;

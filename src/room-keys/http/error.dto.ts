@@ -1,6 +1,6 @@
 import { documentIsMade, DocumentedProperty, DocumentedSchema } from './documentation.js';
 
-/** A Matrix error, the body of every answer that is not a 200. */
+/** A Matrix error, the body of every response that is not a 200. */
 @DocumentedSchema('RoomKeysError')
 export class ErrorDto {
   @DocumentedProperty({
@@ -17,7 +17,7 @@ export class ErrorDto {
   error!: string;
 }
 
-/** The client sends more than it may. */
+/** The client exceeds its rate limit. */
 @DocumentedSchema('RoomKeysRateLimitError')
 export class RateLimitErrorDto {
   @DocumentedProperty({ description: 'The code of this error.', example: 'M_LIMIT_EXCEEDED' })

@@ -19,21 +19,21 @@ import { BodyMemoryLimit, DEFAULT_MAX_BODY_BYTES } from './body-memory-limit.js'
 import { type BodyBounds, decompressedBytes, readBytes } from './body-reader.js';
 import { type JsonBody, RoomKeysRequest } from './room-keys.request.js';
 
-/** Values in a body: 20,000 keys of real clients are a quarter of that. */
+/** Maximum number of values in a body; 20,000 keys of real clients have a quarter of that. */
 const MAX_VALUES = 1_000_000;
 
-/** Members of one object outside of opaque JSON: comparing the names of a million of them took half a second. */
+/** Maximum number of members of an object outside of opaque JSON: comparing a million names took half a second. */
 export const MAX_MEMBERS = 40_000;
 
-/** Characters whose reading takes more than a few milliseconds. */
+/** Length in characters from which parsing takes more than a few milliseconds. */
 const LONG = 1024 * 1024;
 
-/** By these, body parsers tell whether there is a body, and whether it is for them. */
+/** The headers by which body parsers decide whether to read a body. */
 const BODY_HEADERS = ['content-type', 'content-length', 'transfer-encoding'] as const;
 
 const DEFAULT_BODY_IDLE_TIMEOUT_MS = 30_000;
 
-/** Reads the body, once the guards have let the request through. */
+/** Reads the body after the guards have accepted the request. */
 @Injectable()
 export class JsonBodyInterceptor implements NestInterceptor {
   private readonly maxBytes: number;
@@ -50,13 +50,13 @@ export class JsonBodyInterceptor implements NestInterceptor {
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<Request>();
     const taken = RoomKeysRequest.of(request);
-    // what is wrong already is said before a body is waited for
+    // refuses invalid parameters before waiting for the body
     taken.checkParameters();
     const reservation = this.memory.open(taken.userId);
     try {
       const { maxBytes, idleMs } = this;
       taken.body = await readJson(request, { maxBytes, idleMs, reservation });
-      // what the body became is in memory for as long as the handler works with it
+      // data derived from the body stays in memory until the handler is done
       return next.handle().pipe(
         finalize(() => {
           reservation.release();
@@ -71,7 +71,7 @@ export class JsonBodyInterceptor implements NestInterceptor {
 
 const hidden = new WeakMap<IncomingMessage, [name: string, value: string][]>();
 
-/** Keeps the body from the parsers of the host: for them, the request has none. */
+/** Hides the body from the parsers of the host: to them, the request has none. */
 export function hideBodyFromParsers(request: IncomingMessage): void {
   const { headers } = request;
   for (const name of BODY_HEADERS) {
@@ -83,16 +83,16 @@ export function hideBodyFromParsers(request: IncomingMessage): void {
 }
 
 /**
- * Reads the body as JSON, whatever its content type says, also without one.
+ * Reads the body as JSON, regardless of its content type.
  *
- * @throws 400 `M_NOT_JSON` for what is not UTF-8 or not JSON, 400 `M_BAD_JSON` for what nests deeper
- *   than 1000 levels, 413 `M_TOO_LARGE` for more than a million values; and as {@link readBytes} does
+ * @throws 400 `M_NOT_JSON` if it is not UTF-8 or not JSON, 400 `M_BAD_JSON` if it nests deeper than
+ *   1000 levels, 413 `M_TOO_LARGE` for more than a million values; and as {@link readBytes} does
  */
 export async function readJson(request: Request, bounds: BodyBounds): Promise<JsonBody> {
   const text = await textOf(request, bounds);
   const fault = findJsonFault(text, { maxDepth: MAX_JSON_DEPTH, maxValues: MAX_VALUES });
   if (fault) throw REFUSALS[fault]();
-  // others have their turn before the keys are made of it
+  // lets other requests run before the keys are parsed
   if (text.length > LONG) await setImmediate();
   return { text };
 }
@@ -122,8 +122,8 @@ function isBeingRead(request: IncomingMessage): boolean {
 }
 
 /**
- * What middleware of the host's or a serverless platform has read: they put it where a parser would, or keep the bytes
- * in `rawBody`. Some have decompressed it, others have not.
+ * The body if middleware of the host or a serverless platform has read it: they put it where a parser would, or keep the
+ * bytes in `rawBody`. Some have decompressed it, others have not.
  */
 async function bytesOfHost(request: Request, bounds: BodyBounds): Promise<Buffer> {
   const { body, rawBody } = request as { body?: unknown; rawBody?: unknown };
@@ -136,7 +136,7 @@ async function bytesOfHost(request: Request, bounds: BodyBounds): Promise<Buffer
   if (bytes.length > bounds.maxBytes)
     throw tooLarge(`The body is larger than ${bounds.maxBytes} bytes.`);
   bounds.reservation.reserve(bytes.length);
-  // each body of ours is an object, and what is compressed does not begin as one
+  // each valid body is an object, and compressed bytes do not begin like one
   return beginsAsObject(bytes) ? bytes : decompressedBytes(bytes, request, bounds);
 }
 
@@ -145,7 +145,7 @@ const beginsAsObject = (bytes: Buffer) =>
 
 function decode(bytes: Buffer): string {
   if (isAscii(bytes)) return bytes.toString('latin1');
-  // not by TextDecoder, which makes a copy of two bytes per character in between
+  // TextDecoder would make an intermediate copy of two bytes per character
   if (!isUtf8(bytes)) throw notJson('The body is not UTF-8.');
   return bytes.toString('utf8', startsWithBom(bytes) ? BYTE_ORDER_MARK.length : 0);
 }

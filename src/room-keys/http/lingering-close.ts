@@ -1,38 +1,38 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** How far a client may go on sending what nobody wants, so that it hears why. */
+/** How much of a refused body a client may still send, so that it receives the response. */
 interface Linger {
   ms: number;
   bytes: number;
 }
 
-/** Twice the largest body that is taken by default. */
+/** Twice the default maximum size of a body. */
 const LINGER: Linger = { ms: 30_000, bytes: 32 * 1024 * 1024 };
 const LOOK_EVERY_MS = 100;
 const REQUEST_TIMEOUT = 408;
 
-/** Requests whose body may go on for longer than is waited for, by the length that they state. */
+/** Requests whose body may be longer than what is discarded, by their Content-Length. */
 const long = new WeakSet<IncomingMessage>();
 
-/** Connections whose last answer was sent: what else comes on them is discarded. */
+/** Connections whose last response was sent: further data on them is discarded. */
 const closing = new WeakSet<Socket>();
 
-/** Whether the connection of a request is being closed: an answer would not reach the client, so nothing may be done. */
+/** Whether the connection of a request is being closed: a response would not reach the client, so the request is ignored. */
 export const isClosing = ({ socket }: IncomingMessage) => closing.has(socket);
 
 /**
- * Whether an answer has to say that the connection is closed after it: where the rest of the body may be longer than what
- * is read of it, a client would wait in vain for the answer to its next request.
+ * Whether a response must announce that the connection is closed after it: if the rest of the body may be longer than
+ * what is discarded, a client would wait in vain for the response to its next request.
  */
 export const closesAfter = (request: IncomingMessage, status: number) =>
   !request.complete && (status === REQUEST_TIMEOUT || long.has(request));
 
 /**
- * Sees to it that a body whose request was answered before it had come is read, and not for ever. Most
- * clients listen only after they have sent, so Node goes on reading, but not where the connection is
- * to be closed after the answer: to close it while bytes come resets it, and the answer is lost with
- * them. Who is not through soon is cut off.
+ * Reads and discards the rest of a body whose request was answered early, within limits. Most clients
+ * read the response only after they have sent the body, so Node keeps reading, except when the
+ * connection is closed after the response: closing it while bytes arrive resets it, and the response is
+ * lost. Clients that take too long are disconnected.
  */
 export function lingeringClose(
   request: IncomingMessage,
@@ -40,7 +40,7 @@ export function lingeringClose(
   { ms, bytes }: Linger = LINGER,
 ): void {
   const { socket } = request;
-  // now, since it is hidden from the host's body parsers
+  // now, since the header is later hidden from the host's body parsers
   if (Number(request.headers['content-length'] ?? Infinity) > bytes) long.add(request);
   let closes = false;
   response.once('prefinish', () => {
@@ -53,7 +53,7 @@ export function lingeringClose(
   });
   response.once('finish', () => {
     if (request.complete && !closes) return;
-    // closes our side only: the client can go on sending, and hears the answer
+    // closes our side only: the client can keep sending, and receives the response
     if (closes) socket.end();
     const until = performance.now() + ms;
     const most = socket.bytesRead + bytes;

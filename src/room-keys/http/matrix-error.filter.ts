@@ -20,10 +20,10 @@ import { StorageUnavailableError, TooManyWaitingError } from '../storage.errors.
 import { RoomKeysRequest } from './room-keys.request.js';
 import { sendError } from './responses.js';
 
-/** In whose stack an error of a guard can begin. */
+/** Classes of Nest at the top of the stack of a guard's error. */
 const OF_NEST = new Set(['GuardsConsumer', 'Object']);
 
-/** Answers every failure of our routes in the form that Matrix gives errors. */
+/** Answers every error of our routes as a Matrix error. */
 @Catch()
 export class MatrixErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger('RoomKeys');
@@ -35,7 +35,7 @@ export class MatrixErrorFilter implements ExceptionFilter {
     this.answer(error, host.switchToHttp().getResponse<Response>());
   }
 
-  /** Answers with an error, unless there is an answer already. */
+  /** Sends an error, unless a response has begun. */
   answer(error: unknown, response: Response): void {
     if (response.headersSent) return;
     sendError(response, this.asMatrixError(error, response));
@@ -48,7 +48,7 @@ export class MatrixErrorFilter implements ExceptionFilter {
       : this.unexpected(error, response);
   }
 
-  /** A guard or an interceptor that the host has put around all routes. */
+  /** Thrown by a global guard or interceptor of the host. */
   private refusedByHost(error: unknown, status: number, response: Response): MatrixError {
     if (status === 429)
       return limitExceeded((Number(response.getHeader('Retry-After')) || 1) * 1000);
@@ -61,7 +61,7 @@ export class MatrixErrorFilter implements ExceptionFilter {
     return status === 408 || status >= 500 ? storageUnavailable() : forbiddenByHost();
   }
 
-  /** Which class it was, as far as that can be seen: Nest itself throws where a guard returned false. */
+  /** The class that threw, as far as it is known: Nest itself throws if a guard returned false. */
   private nameOf(error: unknown): string {
     const [, thrower] =
       /^ *at (?:async )?(\w+)\.(?:canActivate|intercept) /m.exec(
@@ -78,7 +78,7 @@ export class MatrixErrorFilter implements ExceptionFilter {
   }
 
   private unexpected(error: unknown, response: Response): MatrixError {
-    // of RxJS, from an interceptor of the host's: the client is to try again
+    // RxJS's, from an interceptor of the host: the client should try again
     if ((error as Error | undefined)?.name === 'TimeoutError')
       return this.refusedByHost(error, 408, response);
     if (error instanceof TooManyWaitingError) return limitExceeded(error.retryAfterMs);
@@ -88,7 +88,7 @@ export class MatrixErrorFilter implements ExceptionFilter {
         : 'unavailable';
       const why = error.isKnownCode ? error.code : redactedError(error, 'message');
       const advice = error.advice === undefined ? '' : `. ${error.advice}`;
-      this.logger.error(`The database is not available (${why}), the client is told 503${advice}`);
+      this.logger.error(`The database is not available (${why}), the client gets 503${advice}`);
       return storageUnavailable();
     }
     this.logger.error(redactedError(error));

@@ -15,26 +15,26 @@ import { RoomKeysUpdateResponseDto } from './room-key.dto.js';
 
 const OPERATION_METADATA = 'nestjs-room-keys:operation';
 
-/** An index no handler has a parameter at. */
+/** A parameter index that no handler uses. */
 const BEYOND_PARAMETERS = 9;
 
 interface OperationOptions {
   id: RoomKeysOperation;
   summary: string;
   description?: string;
-  /** The class of the answer's body; without one it is `{}`. */
+  /** The class of the response body; `{}` if not set. */
   answer?: Type;
   answerDescription: string;
   body?: { type: Type; description: string };
-  /** When the answer is 400, with an example. */
+  /** When the response is 400, with an example. */
   badRequest?: { description: string; errcode: string; error: string };
-  /** What is not there when the answer is 404, and the example's text. */
+  /** What is missing if the response is 404, and the text of the example. */
   notFound?: { description: string; error: string };
-  /** Whether keys are stored: 403 for all but the current backup. */
+  /** Whether it stores keys: 403 for all but the current backup. */
   storesKeys?: boolean;
 }
 
-/** An operation of the contract: its documentation, its status, and that we send the answer ourselves. */
+/** An operation of the specification: its documentation, its status, and that we send the response ourselves. */
 export function Operation(options: OperationOptions): MethodDecorator {
   return applyDecorators(
     SetMetadata(OPERATION_METADATA, options.id),
@@ -45,7 +45,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
   );
 }
 
-/** Which operation a handler is. */
+/** The operation of a handler. */
 export function operationOf(handler: object): RoomKeysOperation | undefined {
   return Reflect.getMetadata(OPERATION_METADATA, handler) as RoomKeysOperation | undefined;
 }
@@ -92,8 +92,8 @@ function answerOf(
     return [ApiResponse({ status, description, schema: { type: 'object', example: {} } })];
   if (answer !== RoomKeysUpdateResponseDto)
     return [ApiResponse({ status, description, type: answer })];
-  // The contract refers to this schema by name and defines it nowhere, so that it must not be said
-  // here, where the reference stands, to be an object.
+  // The specification refers to this schema by name but does not define it, so the reference must not
+  // be declared an object here.
   const schema = { oneOf: [{ $ref: getSchemaPath(answer) }] };
   return [ApiExtraModels(answer), ApiResponse({ status, description, schema })];
 }
@@ -101,7 +101,7 @@ function answerOf(
 interface DocumentedError {
   status: number;
   description: string;
-  /** `ErrorDto` where nothing else is said. */
+  /** Default: `ErrorDto`. */
   type?: Type;
   example?: { errcode: string; error: string; current_version?: string };
 }
@@ -175,7 +175,7 @@ const WRONG_VERSION: DocumentedError = {
   },
 };
 
-/** Tells Nest that the answer is sent by us: see `ResponseInterceptor`. A handler that injects the response says so. */
+/** Keeps Nest from sending the response, by injecting it into the handler: see `ResponseInterceptor`. */
 const sendsItsAnswer: MethodDecorator = (target, key) => {
   Res()(target, key, BEYOND_PARAMETERS);
 };

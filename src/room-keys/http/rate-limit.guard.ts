@@ -18,9 +18,9 @@ import { operationOf } from './operation.decorator.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 
 /**
- * Refuses a user who makes more requests than the limiter allows. It comes after the token, since
- * users are told apart by nothing else: behind a proxy they share one address. And it comes before
- * query and body, so that what is refused costs next to nothing.
+ * Refuses requests beyond the rate limit of a user. It runs after the token is verified, since only
+ * the token identifies users: behind a proxy they share one address. It runs before query and body are
+ * read, so that a refused request costs next to nothing.
  */
 @Injectable()
 export class RateLimitGuard implements CanActivate {
@@ -29,7 +29,7 @@ export class RateLimitGuard implements CanActivate {
   private complained = false;
 
   constructor(
-    // made before the module itself, which refuses options that are none
+    // created before the module itself, which validates the options
     @Inject(ROOM_KEYS_OPTIONS) options: Pick<RoomKeysOptions, 'rateLimit'> | null | undefined,
   ) {
     this.limiter = options?.rateLimit ?? rateLimits();
@@ -65,7 +65,7 @@ export class RateLimitGuard implements CanActivate {
   private complain(error: unknown): void {
     if (this.complained) return;
     this.complained = true;
-    const why = error instanceof Error ? (error.stack ?? error.message) : 'what is no error';
+    const why = error instanceof Error ? (error.stack ?? error.message) : 'not an Error';
     this.logger.error(`rateLimit failed, requests are let through; it is not logged again: ${why}`);
   }
 }

@@ -12,10 +12,10 @@ import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { sendJson, type JsonText } from './responses.js';
 
 /**
- * Sends what the handler returns, JSON text, or throws, itself: the interceptors of a host, which
- * come after it, find nothing to wrap or to translate, and text that must not change is not parsed
- * and written anew. Nor do they end it: what was begun is done to its end, whether they still wait
- * for it or not.
+ * Sends the JSON text that the handler returns, or the error that it throws: interceptors of the host,
+ * which come after it, have nothing to wrap or transform, and text that must not change is not parsed
+ * and serialized again. Nor can they cancel it: a request that was begun is completed, whether they
+ * still wait for it or not.
  */
 @Injectable()
 export class ResponseInterceptor implements NestInterceptor<JsonText, void> {
@@ -29,18 +29,18 @@ export class ResponseInterceptor implements NestInterceptor<JsonText, void> {
     const response = context.switchToHttp().getResponse<Response>();
     try {
       const { rest } = await sendJson(response, await lastValueFrom(next.handle()));
-      // A host's time limit is not about how fast a client reads.
+      // Not awaited: a host's timeout must not depend on how fast a client reads.
       rest.catch((error: unknown) => this.broken(error, response));
     } catch (error) {
       this.errors.answer(error, response);
-      // for the host's interceptors to know; the answer is sent
+      // for the host's interceptors; the response is sent already
       throw error;
     }
     return of(undefined);
   }
 
   private broken(error: unknown, response: Response): void {
-    // Breaks the connection: an answer that ends in the middle must not look like a whole one.
+    // Breaks the connection: a truncated response must not look complete.
     response.destroy();
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_STREAM_PREMATURE_CLOSE')

@@ -13,7 +13,7 @@ import { RateLimitGuard } from './rate-limit.guard.js';
 import { ResponseInterceptor } from './response.interceptor.js';
 import { PATH_PREFIXES } from './room-keys.middleware.js';
 
-/** A controller of operations: guarded in this order, and answering as Matrix does. */
+/** A controller of operations: its guards in this order, and responses and errors in Matrix's format. */
 export const RoomKeysController = () =>
   applyDecorators(
     Controller({ path: PATH_PREFIXES[0], version: VERSION_NEUTRAL }),

@@ -9,14 +9,14 @@ import { checkId } from '../json/ids.js';
 import { RawJson } from '../json/raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
 
-// The three shapes of an upload, each folded into one list of keys. Maps of maps are read by hand:
-// class-transformer drops members that are named `__proto__` or `constructor`, which are ids like
-// any other here.
+// The three shapes of an upload, each flattened into one list of keys. Maps are read by hand:
+// class-transformer drops members named `__proto__` or `constructor`, which are ids like any other
+// here.
 
 /**
  * The body of `PUT keys`: `{rooms: {roomId: {sessions: {sessionId: key}}}}`.
  *
- * @throws 400 `M_BAD_JSON` or `M_INVALID_PARAM` that names the place, 413 `M_TOO_LARGE` for too many keys
+ * @throws 400 `M_BAD_JSON` or `M_INVALID_PARAM` naming the path, 413 `M_TOO_LARGE` for too many keys
  */
 export function allRoomsBody({ text }: JsonBody): RoomKey[] {
   const cursor = new JsonCursor(text);
@@ -40,7 +40,7 @@ export function oneKeyBody({ text }: JsonBody, roomId: string, sessionId: string
   return [readKey(new JsonCursor(text), roomId, sessionId, here)];
 }
 
-/** What an error puts before the name of a field; put together only where there is an error. */
+/** Prefix of the field name in an error; built only if there is an error. */
 type Path = () => string;
 
 const here: Path = () => '';
@@ -64,7 +64,7 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, path: Pa
         break;
       case 'is_verified': {
         const value = cursor.boolean();
-        // what is neither true nor false is refused below, as is what is absent
+        // any other value is refused below, like a missing one
         if (value !== undefined) fields.is_verified = value;
         break;
       }
@@ -72,8 +72,8 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, path: Pa
         fields.session_data = new RawJson(cursor.value(), cursor.isAscii);
     }
   });
-  // The rules of the DTO spelled out: class-validator took two seconds for 50,000 keys. Where they do
-  // not hold, the DTO's own say why. A test holds the two against each other.
+  // The rules of the DTO spelled out: class-validator took two seconds for 50,000 keys. If they are
+  // violated, the DTO's own rules give the reason. A test compares the two.
   const dto = isValid(fields)
     ? fields
     : checkDto(Object.assign(new KeyBackupDataDto(), fields), path());
@@ -81,7 +81,7 @@ function readKey(cursor: JsonCursor, roomId: string, sessionId: string, path: Pa
     roomId,
     sessionId,
     isVerified: dto.is_verified,
-    // −0 is a whole number from 0 too
+    // makes −0, which is valid, 0
     firstMessageIndex: dto.first_message_index + 0,
     forwardedCount: dto.forwarded_count + 0,
     sessionData: dto.session_data.ascii,
@@ -97,7 +97,7 @@ const isValid = (dto: Partial<KeyBackupDataDto>): dto is KeyBackupDataDto =>
 const isWhole = (value: unknown) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
-/** Reads an object that must have a member `name`, which must be an object: calls `entry` for each of its members. */
+/** Reads an object with a required member `name`, which must be an object: calls `entry` for each of its members. */
 function readMap(cursor: JsonCursor, name: string, path: Path, entry: (id: string) => void): void {
   const map = { found: false };
   readObject(cursor, path, (member) => {
@@ -109,8 +109,8 @@ function readMap(cursor: JsonCursor, name: string, path: Path, entry: (id: strin
 }
 
 /**
- * Reads an object whose members all have different names: of two with one name, one would get lost
- * although the client was told that it is stored.
+ * Reads an object and refuses duplicate names: one of the two members would be lost although the
+ * response says that it is stored.
  */
 function readObject(cursor: JsonCursor, path: Path, member: (name: string) => void): void {
   const what = () => (path() === '' ? 'The body' : path().slice(0, -1));
@@ -125,10 +125,10 @@ function readObject(cursor: JsonCursor, path: Path, member: (name: string) => vo
   });
 }
 
-/** A few names are sooner compared than put into a set; a key has four. */
+/** Comparing a few names is faster than a set; a key has four. */
 const FEW = 8;
 
-/** The names of an object as they come. */
+/** The names read so far of an object. */
 class Names {
   private readonly few: string[] = [];
   private many: Set<string> | undefined;
@@ -146,5 +146,5 @@ class Names {
   }
 }
 
-/** An id inside the text of an error: an id is at most 255 bytes long. */
+/** An id in the text of an error; ids are at most 255 bytes long. */
 const quoted = (id: string) => JSON.stringify(id);

@@ -13,22 +13,22 @@ import { RoomKeysRequest } from './room-keys.request.js';
 import { isClosing, lingeringClose } from './lingering-close.js';
 import { CORS, sendError, writeHead } from './responses.js';
 
-/** The documented prefix, under which the routes are, then those of old clients, whose requests are led to it. */
+/** The documented prefix, under which the routes are registered, then those of old clients, which are rewritten to it. */
 export const PATH_PREFIXES = [
   '_matrix/client/v3/room_keys',
   '_matrix/client/r0/room_keys',
   '_matrix/client/unstable/room_keys',
 ] as const;
 
-/** In any case: Express would take those, Matrix does not. */
+/** Case-insensitive: Express would accept any case, Matrix does not. */
 const OURS = new RegExp(`^/(?:${PATH_PREFIXES.join('|')})(?=/|$)`, 'i');
 
-/** Seconds for which a browser need not ask again. */
+/** Seconds for which a browser may cache a preflight. */
 const PREFLIGHT_MAX_AGE = 86_400;
 
 interface Route {
   pattern: RegExp;
-  /** By the method, in capitals. */
+  /** By method, in upper case. */
   operations: ReadonlyMap<string, RoomKeysOperation | undefined>;
 }
 
@@ -45,7 +45,7 @@ export function routesOf(controllers: readonly Type[]): Route[] {
       const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
       const operations = operationsOf.get(path) ?? new Map<string, RoomKeysOperation | undefined>();
       operations.set(method, operationOf(handler));
-      // Express answers it with the handler of GET, and Node sends no body
+      // Express calls the handler of GET for it, and Node sends no body
       if (method === 'GET') operations.set('HEAD', operationOf(handler));
       operationsOf.set(path, operations);
     }
@@ -57,16 +57,16 @@ export function routesOf(controllers: readonly Type[]): Route[] {
 }
 
 /**
- * What happens to a request before Nest sees it: CORS, preflights, unknown paths and wrong methods,
- * none of which needs a token; and the body is kept from a host's parsers, which would refuse a
- * batch of keys over their limit, and read a body before anybody asked whose token it is.
+ * Handles a request before Nest does: CORS, preflights, unknown paths and wrong methods, none of
+ * which needs a token. It also hides the body from the host's parsers, which would refuse a batch of
+ * keys over their limit, and read a body before the token is verified.
  */
 export function roomKeysMiddleware(
   routes: readonly Route[],
   observe?: RoomKeysObserver,
 ): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
-    // what Express routes by: of an absolute URL the path alone
+    // what Express routes by: for an absolute URL only its path
     const { path } = request;
     const prefix = OURS.exec(path)?.[0];
     if (prefix === undefined) {
@@ -81,7 +81,7 @@ export function roomKeysMiddleware(
       const operation = route?.operations.get(request.method);
       observeRequest(request, response, { operation, prefix: shortPrefix(prefix) }, observe);
     }
-    // also for an answer that is a host's own
+    // also for a response that the host sends itself
     for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
     lingeringClose(request, response);
     if (request.method === 'OPTIONS') {
@@ -101,7 +101,7 @@ export function roomKeysMiddleware(
       return;
     }
     RoomKeysRequest.of(request).segments = { ...route.pattern.exec(rest)?.groups };
-    // Express answers a path that it cannot decode before any guard is asked; we know the segments.
+    // Express rejects a path that it cannot decode before any guard runs; we have the segments already.
     const query = request.url.indexOf('?');
     request.url =
       `/${PATH_PREFIXES[0]}${withoutBadEncoding(rest)}` +
@@ -114,8 +114,8 @@ export function roomKeysMiddleware(
 const withEntrance = new WeakSet<object>();
 
 /**
- * Puts the middleware in front of all that the host has: it must come before body parsers and before
- * a `cors` that would answer our preflights.
+ * Puts the middleware before all others of the host: it must come before body parsers and before a
+ * `cors` that would answer our preflights.
  */
 export function installMiddleware(adapter: HttpServer, handler: RequestHandler): void {
   const express = adapter.getInstance() as { router: { stack: unknown[] } };
@@ -130,7 +130,7 @@ export function installMiddleware(adapter: HttpServer, handler: RequestHandler):
   stack.unshift(stack.pop());
 }
 
-/** Tells the observer of a request when it is over. */
+/** Reports a request to the observer when it is finished. */
 function observeRequest(
   request: Request,
   response: Response,

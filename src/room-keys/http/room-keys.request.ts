@@ -4,32 +4,32 @@ import { invalidParameter, missingParameter } from '../room-keys.errors.js';
 import type { RoomKeysRequestEvent } from '../room-keys.events.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 
-/** A body as sent, which is JSON. It is not parsed: its values would take many times the memory. */
+/** A body as it was sent, valid JSON. It is not parsed: its values would take many times the memory. */
 export interface JsonBody {
   text: string;
 }
 
-/** The placeholders of our paths. */
+/** The parameters of our paths. */
 export type PathParameter = 'version' | 'roomId' | 'sessionId';
 
 const requests = new WeakMap<IncomingMessage, RoomKeysRequest>();
 
 /**
- * What a handler takes of a request, each part decoded and checked when it is read.
+ * The parts of a request that handlers need, each decoded and validated when it is read.
  *
- * It is kept beside the request, not on it: what a host's middleware does to `params`, `query` or `user` does not
- * reach it. Handlers get the request itself, since a host's global pipes change every other parameter.
+ * It is stored beside the request, not on it, so that middleware of the host which changes `params`, `query` or `user`
+ * does not affect it. Handlers get the request itself, since global pipes of the host change all other parameters.
  */
 export class RoomKeysRequest {
-  /** Of the token; the guard sets it. */
+  /** The owner of the token; set by the guard. */
   owner: TokenOwner | undefined;
-  /** The segments of the path by their names, still percent-encoded; the middleware sets them. */
+  /** The path parameters, still percent-encoded; set by the middleware. */
   segments: Readonly<Partial<Record<PathParameter, string>>> = {};
-  /** Bytes of the bodies, after decompression of the request's. */
+  /** Bytes of the bodies; of the request's after decompression. */
   readonly bytes = { request: 0, response: 0 };
   /** Why the database could not serve it. */
   databaseFailure: RoomKeysRequestEvent['databaseFailure'];
-  /** The body as the interceptor has read it. */
+  /** The body; set by the interceptor. */
   body: JsonBody | undefined;
 
   static of(request: IncomingMessage): RoomKeysRequest {
@@ -48,22 +48,22 @@ export class RoomKeysRequest {
     return this.requiredOwner.deviceId ?? undefined;
   }
 
-  /** Whose token the request carries; the guard has found out. */
+  /** The owner of the token, after the guard. */
   get requiredOwner(): TokenOwner {
     if (this.owner) return this.owner;
     throw new Error('AccessTokenGuard did not run before a handler that needs the owner.');
   }
 
   /**
-   * Of the backup: in the path, else in the query. Any passes, being at worst the name of no backup.
+   * Version of the backup: from the path, otherwise from the query. Any string is valid; it may just not exist.
    *
-   * @throws 400 `M_MISSING_PARAM` where the query has none or an empty one, 400 `M_INVALID_PARAM` where it has two
+   * @throws 400 `M_MISSING_PARAM` if it is missing or empty in the query, 400 `M_INVALID_PARAM` if it is given twice
    */
   get version(): string {
     return this.readVersion();
   }
 
-  /** @throws 400 `M_INVALID_PARAM` where it is longer than 255 bytes, or not percent-encoded UTF-8 */
+  /** @throws 400 `M_INVALID_PARAM` if it is longer than 255 bytes, or not percent-encoded UTF-8 */
   get roomId(): string {
     return this.readId('roomId');
   }
@@ -73,7 +73,7 @@ export class RoomKeysRequest {
     return this.readId('sessionId');
   }
 
-  /** The access token: from the header, else from the query, where old clients put it. */
+  /** The access token: from the header, otherwise from the query, where old clients put it. */
   get accessToken(): string | undefined {
     const header = /^bearer +(\S+) *$/i.exec(this.request.headers.authorization ?? '');
     if (header) return header[1];
@@ -82,7 +82,7 @@ export class RoomKeysRequest {
   }
 
   /**
-   * Checks path and query before a body is waited for.
+   * Validates path and query before the body is read.
    *
    * @throws as {@link version} and {@link roomId} do
    */
@@ -94,7 +94,7 @@ export class RoomKeysRequest {
     if (sessionId !== undefined) this.readId('sessionId');
   }
 
-  /** The body. Once: its text does not stay in memory while the keys are stored. */
+  /** Takes the body, once, so that its text does not stay in memory while the keys are stored. */
   takeBody(): JsonBody {
     const { body } = this;
     this.body = undefined;
@@ -119,7 +119,7 @@ export class RoomKeysRequest {
     return checkId(what, decoded);
   }
 
-  /** Parsed here, since a host can give Express any query parser, or none. */
+  /** Parsed here, since a host can configure any query parser of Express, or none. */
   private get query(): URLSearchParams {
     const { url = '' } = this.request;
     const mark = url.indexOf('?');

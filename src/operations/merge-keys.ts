@@ -3,7 +3,7 @@ import type { LockedBackup } from '../room-keys/storage/locked-backup.js';
 import type { KeyOfDevice } from '../room-keys/storage/staged-key-set.js';
 import type { StoredRank } from '../room-keys/storage/stored-ranks.js';
 
-/** Stores keys of several devices as uploads of theirs would, by the rule. The etag is left to the caller. */
+/** Stores keys of several devices by the same rule as uploads. The caller updates the etag. */
 export async function mergeKeys<K extends KeyOfDevice>(
   backup: LockedBackup,
   keys: readonly K[],

@@ -9,10 +9,10 @@ import { versionNumber } from '../room-keys/storage/rows.js';
 import type { UndoRepository } from '../room-keys/storage/undo.repository.js';
 
 /**
- * Restores a backup: itself, where it is deleted, at once; then the keys that were deleted from it, by the rule, some at
- * a time. What is broken off can be run again: keys that are merged already are left as they are.
+ * Restores a backup: first the backup itself if it is deleted, in one step; then the keys that were deleted from it, by
+ * the rule, page by page. It can be interrupted and run again: keys that are merged already do not change.
  *
- * @returns undefined where there is nothing to restore
+ * @returns undefined if there is nothing to restore
  */
 export async function restoreDeleted(
   undo: UndoRepository,
@@ -28,7 +28,7 @@ export async function restoreDeleted(
   const deletions = (await undo.deletions(userId)).filter(
     (one) => one.kind !== 'backup' && one.version === String(backup.version),
   );
-  // a key set last, since with it go the rooms that were deleted from it before
+  // the key set last: restoring it removes the rooms that were deleted from it before
   deletions.sort((one, other) => other.roomNo - one.roomNo);
   for (const one of deletions) {
     const deletion = { ...one, rooms: await undo.roomsOf(one) };

@@ -17,7 +17,7 @@ const MAX_SHARE = 0.1;
 export type RoomKeysAccountSource = { database: string } | AdminApi;
 
 /**
- * What {@link RoomKeysClosedAccounts.erase} can be told.
+ * Options of {@link RoomKeysClosedAccounts.erase}.
  *
  * @publicApi
  */
@@ -62,7 +62,7 @@ export interface RoomKeysClosedAccountsResult {
   /** Users of whom something is stored here, by their account; those of other servers were not looked up. */
   users: { open: number; closed: number; unknown: number; ofOtherServers: number };
   erased: { users: number; backups: number; keys: number };
-  /** Why nobody was erased: one sentence. Undefined where nothing stood against it. */
+  /** Why no users were erased: one sentence. Undefined if erasing was not refused. */
   refusal: string | undefined;
 }
 
@@ -74,11 +74,11 @@ interface Found {
 }
 
 /**
- * Erases the backups of users whose accounts are closed: the homeserver deletes its own backups then, but not those here. What
- * was deleted and can be restored goes with them.
+ * Erases the backups of users whose accounts are closed, of which the homeserver deletes only its own. Deleted data that
+ * can be restored is erased too.
  *
- * All users are looked up first; if one answer fails, nobody is erased. Each user is looked up again right before they
- * are erased; if that fails, nobody else is erased.
+ * All users are looked up first; if a lookup fails, no user is erased. Each user is looked up again right before they
+ * are erased; if that fails, no further user is erased.
  *
  * @publicApi
  */
@@ -93,7 +93,7 @@ export class RoomKeysClosedAccounts {
     this.maintenance = new RoomKeysMaintenance(dataSource, options);
   }
 
-  /** @throws RoomKeysSourceError where the homeserver, or its database, gives no plain answer */
+  /** @throws RoomKeysSourceError if the homeserver, or its database, does not give a clear answer */
   async erase(
     source: RoomKeysAccountSource,
     options: RoomKeysClosedAccountsOptions = {},

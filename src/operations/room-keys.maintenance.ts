@@ -28,17 +28,17 @@ const ROWS_PER_SWEEP = 500;
 const ENTRIES_PER_LOOK = 10;
 const USERS_PER_PAGE = 500;
 
-/** What {@link RoomKeysMaintenance.verify} may be told. */
+/** Options of {@link RoomKeysMaintenance.verify}. */
 export interface VerifyOptions {
-  /** Verifies what is stored of this user only. Default: everybody's. */
+  /** Verifies this user only. Default: all users. */
   userId?: string | undefined;
-  /** Called about once every thousand keys. Default: nobody is told. */
+  /** Called about once every thousand keys. Default: none. */
   onProgress?: ((progress: RoomKeysVerificationProgress) => void) | undefined;
 }
 
 /**
- * What operators ask for, outside of requests: statistics, verification, sweeping. It needs nothing
- * but a DataSource whose `migrations` were run, so a script makes its own:
+ * Maintenance for operators, outside of requests: statistics, verification, sweeping. It only needs a
+ * DataSource whose `migrations` have run, so a script creates its own:
  * `new RoomKeysMaintenance(dataSource)`; a host that imports the module injects it.
  *
  * Everything here can run beside servers that are in use.
@@ -69,9 +69,9 @@ export class RoomKeysMaintenance {
   }
 
   /**
-   * Asks the database for any answer, on a connection such as requests have: for a health check. A
-   * connection on which none comes is closed, and the pool makes another in its place; with TypeORM's
-   * own `query` each check would keep one for ever.
+   * Pings the database on a connection of the pool that requests use: for a health check. A connection
+   * that does not answer is closed, and the pool replaces it; with TypeORM's own `query` each check
+   * would keep one for ever.
    *
    * @param timeoutMs how long the connection and the answer may each take, in milliseconds. Default: 3000
    * @throws when the database does not answer in time, or with an error
@@ -99,12 +99,12 @@ export class RoomKeysMaintenance {
     return this.statisticsRepository.statistics(largest);
   }
 
-  /** Tells what is stored of a user; it reads all of the user's keys to find the devices. */
+  /** Summarizes what is stored for a user; reads all keys of the user to find the devices. */
   async summary(userId: string): Promise<UserSummary> {
     return this.statisticsRepository.summary(userId);
   }
 
-  /** What was deleted of a user and can be restored, in the order in which it was deleted: see `keepDeletedDays`. */
+  /** Deletions of a user that can be undone, in the order in which they were made: see `keepDeletedDays`. */
   async deletions(userId: string): Promise<RoomKeysDeletion[]> {
     const found = await this.undo.deletions(userId);
     return found.map(({ kind, version, count, deletedAt, keptUntil }) => ({
@@ -117,10 +117,10 @@ export class RoomKeysMaintenance {
   }
 
   /**
-   * Restores a backup of a user: itself, where it is deleted, and the keys that were deleted from it, as far as no better
-   * ones are in their place. It can be broken off and run again.
+   * Restores a backup of a user if it is deleted, and the keys that were deleted from it, unless better ones have
+   * replaced them. It can be interrupted and run again.
    *
-   * @returns undefined where there is nothing to restore
+   * @returns undefined if there is nothing to restore
    */
   async restore(
     userId: string,
@@ -150,22 +150,22 @@ export class RoomKeysMaintenance {
   }
 
   /**
-   * Holds every row against what the others say, and reports what is wrong as it is found; without
-   * a finding, all is well. It changes nothing, reads a page at a time, and sees each user's backups
-   * as of one moment, so that uploads that go on meanwhile are no findings.
+   * Checks the consistency of all rows, and yields each problem as it is found; without findings, all is
+   * well. It changes nothing, reads page by page, and reads each user in a consistent snapshot, so that
+   * concurrent uploads do not cause findings.
    */
   verify({ userId, onProgress }: VerifyOptions = {}): AsyncIterable<RoomKeysFinding> {
     return new RoomKeysVerifier(this.dataSource, onProgress ?? (() => undefined)).findings(userId);
   }
 
   /**
-   * Removes the rows of deleted backups and of deleted keys, as the sweeper of a server does, in
-   * steps that nobody notices. Safe to be broken off, and to run in several processes.
+   * Removes the rows of deleted backups and of deleted keys, as the sweeper of a server does, in steps
+   * too small to disturb requests. Safe to interrupt, and to run in several processes.
    *
-   * @param onProgress called with the rows of keys that are removed so far
-   * @param staged also what an import has left that broke off, which waits for an hour otherwise. An import that runs
-   *   meanwhile fails then, and is to be run again. Default: false
-   * @returns how many key sets, deleted rooms of others, and rows of keys were removed
+   * @param onProgress called with the number of rows of keys removed so far
+   * @param staged also removes what an interrupted import left, which is otherwise kept for an hour. An import that is
+   *   running then fails and has to be run again. Default: false
+   * @returns the number of removed key sets, of deleted rooms removed from others, and of rows of keys
    */
   async sweep(
     onProgress?: (rows: number) => void,

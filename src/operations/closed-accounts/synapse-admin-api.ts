@@ -60,7 +60,7 @@ export function synapseAdminApi({
 
 function stateOf(userId: string, answer: ServiceAnswer): AccountState {
   const { status, body } = answer;
-  // a proxy that leads the admin API nowhere is 404 too, with another code
+  // a proxy that does not forward the admin API answers 404 too, with another code
   if (status === 404 && body?.errcode === 'M_NOT_FOUND') return 'unknown';
   if (status === 200 && body?.name === userId) {
     if (body.deactivated === true) return 'closed';

@@ -240,7 +240,7 @@ function reservedAfter(
     .sort((one, other) => one - other);
 }
 
-/** Whether the source says of a version, by not listing it, that it is deleted. */
+/** Whether the source has deleted a version, as it does not list it. */
 const isMissing = (
   version: number,
   { versions, lastVersion, reserved, othersAreDeleted }: SourceVersions,
@@ -253,7 +253,7 @@ const isMissing = (
 const isStored = (version: number, { backups }: StoredUser): boolean =>
   backups.some((ours) => ours.version === version);
 
-/** Whether a version was here, and is no more. */
+/** Whether a version was here and has been deleted. */
 const wasDeletedHere = (version: number, stored: StoredUser): boolean =>
   version <= stored.lastVersion && !stored.reserved.includes(version) && !isStored(version, stored);
 

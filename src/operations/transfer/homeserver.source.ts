@@ -205,7 +205,7 @@ export class HomeserverSource implements BackupSource {
         const keys: SourceKey[] = await next;
         // read while the page before is written
         next = keys.length === limit ? page(keys.at(-1)) : undefined;
-        // a rejection that nobody has awaited yet would end the process
+        // a rejection that is not awaited yet would end the process
         next?.catch(() => undefined);
         if (keys.length > 0) yield keys;
       }

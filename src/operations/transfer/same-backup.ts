@@ -25,6 +25,6 @@ type Described = Pick<ValidBackup, 'algorithm' | 'authData'>;
 export const hasImportedAuthData = ({ authData, record }: StoredBackup): boolean =>
   record?.authDataHash === hashOf(authData);
 
-/** Whether nobody but imports has changed a backup. */
+/** Whether only imports have changed a backup. */
 export const isAsImported = (ours: StoredBackup): boolean =>
   ours.record?.etag === ours.etag && hasImportedAuthData(ours);

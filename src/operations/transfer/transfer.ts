@@ -107,23 +107,23 @@ export interface RoomKeysImportResult {
 }
 
 /**
- * What an import can be told.
+ * Options of an import.
  *
  * @publicApi
  */
 export interface RoomKeysImportOptions {
-  /** Imports only this user. Default: everybody. */
+  /** Imports only this user. Default: all users. */
   userId?: string | undefined;
   /** Skips backups whose etag and `auth_data` in the source are those of the last import, without reading their keys. Default: false. */
   changedOnly?: boolean | undefined;
   /**
-   * Deletes backups that were deleted in the source and that nobody has changed here. For imports before clients use
+   * Deletes backups that were deleted in the source and were not changed here. For imports before clients use
    * this server only: it may delete keys that a client uploaded here and that were stored already. Default: false.
    */
   followDeletions?: boolean | undefined;
   /**
-   * Imports versions too that were deleted here, as if they had never been: for a user who was erased after a trial. Needs
-   * `userId`. Default: false.
+   * Also imports versions that were deleted here, as if they had never existed: for a user who was erased after a trial.
+   * Needs `userId`. Default: false.
    */
   again?: boolean | undefined;
   /** Aborts the import: it rejects with the signal's reason. What was imported stays, and is sound. Default: none. */

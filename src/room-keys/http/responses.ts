@@ -117,7 +117,7 @@ export function writeHead(response: Response, status: number, headers: object): 
 
 const JSON_HEADERS = {
   'Content-Type': 'application/json; charset=utf-8',
-  // What is behind an access token is for nobody's cache.
+  // Responses to requests with an access token must not be cached.
   'Cache-Control': 'no-store',
 };
 

@@ -62,7 +62,7 @@ function entry(name: SettingName): string[] {
   const setting: Setting = SETTINGS[name];
   const facts = [
     `Default: ${setting.default === undefined ? defaultOf(setting) : `\`${setting.default}\``}.`,
-    `Example: \`${setting.example}\`.`,
+    ...(setting.default === undefined ? [`Example: \`${setting.example}\`.`] : []),
     ...(setting.secret ? ['Secret.'] : []),
   ];
   return [`### \`${name}\``, capitalized(`${setting.doc}.`), facts.join(' ')];

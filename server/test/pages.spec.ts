@@ -54,6 +54,19 @@ describe.each(named)('%s', (path, page) => {
   });
 });
 
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== '').length;
+
+it.each(named)('%s is short enough to be read', (path, { text }) => {
+  expect(words(text)).toBeLessThanOrEqual(2500);
+  const tables = text.split('\n').filter((line) => /^ *\|/.test(line));
+  expect(tables.filter(({ length }) => length > 120)).toEqual([]);
+  if (path === 'README.md') expect(text.split('\n').length - 1).toBeLessThanOrEqual(150);
+});
+
+it('all pages together are too', () => {
+  expect(pages.reduce((sum, { text }) => sum + words(text), 0)).toBeLessThanOrEqual(22_000);
+});
+
 describe('the commands', () => {
   let folder: string;
   let server: ChildProcess | undefined;

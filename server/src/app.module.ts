@@ -43,7 +43,7 @@ export class AppModule {
           }),
           dataSourceFactory: () => openDatabase(environment, environment.runMigrations),
         }),
-        // its own log would tell of every question that finds a service away
+        // it would log every check that finds a service unavailable
         TerminusModule.forRoot({ logger: false }),
         RoomKeysModule.forRoot({
           securityScheme: SECURITY_SCHEME,

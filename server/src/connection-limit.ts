@@ -52,7 +52,7 @@ export class ConnectionLimit {
     const [longestIdle] = this.idle;
     if (!longestIdle) return false;
     this.evicted++;
-    // at once, not when it is told: of many new connections in one turn, each is to find room
+    // immediately, not on the close event: each of many new connections in one tick must find room
     this.forget(longestIdle);
     longestIdle.destroy();
     return true;

@@ -21,19 +21,19 @@ import {
 } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 
-/** What the standalone server is told by its environment: each setting, and what several of them make. */
+/** The configuration of the standalone server: each setting of its environment, and values derived from several. */
 export interface Environment extends SettingValues {
   /** With the password of `DATABASE_PASSWORD`, if there is one. */
   databaseUrl: URL;
-  /** Who checks access tokens by whoami: one of these two, or nobody. */
+  /** The homeserver that verifies access tokens by whoami; at most one of these two is set. */
   homeserver: HomeserverTokensOptions | undefined;
-  /** Who checks access tokens by introspection. */
+  /** The authorization server that verifies access tokens by introspection. */
   introspection: IntrospectedTokensOptions | undefined;
   /** How long verified tokens are cached, and how many. */
   tokenCache: { ttlMs: number; max: number };
   /** How many checks of tokens are made at the same time, and how long further ones wait. */
   tokenChecks: { checksAtOnce: number; maxWaitMs: number };
-  /** Tokens that are accepted without asking anybody; one that is made up, where nobody is asked. */
+  /** Tokens that are accepted without verification; a generated one if no verification is configured. */
   developmentTokens: DevelopmentToken[];
   /** Whether the development token was made up, and is to be printed. */
   developmentTokenMadeUp: boolean;

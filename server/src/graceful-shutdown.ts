@@ -9,7 +9,7 @@ import {
 import { HttpAdapterHost } from '@nestjs/core';
 import { STOP_TIMEOUT_MS } from './listening.js';
 
-/** Lets running requests finish when the server is told to stop, but not a busy connection keep it up. */
+/** Lets running requests finish when the server is stopped, without a busy connection keeping it alive. */
 @Injectable()
 export class GracefulShutdown implements BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly logger = new Logger('Server');

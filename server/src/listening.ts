@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 /** Where Swagger UI is served; its JSON is beside it, at `/docs-json`. */
 export const DOCS_PATH = 'docs';
 
-/** How long requests that are under way may take to finish when the server is told to stop. */
+/** Time for running requests to finish when the server is stopped. */
 export const STOP_TIMEOUT_MS = 25_000;
 
 /** Where a server listens: `http://127.0.0.1:8090`, or `http://unix:/run/room-keys/api.sock:` as nginx has it. */

@@ -1,4 +1,4 @@
-// Before anything is loaded: as process 1 of a container, it would not hear a signal without these.
+// Before anything is loaded: as process 1 of a container, it would ignore signals without these.
 const stop = () => process.exit(0);
 process.once('SIGTERM', stop).once('SIGINT', stop);
 

@@ -24,7 +24,7 @@ const LINGER_MS = 1_000;
 
 /** Has the server answer in the form of Matrix errors also what never reaches a route. */
 export function answerMalformedRequests(server: Server): void {
-  /** Node tells again of each piece that comes after the first fault. */
+  /** Node reports each piece that follows the first fault again. */
   const told = new WeakSet<Duplex>();
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     if (told.has(socket)) return;
@@ -54,7 +54,7 @@ function afterAnswers(socket: Duplex, then: () => void): void {
 }
 
 function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-  // nobody listens any more, or an answer has begun, which more text would garble
+  // the client is gone, or a response has begun, which more text would garble
   if (error.code === 'ECONNRESET' || !socket.writable || answerOn(socket)?.headersSent) {
     socket.destroy();
     return;

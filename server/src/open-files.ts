@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /** Descriptors that client connections leave to the database, Redis, files and connections that are just being closed. */
 const RESERVE = 640;
-/** Where the operating system tells of no limit. */
+/** If the operating system reports no limit. */
 const FALLBACK_CONNECTIONS = 10_000;
 
 /** How many client connections a process can have: its limit of open files, less what it needs for other things. */
@@ -25,7 +25,7 @@ function fromProc(): number | undefined {
   }
 }
 
-/** As Node tells it where there is no /proc, on macOS for example. */
+/** As reported by Node if there is no /proc, for example on macOS. */
 function fromReport(): number | undefined {
   const { userLimits } = process.report.getReport() as {
     userLimits?: { open_files?: { soft?: string | number } };

@@ -112,7 +112,7 @@ export const uri: Parser<string> = (text, name, example) => {
 /** As curl, nginx and Python's libraries write a socket. */
 const UNIX_SOCKET = /^(\/|(http\+)?unix:|https?:\/\/(unix:|%2f))/i;
 
-/** The URL of a service that is asked by HTTP, without credentials. */
+/** The URL of an HTTP service, without credentials. */
 export const serviceUrl: Parser<URL> = (text, name, example) => {
   if (UNIX_SOCKET.test(text)) {
     throw new SettingError(

@@ -32,7 +32,7 @@ export interface Setting {
   default?: string;
   /** What happens without it, for one that has no default. */
   unset?: string;
-  /** A text that somebody may want to write. */
+  /** An example value. */
   example: string;
   /** Never shown; `NAME_FILE` can name a file that holds it. */
   secret?: true;
@@ -362,6 +362,6 @@ export type SettingValues = {
   [Name in SettingName as CamelCase<Name>]: ValueOf<(typeof SETTINGS)[Name]>;
 };
 
-/** The table for whoever goes through it from top to bottom. */
+/** The settings in the order of the table. */
 export const settingRows: readonly (readonly [name: SettingName, setting: Setting])[] =
   Object.entries(SETTINGS) as [SettingName, Setting][];

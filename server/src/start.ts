@@ -29,7 +29,7 @@ export async function start(variables: Variables, onReady: () => void): Promise<
   }
 }
 
-/** Has everything in this process use the server's log, whoever writes to it. */
+/** Makes everything in this process use the server's log. */
 export function useLogger(environment: Environment): ServerLogger {
   const logger = new ServerLogger(environment);
   // Nest uses it from its start on; some are not Nest's, and say something before

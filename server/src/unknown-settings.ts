@@ -1,12 +1,12 @@
 import type { Variables } from './setting-parsers.js';
 import { settingRows } from './settings.js';
 
-/** A variable that nobody reads, although it looks like a setting. */
+/** A variable that looks like a setting but is not read. */
 export interface MisspeltSetting {
   name: string;
   /** Why the server does not start with it: what is wrong, and what to set. */
   refusal?: string;
-  /** What the operator is told, where it starts nevertheless. */
+  /** The warning for the operator, if the server starts nevertheless. */
   remark?: string;
 }
 

@@ -51,7 +51,7 @@ Examples:
             new RoomKeysTransfer(dataSource).exportJsonl({
               userId: options.user,
               onProgress: (state) => {
-                // told before anything is written
+                // reported before anything is written
                 if (state.usersInAll === 0 && options.user !== undefined) {
                   throw unknownUser(options.user);
                 }

@@ -18,7 +18,7 @@ export interface ProgressOptions {
   brokenOff: string;
 }
 
-/** Where nobody watches, a line now and then. */
+/** Without a terminal, a line now and then. */
 const LINE_EVERY_MS = 10_000;
 
 /**

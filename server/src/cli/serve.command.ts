@@ -25,7 +25,7 @@ Examples:
         printCheck(variables);
         return;
       }
-      // until the server listens for signals: process 1 of a container would not hear them without these
+      // until the server handles signals: process 1 of a container ignores them without these
       const stop = () => process.exit(0);
       process.once('SIGTERM', stop).once('SIGINT', stop);
       await serve(variables, () => {

@@ -3,7 +3,7 @@ import { databaseCommand, type DatabaseOptions, withDatabase } from './database.
 import { counted, print, table } from './output.js';
 import { waitingRows } from './waiting.js';
 
-/** `sweep`: removes rows that nobody reads any more. */
+/** `sweep`: removes the rows of deleted keys. */
 export function addSweep(program: Command): void {
   databaseCommand(program, 'sweep')
     .description('remove the rows of deleted backups now; a server that runs does so itself')

@@ -7,6 +7,6 @@ export function userId(text: string): string {
   throw new InvalidArgumentError("Use a full user id, for example '@alice:example.org'.");
 }
 
-/** What a command ends with that is told to read one user, of whom there is nothing. */
+/** The error of a command for a user of whom nothing is stored. */
 export const unknownUser = (id: string): Failure =>
   new Failure(`The database has no backup of ${id}. Check the user id.`);

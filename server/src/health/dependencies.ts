@@ -10,7 +10,7 @@ import { DiskSpace } from './disk-space.js';
 
 /** Well below the 5 seconds after which supervisors give up waiting for an answer. */
 const TIMEOUT_MS = 3000;
-/** Anybody may ask for our health, so an answer holds for a while: nobody is asked more often. */
+/** Anyone may request our health, so results are cached: dependencies are not checked more often. */
 const TTL_MS = 2000;
 
 /**
@@ -23,7 +23,7 @@ const TTL_MS = 2000;
 export class Dependencies {
   private readonly logger = new Logger('Health');
   private readonly away = new Set<string>();
-  /** Belongs to nobody. */
+  /** A token of no user. */
   private readonly token = randomBytes(32).toString('base64url');
 
   constructor(
@@ -40,7 +40,7 @@ export class Dependencies {
     if (this.tokenService) checks.push(() => this.optional('verifier', () => this.askVerifier()));
     const { client } = this.redis;
     if (client) checks.push(() => this.optional('redis', () => client.ping()));
-    // only while it is so: nothing is asked for it
+    // only as long as it lasts; this needs no check
     if (this.diskSpace.isFull)
       checks.push(() =>
         Promise.resolve({ disk: { status: 'degraded', message: 'is full, uploads fail' } }),
@@ -78,7 +78,7 @@ export class Dependencies {
       : { [name]: { ...result[name], status: 'degraded' } };
   }
 
-  /** Asks whose a token is that is nobody's: whoever can say so could say more. */
+  /** Verifies a token of no user: a verifier that reports it as unknown works. */
   private async askVerifier(): Promise<void> {
     try {
       await this.tokenService?.(this.token, { url: '/' } as IncomingMessage);

@@ -12,7 +12,7 @@ export class HealthController {
     private readonly dependencies: Dependencies,
   ) {}
 
-  /** Asks nobody: a restart of this process would not bring a lost database back. */
+  /** Checks no dependency: restarting this process would not bring back a lost database. */
   @Get('live')
   @HealthCheck({ noCache: true, swaggerDocumentation: false })
   live() {

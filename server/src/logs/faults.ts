@@ -5,7 +5,7 @@ interface FaultLog {
 }
 
 /**
- * Has the log tell what Node would print by itself: warnings, and the error that ends the process.
+ * Logs what Node would print by itself: warnings, and the error that ends the process.
  * Node prints all that an error carries, which for one of the database are the values of a statement.
  */
 export function logFaults(logger: FaultLog): void {

@@ -18,10 +18,10 @@ export class RequestLog {
   private readonly logger = new Logger('Request');
   private readonly events = new WeakMap<IncomingMessage, RoomKeysRequestEvent>();
 
-  /** @param userIds whether a line says whose token it was */
+  /** @param userIds whether lines contain the owner of the token */
   constructor(private readonly userIds: boolean) {}
 
-  /** Keeps what the module tells of a request for its line. */
+  /** Keeps the module's event of a request for its log line. */
   observe(event: RoomKeysEvent, request: IncomingMessage | undefined): void {
     if (event.type === 'request' && request) this.events.set(request, event);
   }
@@ -34,7 +34,7 @@ export class RequestLog {
       const begun = performance.now();
       const id = requestIdOf(request);
       response.setHeader('X-Request-Id', id);
-      // what is asked for, as the client wrote it: the module routes by a cleaned up one
+      // the URL as the client sent it: the module routes by a normalized one
       const { url = '' } = request;
       withRequestId(id, () => {
         for (const listener of listeners) listener(request, response);
@@ -80,7 +80,7 @@ export class RequestLog {
   }
 }
 
-/** The path without what may be somebody's: ids, and whatever else a stray client asks for. */
+/** The path without personal data: ids, and unknown segments of stray clients. */
 export function patternOf(url: string): string {
   const path = /^[^?#]*/.exec(url.replace(/^https?:\/\/[^/?#]*/i, ''))?.[0] ?? '';
   const words = path.split('/');

@@ -11,7 +11,7 @@ type LogSettings = Pick<Environment, 'logFormat' | 'logLevel'>;
 /** Of several processes that write to one log, which it is; JSON has this in any case. */
 const WORKER = cluster.isWorker ? { pid: process.pid } : {};
 
-/** Who tells of Nest's own start, which is about the code, not about what an operator runs. */
+/** Loggers of Nest's own start, whose lines are about the code, not about what an operator runs. */
 const FRAMEWORK = new Set([
   'InstanceLoader',
   'NestApplication',

@@ -18,7 +18,7 @@ export class MetricsEndpoint {
     });
   });
 
-  /** @param failed told why they could not be read, where the answer is 500 */
+  /** @param failed called with the reason if the metrics cannot be read and the response is 500 */
   constructor(
     private readonly text: MetricsText,
     private readonly failed: (error: Error) => void,

@@ -9,7 +9,7 @@ import { version } from '../version.js';
 import { type ClientConnections, showClientConnections } from './client-connections.js';
 import { TokenMetrics } from './token-metrics.js';
 
-/** What is not told as it happens, but looked up when somebody reads the metrics. */
+/** Values that are not reported by events, but looked up when the metrics are read. */
 export interface LookedUp {
   clientConnections: () => ClientConnections;
   activity: () => Activity;
@@ -17,7 +17,7 @@ export interface LookedUp {
   dependencies: () => Promise<Readonly<Record<string, boolean>>>;
 }
 
-/** What is asked for by an old client or a stray one, and is none of the operations. */
+/** Label for requests of old or stray clients that are not one of the operations. */
 const NO_OPERATION = 'none';
 /** In place of a status: the client left before an answer had begun. */
 const LEFT = 'left';
@@ -132,7 +132,7 @@ export class Metrics {
     this.lookedUp = lookedUp;
   }
 
-  /** Counts what the module tells of. */
+  /** Counts the events of the module. */
   observe(event: RoomKeysEvent): void {
     switch (event.type) {
       case 'request': {

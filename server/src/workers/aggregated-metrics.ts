@@ -71,7 +71,7 @@ export class AggregatedMetrics {
     this.questions.get(message.question)?.(true);
   }
 
-  /** A worker is no more. */
+  /** A worker has exited. */
   ended(worker: Worker): void {
     const counters = countersOf(this.last.get(worker) ?? []);
     this.last.delete(worker);

@@ -4,11 +4,11 @@ import type { Registry } from 'prom-client';
 /** A metric with its values, as it is sent from a worker to the primary. */
 export type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 
-/** What a worker tells the primary. */
+/** Messages from a worker to the primary. */
 export type FromWorker =
   /** It listens, at this URL. */
   | { type: 'serving'; url: string }
-  /** It could not start, for a reason that is told to the operator, and ends. */
+  /** It could not start, for a reason that is reported to the operator, and exits. */
   | { type: 'failed'; reason: string }
   /** Its metrics, as they were asked for. */
   | { type: 'metrics'; question: number; metrics: MetricSnapshot[] };

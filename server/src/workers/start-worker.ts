@@ -8,7 +8,7 @@ import { useLogger } from '../start.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 /**
- * Starts the standalone server in a worker, which tells the primary that it serves, or why it cannot.
+ * Starts the standalone server in a worker, which reports to the primary that it serves, or why it cannot.
  * When the primary is gone, Node itself ends the worker.
  *
  * @param onReady called when the application stops by itself on SIGTERM and SIGINT from there on
@@ -42,7 +42,7 @@ function answerForMetrics(app: NestExpressApplication, { metricsPort }: Environm
   });
 }
 
-/** @param told called when it is on its way, or cannot be: a primary that is gone is no failure of its workers */
+/** @param told called when it is sent, or cannot be: a worker does not fail because its primary is gone */
 function tell(message: FromWorker, told: () => void = () => undefined): void {
   process.send?.(message, told);
 }

@@ -10,7 +10,7 @@ import { AggregatedMetrics } from './aggregated-metrics.js';
 import { PrimaryLog } from './primary-log.js';
 import { WorkerPool } from './worker-pool.js';
 
-/** A signal that comes again so soon is the same one: of Ctrl-C, npm tells us a second time. */
+/** A signal that comes again so soon is the same one: on Ctrl-C, npm forwards it a second time. */
 const SAME_SIGNAL_MS = 1_000;
 
 /**

@@ -15,7 +15,7 @@ const LONGEST_PAUSE_MS = 30_000;
 const SETTLED_MS = 60_000;
 /** Workers that are started within so long of each other count as one start. */
 const ONE_START_MS = 60_000;
-/** How many in a row may end in one place before they serve, when nobody else serves either. */
+/** How many workers in a row may exit in one slot before they serve, if no other worker serves either. */
 const MOST_FAILED_STARTS = 5;
 /** How long a worker may take to end when its last request has had its time. */
 const GRACE_MS = 2_000;
@@ -27,7 +27,7 @@ const LAST_WORDS_MS = 1_000;
 export interface PoolListener {
   /** All of them serve, for the first time. */
   started(url: string): void;
-  /** They cannot, for a reason that the operator is told. */
+  /** They cannot, for a reason that is reported to the operator. */
   failed(reason: string): void;
   heard(worker: Worker, message: FromWorker): void;
   ended(worker: Worker): void;
@@ -101,7 +101,7 @@ export class WorkerPool {
   start(): void {
     // Each takes connections from the socket that all of them have: one that is busy takes none, and the
     // primary is not in the way. When it hands them out itself (SCHED_RR), a worker that dies with one in
-    // hand leaves its client waiting, and Node 20 does not tell that it is gone.
+    // hand leaves its client waiting, and Node 20 does not report that it is gone.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec: PROGRAM, args: [] });
     const [first] = this.slots;
@@ -149,7 +149,7 @@ export class WorkerPool {
       this.hear(slot, worker, message);
     });
     worker.on('error', () => {
-      // where no process could be made, there is no exit; else something was sent to one that has just ended
+      // if the process could not be spawned, there is no exit event; otherwise a message was sent to one that has just exited
       if (worker.process.pid === undefined) this.leave(slot, worker, 'no process');
     });
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {

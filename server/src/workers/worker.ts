@@ -1,4 +1,4 @@
-// THE PROGRAM OF A WORKER. Before anything is loaded: the primary may tell it to stop at any time.
+// THE PROGRAM OF A WORKER. Before anything is loaded: the primary may stop it at any time.
 const stop = () => process.exit(0);
 process.once('SIGTERM', stop).once('SIGINT', stop);
 

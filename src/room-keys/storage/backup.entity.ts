@@ -2,7 +2,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
  * One row per backup that is not deleted. Its count and etag are kept exact by every change of
- * its keys, in the same transaction, so that nobody ever counts rows.
+ * its keys, in the same transaction, so that rows are never counted.
  */
 @Entity('room_keys_backups')
 export class BackupEntity {
@@ -35,7 +35,7 @@ export class BackupEntity {
   @Column({ name: 'byte_count', type: 'bigint' })
   byteCount!: number;
 
-  /** An upper bound for the bytes of one `session_data`: tells a restore how many rows fit in memory. */
+  /** An upper bound for the bytes of one `session_data`: limits how many rows a restore reads at once. */
   @Column({ name: 'largest_key', type: 'bigint' })
   largestKey!: number;
 

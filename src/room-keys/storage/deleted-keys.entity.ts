@@ -2,7 +2,7 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /**
  * One row per deletion that can be undone: what the rows of `room_keys_key_sets` and `room_keys_retired_rooms` do not
- * tell of the keys that they keep from being removed until `retired_at`. It goes when that row goes.
+ * record about the keys that they keep until `retired_at`. It is removed with that row.
  */
 @Entity('room_keys_deleted')
 export class DeletedKeysEntity {

@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * What an import remembers of a version, so that a later one can tell what has changed since. A version that has a
+ * State of a version after an import, so that a later one can see what has changed since. A version that has a
  * row with an etag and no backup was deleted here.
  */
 @Entity('room_keys_imports')

@@ -10,7 +10,7 @@ const BYTES_PER_PAGE = 1024 * 1024;
  */
 const ROWS_PER_PAGE = 300;
 
-/** For how long pages that nobody reads on stay open; a client that takes nothing of an answer is cut off before. */
+/** Time for which unread pages stay open; a client that reads nothing of a response is disconnected earlier. */
 const FORGOTTEN_MS = 120_000;
 
 /** Where a row stands in its key set; a page begins after one. */
@@ -28,7 +28,7 @@ export interface PageSource {
   keyCount: number;
   /** How many bytes the largest `session_data` has, or fewer. */
   largestKey: number;
-  /** Whether somebody else reads while this process does other things: a database server does. */
+  /** Whether reads run in another process, a database server, while this one does other things. */
   readsElsewhere: boolean;
   page(after: KeyPosition, limit: number): Promise<Page>;
   close(): Promise<void>;
@@ -71,7 +71,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
    * no more than that one.
    *
    * @returns undefined when there are no more keys
-   * @throws when it was closed because nobody read on
+   * @throws if it was closed because it was not read any further
    */
   async next(): Promise<RoomKey[] | undefined> {
     return (await this.nextPage())?.keys();

@@ -37,11 +37,11 @@ export async function readRooms(
   return { ids, retired: retired.sort((one, other) => one - other) };
 }
 
-/** The id of a key's room. A key without one is no answer: it was torn out of its moment, or damaged. */
+/** The id of a key's room. A key without one must not be returned: it is from another state, or damaged. */
 export function roomOf(roomNo: number, { ids }: Rooms): string {
   const roomId = ids.get(roomNo);
   if (roomId === undefined) {
-    throw new Error('A key is in a room that its backup does not have: a verification tells more.');
+    throw new Error('A key is in a room that its backup does not have: run a verification.');
   }
   return roomId;
 }

@@ -34,7 +34,7 @@ export interface LockedUser {
 }
 
 /**
- * 1 statement, 2 on PostgreSQL; locks the user and, but for PostgreSQL, the backup, which nobody changes without the
+ * 1 statement, 2 on PostgreSQL; locks the user and, except on PostgreSQL, the backup, which is not changed without the
  * user's lock. To be the first statement of its transaction: what is read after it, is read as it is now.
  *
  * @param version undefined for an id that no backup can have

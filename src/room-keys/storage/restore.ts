@@ -121,7 +121,7 @@ async function oneRoom(
 
 /**
  * Without a snapshot, keys that are deleted are missing from the pages after it. When all are, the answer must
- * not look whole: the client hears of it, and asks again.
+ * not look complete: the client gets an error, and tries again.
  */
 async function checkStillThere(
   reader: RestoreReader,

@@ -22,7 +22,7 @@ import { openKeyPages } from './restore.js';
 import { asKey, bytes, text, versionNumber } from './rows.js';
 import { readForUpload, type UploadSnapshot } from './stored-ranks.js';
 
-/** A transaction of the host's that a change is to be part of, in 3 statements more, and what follows its commit. */
+/** A transaction of the host that a change joins, which costs 3 more statements, and what follows its commit. */
 export interface Joining {
   transaction: HostTransaction;
   onCommit: () => void;

@@ -31,7 +31,7 @@ export interface RoomKeysStatistics {
     firstUntil: Date | undefined;
     lastUntil: Date | undefined;
   };
-  /** What an import has stored that is under way or broke off, and that belongs to nobody yet. */
+  /** Staged by an import that is running or was interrupted, and not attached to a user yet. */
   staged: {
     keySets: number;
     keys: number;

@@ -178,7 +178,7 @@ export class UndoRepository {
    * 6 statements and those of `merge`, 1 more at the end of the deletion and 2 for the history; locks the user: merges
    * a page of deleted keys into a backup. With the last one, the deletion is undone, and its rows wait to be removed.
    *
-   * @param merge stores keys, and tells how many it has stored
+   * @param merge stores keys, and returns how many it has stored
    * @returns undefined where the backup or the deletion is gone
    */
   mergePage(

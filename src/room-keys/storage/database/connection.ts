@@ -30,7 +30,7 @@ export interface Connection extends Reader {
    */
   readonly readsAreConfirmed: boolean;
 
-  /** Whether it is in a transaction of the host's, in which a read without a lock may see what was there long before. */
+  /** Whether it is in a transaction of the host, in which a read without a lock may see a state of long ago. */
   readonly isJoined?: boolean;
 }
 

@@ -13,7 +13,7 @@ import { onePlace, type Places, sharedPlaces } from './places.js';
 import { type RestoreReader, Restores } from './restores.js';
 import { timeouts } from './timeouts.js';
 
-/** How often a transaction that gave way to another is begun again before the caller hears of it. */
+/** How often a transaction that was aborted in favour of another is retried before the caller gets an error. */
 const ATTEMPTS = 10;
 /** After this no new attempt is begun. */
 const RETRY_MS = 20_000;
@@ -131,7 +131,7 @@ export class Database {
     }
   }
 
-  /** Fails soon where whoever asks may be in a transaction of the host's that keeps this from ever beginning. */
+  /** Fails soon if the caller may be in a transaction of the host that blocks this one for ever. */
   outsideOfHost(): Promise<void> {
     return translated(this.executor.outsideOfHost());
   }

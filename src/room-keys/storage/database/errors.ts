@@ -129,7 +129,7 @@ const SQLITE_UNAVAILABLE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM|READO
 /** What a database says that has no room for what is written: MySQL's numbers are 1021 and 1114. */
 const DISK_FULL = /^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|ENOSPC|53100)$/;
 
-/** What the operator can do about causes that last until somebody does something. */
+/** Advice for the operator, for causes that do not go away by themselves. */
 const ADVICE: readonly [codes: RegExp, advice: string][] = [
   [DISK_FULL, 'The disk is full: make room.'],
   [

@@ -1,14 +1,14 @@
-/** A transaction of the host's, which the module takes part in, and the host ends. */
+/** A transaction of the host, which the module joins and the host ends. */
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 
 /**
- * A transaction of the host's: the EntityManager that `dataSource.transaction` gives, or the QueryRunner that began it.
+ * A transaction of the host: the EntityManager of `dataSource.transaction`, or the QueryRunner that began it.
  *
  * @publicApi
  */
 export type HostTransaction = EntityManager | QueryRunner;
 
-/** @throws Error with one sentence where it is no transaction of the DataSource that has the tables */
+/** @throws Error with one sentence if it is not a transaction of the DataSource that has the tables */
 export function runnerOf(transaction: HostTransaction, dataSource: DataSource): QueryRunner {
   const runner = 'startTransaction' in transaction ? transaction : transaction.queryRunner;
   if (!runner?.isTransactionActive || runner.isReleased) {

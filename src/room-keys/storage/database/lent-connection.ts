@@ -33,7 +33,7 @@ export abstract class LentConnection implements Connection {
   abstract beginToWrite(): Promise<void>;
   /** Begins a transaction that reads one consistent state. */
   abstract beginSnapshot(): Promise<void>;
-  /** Commits the transaction. Where it throws, nobody knows whether it was committed. */
+  /** Commits the transaction. If it throws, it is unknown whether the commit took effect. */
   abstract commit(): Promise<void>;
 
   /** Ends a transaction that is open; the first error is the one to report, so that none is thrown here. */

@@ -75,7 +75,7 @@ async function locked(dataSource: DataSource): Promise<Migration[]> {
   }
 }
 
-/** No member of a cluster hears of another's GET_LOCK. */
+/** GET_LOCK is local to each member of a cluster. */
 async function lockedInCluster(dataSource: DataSource, lock: ClusterLock): Promise<Migration[]> {
   const executor = new MigrationExecutor(dataSource);
   let taken: unknown;

@@ -11,7 +11,7 @@ export interface MysqlSession {
   isRepeatableRead: boolean;
   /** Undefined for usual settings. */
   changes: SessionChanges | undefined;
-  /** Those that can be made in a transaction of the host's: a change of `autocommit` would commit it. */
+  /** Those that can be changed in a transaction of the host: changing `autocommit` would commit it. */
   changesInTransaction: SessionChanges | undefined;
 }
 

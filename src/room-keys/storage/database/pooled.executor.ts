@@ -18,7 +18,7 @@ type Prepare<Driver, Prepared> = (
 export class PooledExecutor<Driver> implements Executor {
   /**
    * @param prepare makes the connection ready; undefined for one that is not to be used, and that it has closed
-   * @param join makes one ready that is in a transaction of the host's, and changes nothing that would end it
+   * @param join makes one ready that is in a transaction of the host, without anything that would end it
    */
   constructor(
     private readonly dataSource: DataSource,

@@ -57,6 +57,6 @@ export function postgresExecutor(dataSource: DataSource): Executor {
   );
 }
 
-/** Undefined for an older pg, which does not tell. */
+/** Undefined for an older pg, which does not report it. */
 const transactionStatus = (client: PoolClient): string | null | undefined =>
   (client as Partial<PoolClient>).getTransactionStatus?.();

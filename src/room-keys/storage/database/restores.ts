@@ -71,7 +71,7 @@ export class Restores {
     }
   }
 
-  /** Takes the place of the oldest snapshot that has to give it up, if somebody waits for it. */
+  /** Takes the slot of the oldest snapshot that must give it up, if a restore waits for it. */
   private takePlace(): void {
     if (this.places.waiting === 0) {
       clearInterval(this.timer);

@@ -14,7 +14,7 @@ import { BusyError, connectFailure } from './errors.js';
 import { RawRows, type RowShape } from './raw-rows.js';
 import { timeouts } from './timeouts.js';
 
-/** For how long a call waits for the end of a transaction of the host's that it may be in itself. */
+/** Time for which a call waits for the end of a transaction of the host that it may be in itself. */
 const OWN_TRANSACTION_MS = 1000;
 
 /** Prepared statements that are kept, by their text. */
@@ -24,7 +24,7 @@ const STATEMENTS = 100;
  * Runs statements on SQLite's one connection. The host's statements share it, and would be part of a
  * transaction of ours, rolled back with it. So ours begins in a turn of the event loop of its own and is over
  * before another one, since nothing in it waits for more than SQLite, which is synchronous; and it is not begun
- * within a transaction of the host's. That one at a time is run is up to the caller.
+ * within a transaction of the host. The caller must run one at a time.
  */
 export class SqliteExecutor implements Executor {
   private readonly connection: SqliteConnection;

@@ -3,7 +3,7 @@ export const timeouts = {
   /**
    * For the answer to a statement of a request. More than the 50 seconds that InnoDB lets it wait for a lock by
    * default, so that it is the database that ends such a wait, in its own words. Less than the 60 seconds after
-   * which proxies give up, so that the client hears from us that it is to come again.
+   * which proxies give up, so that the client gets our response and tries again.
    */
   requestMs: 55_000,
   /** For a lock that another session holds, on PostgreSQL: what waits longer is begun again. */
@@ -20,7 +20,7 @@ export const timeouts = {
    * mysql2 makes one, since its word for a failure says more.
    */
   connectionMs: 15_000,
-  /** For the turn of a user's request in the queues of this process. */
+  /** For waiting in the queues of this process. */
   turnMs: 30_000,
   /** For the turn of a restore. */
   restoreTurnMs: 15_000,

@@ -107,8 +107,8 @@ const IDLE: readonly Idleness[] = [
 ];
 
 /**
- * Tells of settings that are set and change nothing: no reason not to start, since somebody may have
- * turned off for a while what they belong to.
+ * Reports settings that are set but have no effect: not an error, since the feature that they belong
+ * to may be turned off for a while.
  *
  * @param variables whose settings are good
  * @returns for each reason, what has no effect and what to set

@@ -6,14 +6,14 @@ import { startFailure } from './start-failure.js';
 const USAGE = `Matrix's server-side key backup, as a server of its own.
 
 npm start                    starts it
-npm start -- --help          tells of its settings
-npm start -- --check-config  tells whether it would start with those that are set
+npm start -- --help          lists its settings
+npm start -- --check-config  checks whether it would start with the current ones
 `;
 
 /**
- * Does what the command line says: starts the server, or tells of its settings.
+ * Runs the command line: starts the server, or lists or checks its settings.
  *
- * @param args what stands behind the name of the program
+ * @param args the arguments after the name of the program
  * @param onReady called when the server stops by itself on SIGTERM and SIGINT from there on
  */
 export async function run(

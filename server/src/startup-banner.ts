@@ -84,8 +84,8 @@ export function banner(environment: Environment, { url, metricsUrl }: Addresses)
 }
 
 /**
- * The same for a log. A token that was made up is in it only where no file keeps it: nobody could
- * use it otherwise.
+ * The same for a log. A generated token is included only if it is not in a file: it could not be used
+ * otherwise.
  */
 export function bannerFields(environment: Environment, { url, metricsUrl }: Addresses) {
   const {

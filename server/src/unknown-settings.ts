@@ -10,15 +10,15 @@ export interface MisspeltSetting {
   remark?: string;
 }
 
-/** Names that are looked for in those of others: `HOST`, `PORT` and `WORKERS` are too short to be told from them. */
+/** Minimum length of names that are matched with others: `HOST`, `PORT` and `WORKERS` are too short. */
 const SHORTEST = 8;
 
 /**
  * Finds settings that are spelt wrong among the variables of other programs, which are none of our
  * business. A name that is a slip or two away from a setting which is not set itself is refused: with
  * `DATABSE_URL` the server would store keys in a database of its own making. Where that setting is
- * set, empty or not, the other name may well be somebody else's, and is only remarked on; so is one
- * that begins like a setting, as `TOKEN_CACHE_TTL` does.
+ * set, empty or not, the other name may well belong to another program, and only causes a warning; so
+ * does one that begins like a setting, such as `TOKEN_CACHE_TTL`.
  */
 export function misspeltSettings(variables: Variables): MisspeltSetting[] {
   return Object.keys(variables)

@@ -43,9 +43,9 @@ export function verifierOf(
 }
 
 /**
- * Where nobody is asked, an unknown token is a mistake of who tries the API, on this machine. A request
- * that a proxy passed on is a client's, of a server whose homeserver was not named to it: told 401, it
- * would log its user out, and throw away keys that are in no backup yet.
+ * Without token verification, an unknown token is a mistake of a developer on this machine. A request
+ * through a proxy is from a real client, and the server lacks its HOMESERVER_URL: on a 401 the client
+ * would log its user out, and discard keys that are not backed up yet.
  */
 const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
   if (PASSED_ON.some((name) => headers[name] !== undefined)) {

@@ -15,9 +15,9 @@ const TTL_MS = 2000;
 
 /**
  * The services that this one needs. Without its database it can do nothing, and is not ready. While
- * nobody can say whose a token is, it still serves those that are cached and tells others to
- * come again, in Matrix's words, which a proxy without a server behind it would not find: then it is
- * degraded. So it is without the Redis through which processes share the limits of requests.
+ * tokens cannot be verified, it is degraded: it still serves cached tokens and answers others with a
+ * Matrix error to try again later, which a proxy without a server could not. It is also degraded
+ * without the Redis through which processes share request limits.
  */
 @Injectable()
 export class Dependencies {

@@ -20,13 +20,13 @@ export class ActivityLog {
 
   observe(event: RoomKeysEvent): void {
     if (event.type === 'backup') {
-      // whose it is, the line of the request says, where it may
+      // the user is in the line of the request, if allowed
       const { what, version, count, etag } = event;
       this.backups.log(CHANGES[what], { what, version, count, etag });
     } else if (event.type === 'conflict') {
       const { code, attempt, gaveUp } = event;
       if (gaveUp) {
-        const message = `A transaction gave way to others (${code}) too often, the client is told 503`;
+        const message = `A transaction gave way to others (${code}) too often, the client gets 503`;
         this.conflicts.warn(message, { code, attempt });
       } else {
         const message = `A transaction gave way to another (${code}), it is begun again`;

@@ -57,11 +57,11 @@ export class RequestLog {
     const status = event ? event.status : response.headersSent ? response.statusCode : undefined;
     const { method = '' } = request;
     const line = {
-      // said here, since a connection that breaks off is nobody's work
+      // explicit, since a closed connection has no async context
       requestId,
       operation: event?.operation,
       method,
-      // says more only where it is no operation
+      // useful only if the request is not an operation
       ...(event?.operation === undefined && { path }),
       status,
       durationMs: Math.round((event?.durationMs ?? durationMs) * 10) / 10,

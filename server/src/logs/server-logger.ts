@@ -39,7 +39,7 @@ export class ServerLogger extends ConsoleLogger {
   }
 
   override error(message: unknown, ...parameters: unknown[]): void {
-    // a failed start, of which who starts the server tells: to look into it there is more here
+    // a failed start, which is reported by the caller: this has the details
     if (parameters.at(-1) === 'ExceptionHandler') this.debug(message, 'ExceptionHandler');
     else super.error(message, ...parameters);
   }

@@ -21,7 +21,7 @@ export class BackupOwnerEntity {
 
   /**
    * Steps at each change of which backups the user has, so that in a cluster two such changes meet in
-   * one row: of a lock, the other nodes hear nothing, only of rows that have become others. Creating a
+   * one row: locks are not replicated to the other nodes, only changes of rows are. Creating a
    * backup steps `last_version`, which does the same.
    */
   @Column({ name: 'revision', type: 'bigint', default: 0 })

@@ -27,7 +27,7 @@ const entityClasses = [
 ] as const;
 
 /**
- * The entities of this module, for `entities` in the options of the host's DataSource:
+ * The entities of this module, for `entities` in the host's DataSource options:
  * `entities: [User, ...roomKeysEntities('mysql')]`.
  *
  * There is one set of entity classes. TypeORM has no column type that holds bytes as a key, or

@@ -1,8 +1,8 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /**
- * One row per change of a user's backups that is not an upload: what explains later why a client was refused. It names
- * no key and no room. Rows go by age, and beyond a number per user.
+ * One row per change of backups that is not an upload: explains later why a client was refused. It names no key and no
+ * room. Rows are removed by age, and beyond a number per user.
  */
 @Entity('room_keys_history')
 export class HistoryEntryEntity {

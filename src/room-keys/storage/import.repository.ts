@@ -140,7 +140,7 @@ export class ImportRepository {
    * 3 statements and those of `work`, 4 on PostgreSQL; locks the user: see {@link lockUser}. `work` runs again from
    * the start when the database gave up its transaction in favour of another.
    *
-   * @param work called with undefined where there is no such backup
+   * @param work called with undefined if the backup does not exist
    */
   locked<T>(
     userId: string,

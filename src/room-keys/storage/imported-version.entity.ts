@@ -20,8 +20,8 @@ export class ImportedVersionEntity {
   sourceEtag!: number | null;
 
   /**
-   * An etag that an import left here when only imports had changed the keys: while the backup still has it, nobody else
-   * has. Null where there was none.
+   * The etag after an import, if only imports had changed the keys until then: while the backup still has it, that is
+   * still true. Null if there was none.
    */
   @Column({ name: 'etag', type: 'bigint', nullable: true })
   etag!: number | null;

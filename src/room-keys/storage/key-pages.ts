@@ -19,7 +19,7 @@ export interface KeyPosition {
   seq: number;
 }
 
-/** What a page has to tell of its keys. */
+/** The part of a page that is needed here. */
 type Page = Pick<KeyPage, 'last' | 'keys' | keyof StoredKeys>;
 
 /** What pages are read from: one moment's state of one key set. */
@@ -56,7 +56,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
   ) {
     this.forgotten = setTimeout(() => {
       this.isForgotten = true;
-      // who reads on hears of it
+      // a later call of next reports it
       this.close().catch(() => undefined);
     }, forgottenMs).unref();
     this.rowsPerPage = Math.max(
@@ -144,7 +144,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
     this.ended ||= page.length < this.rowsPerPage;
     if (!this.ended && this.source.readsElsewhere) {
       this.ahead = this.source.page(this.after, this.rowsPerPage);
-      // whoever asks for that page hears of its failure, and nobody need ask
+      // an error is reported when the page is read, which may never happen
       this.ahead.catch(() => undefined);
     }
     return page;

@@ -18,7 +18,7 @@ const SHAPE: RowShape = { integers: 5, others: 2 };
 /**
  * Opens the keys of a backup, or those of one room: 4 statements and 1 per page.
  *
- * @returns undefined where there is no such backup
+ * @returns undefined if the backup does not exist
  */
 export async function openKeyPages(
   database: Database,

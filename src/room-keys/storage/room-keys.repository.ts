@@ -126,7 +126,7 @@ export class RoomKeysRepository {
    * 1 statement, no lock; none for no keys, for more than one statement may hold, or while other changes of the
    * user are under way here: by its turn, the answer would be out of date.
    *
-   * @returns undefined where there is no such backup, or nothing was asked
+   * @returns undefined if the backup does not exist, or no statement was run
    */
   async readForUpload(
     userId: string,
@@ -163,7 +163,7 @@ export class RoomKeysRepository {
   /**
    * 1 statement, no lock.
    *
-   * @returns undefined where there is no such backup, null where it has no such key
+   * @returns undefined if the backup does not exist, null if the key does not
    */
   async key(userId: string, version: string, id: KeyId): Promise<RoomKey | null | undefined> {
     const { backups, rooms, keys } = this.database.tables;
@@ -194,7 +194,7 @@ export class RoomKeysRepository {
    * after the other, in pages that are small enough to be held in memory. See `Restores` for what becomes of
    * the snapshot when others wait.
    *
-   * @returns undefined where there is no such backup; the caller closes what it is given
+   * @returns undefined if the backup does not exist; the caller must close the pages
    */
   async keys(
     userId: string,

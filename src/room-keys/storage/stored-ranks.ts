@@ -60,7 +60,7 @@ export class FoundKeys<V> {
   }
 }
 
-/** 1 statement, no lock: see {@link UploadSnapshot}; undefined where there is no such backup. */
+/** 1 statement, no lock: see {@link UploadSnapshot}; undefined if the backup does not exist. */
 export async function readForUpload(
   connection: Connection,
   { dialect, tables }: Storage,

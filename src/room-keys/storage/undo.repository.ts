@@ -84,7 +84,7 @@ export class UndoRepository {
    * 10 to 14 statements, however many keys there are; locks the user: makes a deleted backup one of the user's again,
    * under its version id or a new one. One that is there already only gets a new id, unless it is the current one.
    *
-   * @returns undefined where there is no such backup
+   * @returns undefined if the backup does not exist
    */
   reinstate(userId: string, version: number, asCurrent: boolean): Promise<Reinstated | undefined> {
     const { dialect, tables } = this.database;

@@ -93,8 +93,8 @@ export class Database {
   }
 
   /**
-   * Runs `work` in a transaction of the host's: at once, in no queue, once, and undone by itself where it throws. Its reads
-   * are to lock: the host's transaction may see the database as it was long before.
+   * Runs `work` in a transaction of the host: at once, without a queue or retries, and rolled back by itself if it
+   * throws. Its reads must lock: the host's transaction may see a state of long ago.
    *
    * @param onCommit called when the host has committed
    * @throws TransactionConflictError where the database gives the host's transaction up in favour of another

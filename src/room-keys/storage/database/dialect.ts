@@ -18,7 +18,7 @@ export interface DeletedKeys {
 }
 
 /**
- * Ends a SELECT of what the user's lock protects. In a transaction of the host's, a read without a lock may see the
+ * Ends a SELECT of what the user's lock protects. In a transaction of the host, a read without a lock may see the
  * database as it was before others changed it; where rows that have changed since are a conflict, they were found out by
  * the lock on their backup.
  */

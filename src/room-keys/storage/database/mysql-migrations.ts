@@ -26,9 +26,9 @@ const tableLock: ClusterLock = {
 };
 
 /**
- * A row: of transactions that insert it, a MySQL group commits one. A table is no lock there: members make it at the
- * same moment, and each that then hears of another's has to leave the group. With IF NOT EXISTS they do not, and it
- * stays, since to drop it would do the same to a member that inserts.
+ * A row: of the transactions that insert it, a MySQL group commits one. A table cannot be the lock there: if members
+ * create it at the same time, those that then receive the statement of another have to leave the group. With IF NOT
+ * EXISTS they do not, and the table stays, since dropping it would do the same to a member that inserts.
  */
 const rowLock: ClusterLock = {
   acquire: async (dataSource) => {

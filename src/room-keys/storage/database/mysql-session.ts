@@ -85,7 +85,7 @@ async function read(
     `SELECT ${names.map((name) => `CONCAT(@@${name}) AS ${name}`).join(', ')},
        @@${isolationVariable} AS isolation LIMIT 1`,
   );
-  if (!row) throw new Error('The database does not tell the settings of the session.');
+  if (!row) throw new Error('The database did not return the settings of the session.');
   const wrong = REQUIRED.filter(({ name, isFine }) => !isFine(row[name])).map(
     ({ name, value }) => ({ name, value, was: asText(row[name]) }),
   );

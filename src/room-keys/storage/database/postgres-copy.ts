@@ -22,7 +22,7 @@ export const canCopy = (client: PoolClient): boolean =>
 
 /** A query that pg hands on to what the server says of it, as it does for pg-cursor and pg-copy-streams. */
 class CopyOut implements Submittable {
-  /** @param callback called at the end; pg wraps it for a time limit of the host's */
+  /** @param callback called at the end; pg wraps it if the host set a timeout */
   constructor(
     private readonly sql: string,
     private readonly rows: BinaryRows,

@@ -12,9 +12,9 @@ const KEY =
   "hashtextextended('room_keys_migrations.' || COALESCE($1::text, current_schema(), ''), 0)";
 
 /**
- * As `Dialect.runMigrations` says. The lock belongs to a transaction, not to a session, which poolers such as
- * pgBouncer give to somebody else after each transaction; and it is tried for, since a statement that waits keeps a
- * snapshot, for whose end a `CREATE INDEX CONCURRENTLY` of the host's would wait in its turn.
+ * See `Dialect.runMigrations`. The lock belongs to a transaction, not to a session, which poolers such as pgBouncer
+ * hand to another client after each transaction. It is polled, since a waiting statement holds a snapshot, and a
+ * `CREATE INDEX CONCURRENTLY` of the host would wait for its end.
  */
 export async function runPostgresMigrations(dataSource: DataSource): Promise<Migration[]> {
   const runner = dataSource.createQueryRunner('master');

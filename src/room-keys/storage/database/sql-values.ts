@@ -16,7 +16,7 @@ export interface ValueSyntax {
  * The values of one statement with hundreds of rows: literals where the driver's own formatting takes as long
  * as the parsing of an upload's body, placeholders elsewhere.
  *
- * Put into a template, the values are asked for in the order in which they stand there.
+ * In a template, the values must be read in the order in which they appear.
  */
 export class SqlValues {
   /** What takes the place of the placeholders. */

@@ -194,7 +194,7 @@ export class BackupKeysController {
   @Operation({
     id: 'deleteRoomKeyBySessionId',
     summary: 'Delete a key from the backup.',
-    description: 'Deletes one key. Where it is not, it succeeds and changes nothing.',
+    description: 'Deletes one key. Succeeds without a change if the key does not exist.',
     ...deleted,
   })
   async deleteKey(@Req() incoming: Request) {

@@ -39,7 +39,7 @@ export class CreateBackupDto extends BackupInformationDto {}
 @DocumentedSchema('RoomKeysUpdateBackup')
 export class UpdateBackupDto extends BackupInformationDto {
   @DocumentedProperty({
-    description: 'The backup version. Where present, it must be the one in the path.',
+    description: 'The backup version. If present, it must be the one in the path.',
     required: false,
     example: '1',
   })

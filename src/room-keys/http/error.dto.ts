@@ -13,7 +13,10 @@ export class ErrorDto {
   })
   errcode!: string;
 
-  @DocumentedProperty({ description: 'A text for people.', example: 'An unknown error occurred' })
+  @DocumentedProperty({
+    description: 'A human-readable message.',
+    example: 'An unknown error occurred',
+  })
   error!: string;
 }
 
@@ -23,7 +26,7 @@ export class RateLimitErrorDto {
   @DocumentedProperty({ description: 'The code of this error.', example: 'M_LIMIT_EXCEEDED' })
   errcode!: string;
 
-  @DocumentedProperty({ description: 'A text for people.', example: 'Too many requests' })
+  @DocumentedProperty({ description: 'A human-readable message.', example: 'Too many requests' })
   error!: string;
 
   @DocumentedProperty({
@@ -44,7 +47,10 @@ export class WrongVersionErrorDto {
   })
   errcode!: string;
 
-  @DocumentedProperty({ description: 'A text for people.', example: 'Wrong backup version.' })
+  @DocumentedProperty({
+    description: 'A human-readable message.',
+    example: 'Wrong backup version.',
+  })
   error!: string;
 
   @DocumentedProperty({

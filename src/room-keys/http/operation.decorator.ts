@@ -138,12 +138,12 @@ const EVERYWHERE: readonly DocumentedError[] = [
 const OF_BODIES: readonly DocumentedError[] = [
   {
     status: 408,
-    description: 'Nothing of the body came for too long.',
+    description: 'The client paused for too long while sending the body.',
     example: { errcode: 'M_UNKNOWN', error: 'The body took too long.' },
   },
   {
     status: 415,
-    description: 'The Content-Encoding of the body is none of identity, gzip, deflate and br.',
+    description: 'The Content-Encoding of the body is not identity, gzip, deflate or br.',
     example: {
       errcode: 'M_UNKNOWN',
       error: 'The Content-Encoding of the body is not supported.',

@@ -98,7 +98,7 @@ export class RoomKeysUpdateResponseDto {
   count!: number;
 
   @DocumentedProperty({
-    description: 'An opaque string that stands for the stored keys, another one after each change.',
+    description: 'An opaque string for the state of the stored keys; it changes whenever they do.',
     example: 'abcdefg',
   })
   etag!: string;

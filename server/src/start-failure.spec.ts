@@ -36,7 +36,7 @@ describe('startFailure', () => {
       /^PostgreSQL does not allow this user to connect from here\. Add a line for it to pg_hba\.conf/,
     ],
     ['3D000', /^The database in DATABASE_URL does not exist\. Create it/],
-    ['3F000', /^The schema in DATABASE_URL does not exist\. Create it/],
+    ['3F000', /^The schema in DATABASE_URL does not exist, or .*\. Create it/],
     ['42501', /^The database user lacks privileges\. Grant it those in docs\/security\.md/],
     ['53300', /^PostgreSQL has no free connection\. Raise max_connections/],
     ['57P03', /^PostgreSQL is starting up or shutting down\. Try again\.$/],

@@ -98,7 +98,7 @@ const ADVICE: Readonly<Record<string, Advice>> = {
     'PostgreSQL does not allow this user to connect from here. Add a line for it to pg_hba.conf and reload, or set another user in DATABASE_URL (on a socket with peer authentication, the user of this process); a hostssl line requires DATABASE_TLS.',
   '3D000': noSuchDatabase,
   '3F000': () =>
-    'The schema in DATABASE_URL does not exist. Create it with CREATE SCHEMA, or set another one.',
+    'The schema in DATABASE_URL does not exist, or the user may not create tables in it. Create it with CREATE SCHEMA, grant CREATE on it, or set another one.',
   '42501': lacksPrivileges,
   '53300': () =>
     'PostgreSQL has no free connection. Raise max_connections or the CONNECTION LIMIT of the user, or set a smaller DATABASE_CONNECTIONS.',

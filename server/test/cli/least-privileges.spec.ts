@@ -11,7 +11,10 @@ import { pages } from '../pages.js';
 import { command } from './run-command.js';
 
 const API = '/_matrix/client/v3/room_keys';
-const LACKS = /^The database user lacks privileges\. /;
+const LACKS = /^The database user lacks privileges\. /m;
+/** PostgreSQL passes over a schema in which it may create nothing. */
+const MAY_NOT_CREATE =
+  /^The database user lacks privileges\. |the user may not create tables in it\. /;
 const run = randomBytes(4).toString('hex');
 const named = {
   room_keys_owner: `rk_owner_${run}`,
@@ -160,7 +163,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('on $name', ({ 
   it('migrate needs to create, and says so', async () => {
     await administrator.revoke('CREATE', named.room_keys_owner);
     const refused = await command(['migrate'], { DATABASE_URL: owner });
-    expect(refused.err).toMatch(LACKS);
+    expect(refused.err).toMatch(MAY_NOT_CREATE);
     expect(refused.code).toBe(1);
     await administrator.grant('CREATE', named.room_keys_owner);
     expect(await command(['migrate'], { DATABASE_URL: owner })).toMatchObject({ code: 0, err: '' });

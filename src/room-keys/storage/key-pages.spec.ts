@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
-import { RawRows } from './database/raw-rows.js';
+import { ByteRows } from './database/raw-rows.js';
 import { KeyPage } from './key-page.js';
 import { KeyPages, type KeyPosition, type PageSource } from './key-pages.js';
 
@@ -37,7 +37,7 @@ const isAfter = (one: KeyPosition, other: KeyPosition) =>
   one.roomNo > other.roomNo || (one.roomNo === other.roomNo && one.seq > other.seq);
 
 function pageOf(rows: Row[]): KeyPage {
-  const raw = new RawRows({ integers: 5, others: 2 });
+  const raw = new ByteRows({ integers: 5, others: 2 });
   for (const { position, key } of rows) {
     for (const number of [
       position.roomNo,

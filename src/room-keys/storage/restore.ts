@@ -3,7 +3,7 @@ import type { Row } from './database/connection.js';
 import type { Database } from './database/database.js';
 import type { KeyPosition } from './database/dialect.js';
 import { BusyError } from './database/errors.js';
-import { RawRows, type RowShape } from './database/raw-rows.js';
+import { ByteRows, type RawRows, type RowShape } from './database/raw-rows.js';
 import type { RestoreReader } from './database/restores.js';
 import { KeyPage } from './key-page.js';
 import { KeyPages, type PageSource } from './key-pages.js';
@@ -82,7 +82,7 @@ async function allRooms(database: Database, reader: RestoreReader, backup: Row):
   return {
     count: Number(backup.key_count),
     page: async (after, limit) => {
-      const [rows = new RawRows(SHAPE), ...more] = await pages.parts(
+      const [rows = new ByteRows(SHAPE), ...more] = await pages.parts(
         query,
         after,
         limit,

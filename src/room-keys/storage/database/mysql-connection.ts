@@ -6,7 +6,7 @@ import { asFailedQuery, LentConnection } from './lent-connection.js';
 import { mysqlSyntax } from './literals.js';
 import { closeIdle, discard } from './mysql-pool.js';
 import { type MysqlSession, mysqlSession } from './mysql-session.js';
-import { RawRows, type RowShape } from './raw-rows.js';
+import { type RawRows, type RowShape, ValueRows } from './raw-rows.js';
 
 /** A connection of mysql2. */
 export class MysqlConnection extends LentConnection {
@@ -42,16 +42,8 @@ export class MysqlConnection extends LentConnection {
   }
 
   async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
-    const rows = new RawRows(shape);
-    // Each value as its bytes on the wire, where whole numbers are decimal digits. They come in their order, and what
-    // the driver itself keeps of a row is empty.
-    const typeCast: QueryOptions['typeCast'] = (field) => {
-      const bytes = field.buffer() ?? NOTHING;
-      if (rows.expectsInteger) rows.addInteger(integerOf(bytes));
-      else rows.addBytes(bytes);
-    };
-    await this.send(sql, parameters, (text) => this.query(text, { rowsAsArray: true, typeCast }));
-    return rows;
+    const rows = await this.send(sql, parameters, (text) => this.ask(text, true));
+    return new ValueRows(rows as (number | string | Buffer)[][], shape);
   }
 
   async execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written> {
@@ -92,25 +84,19 @@ export class MysqlConnection extends LentConnection {
     if (error) closeIdle(this.dataSource);
   }
 
-  protected ask(sql: string): Promise<unknown> {
+  protected ask(sql: string, rowsAsArray = false): Promise<unknown> {
     const { typeCast } = this.connection.config;
-    const isPlain = typeCast === undefined || typeCast === true;
-    return this.query(sql, isPlain ? {} : { typeCast: (_field, next) => next() });
-  }
-
-  private query(
-    sql: string,
-    how: Pick<QueryOptions, 'rowsAsArray' | 'typeCast'>,
-  ): Promise<unknown> {
     const options: QueryOptions & { values: null } = {
       sql,
       // Without values the driver looks for no placeholders: it would go through all keys of an upload.
       values: null,
       // whatever the host has set for its own statements
       namedPlaceholders: false,
-      rowsAsArray: false,
+      rowsAsArray,
       nestTables: false,
-      ...how,
+      ...(typeCast === undefined || typeCast === true
+        ? {}
+        : { typeCast: (_field, next) => next() }),
     };
     return new Promise((resolve, reject) => {
       this.connection.query(options, (error, result) => {
@@ -138,15 +124,4 @@ export class MysqlConnection extends LentConnection {
       throw asFailedQuery(error as Error, sql);
     }
   }
-}
-
-const NOTHING = Buffer.alloc(0);
-const ZERO = 0x30;
-
-/** The number that decimal digits stand for, up to 2^53. */
-function integerOf(digits: Buffer): number {
-  let number = 0;
-  // the digit first: a sum above 2^53 in between would be rounded
-  for (const digit of digits) number = number * 10 + (digit - ZERO);
-  return number;
 }

@@ -5,7 +5,7 @@ import { postgresCode, READ_ONLY, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
 import { parseBytea, postgresSyntax } from './literals.js';
 import { canCopy, copiedRows } from './postgres-copy.js';
-import { RawRows, type RowShape } from './raw-rows.js';
+import { ByteRows, type RawRows, type RowShape } from './raw-rows.js';
 import { timeouts } from './timeouts.js';
 
 /** What every database takes: PostgreSQL itself 1 GB. */
@@ -111,7 +111,7 @@ export class PostgresConnection extends LentConnection {
         this.checked(text, copiedRows(client, text, shape)),
       );
     }
-    const rows = new RawRows(shape);
+    const rows = new ByteRows(shape);
     for (const row of await this.rows(sql, parameters)) {
       for (const value of Object.values(row) as (string | Buffer)[]) {
         if (rows.expectsInteger) rows.addInteger(Number(value));

@@ -1,6 +1,6 @@
 /** Reads rows as bytes. pg makes a string of each value of a SELECT, which took longer than all the rest of a restore. */
 import type { Connection as PgConnection, PoolClient, Submittable } from 'pg';
-import { RawRows, type RowShape } from './raw-rows.js';
+import { ByteRows, type RawRows, type RowShape } from './raw-rows.js';
 
 /** The rows of a SELECT, read by `COPY … TO STDOUT`. */
 export function copiedRows(client: PoolClient, select: string, shape: RowShape): Promise<RawRows> {
@@ -58,13 +58,13 @@ const END = -1;
 
 /** What comes in the binary format of COPY: a header, the rows, whole ones in each piece, and an end. */
 class BinaryRows {
-  readonly rows: RawRows;
+  readonly rows: ByteRows;
   isWhole = false;
   fault: Error | undefined;
   private hasBegun = false;
 
   constructor(shape: RowShape) {
-    this.rows = new RawRows(shape);
+    this.rows = new ByteRows(shape);
   }
 
   /** @param piece used at once: pg uses its memory again */

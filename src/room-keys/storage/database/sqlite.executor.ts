@@ -11,7 +11,7 @@ import type {
   Written,
 } from './connection.js';
 import { BusyError, connectFailure } from './errors.js';
-import { RawRows, type RowShape } from './raw-rows.js';
+import { ByteRows, type RawRows, type RowShape } from './raw-rows.js';
 import { timeouts } from './timeouts.js';
 
 /** Time for which a call waits for the end of a transaction of the host that it may be in itself. */
@@ -188,7 +188,7 @@ class SqliteConnection implements Connection {
   rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
     return settled(() =>
       this.run(sql, parameters, (statement) => {
-        const rows = new RawRows(shape);
+        const rows = new ByteRows(shape);
         // the statement is kept, and has its mode for as long
         statement.raw(true);
         try {

@@ -104,9 +104,9 @@ describe('the commands', () => {
     [['export', 'jsonl', '--t', 'x'], /unknown option '--t'\n\(Did you mean --to\?\)/],
     [['import', 'synapse'], /required option '--from <database>' not specified/],
     [['export', 'jsonl'], /required option '--to <file>' not specified/],
-    [['stats', '--largest', 'three'], /Write a whole number/],
+    [['stats', '--largest', 'three'], /Use a whole number/],
     [['user', 'show'], /missing required argument/],
-    [['user', 'show', 'alice'], /full user id, such as '@alice:example\.org'/],
+    [['user', 'show', 'alice'], /full user id, for example '@alice:example\.org'/],
     [['verify', '--user', 'alice'], /full user id/],
   ])('%j is wrong usage: exit code 2', async (args, message) => {
     const { code, out, err } = await inProcess(args);

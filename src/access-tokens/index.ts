@@ -1,9 +1,6 @@
 /** Verifiers of access tokens that are ready made, and what writing another takes: `nestjs-room-keys/access-tokens`. */
 export { unknownToken } from '../room-keys/room-keys.errors.js';
-export {
-  type ApplicationService,
-  applicationServiceTokens,
-} from './application-service-tokens.js';
+export { type ApplicationService, applicationServiceTokens } from './application-service-tokens.js';
 export { type CachedOptions, cached } from './cached.js';
 export { type DevelopmentToken, developmentTokens } from './development-tokens.js';
 export { firstOf } from './first-of.js';

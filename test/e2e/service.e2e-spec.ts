@@ -78,7 +78,13 @@ describe.each(databases)('the service on $name', ({ create }) => {
     for (const path of ['/version', '/version/1', '/keys?version=1', '/keys?version=2']) {
       expect((await phone.get(path)).status).toBe(404);
     }
-    expect(await service.summary('@alice:hs1')).toEqual({ backups: [], count: 0, bytes: 0 });
+    expect(await service.summary('@alice:hs1')).toEqual({
+      backups: [],
+      count: 0,
+      bytes: 0,
+      isKnown: true,
+      versionsNotImported: [],
+    });
     expect((await bob.get('/version')).body).toMatchObject({ version: '1', count: 9 });
     await service.eraseUser('@alice:hs1');
     await service.eraseUser('@nobody:hs1');

@@ -49,7 +49,7 @@ export function addClosedAccounts(program: Command): void {
     .option('--erase-unknown', 'also erase users whom the homeserver does not know')
     .option(
       '--max-share <share>',
-      'erase nobody if it would be more than this share of the users',
+      'refuse if more than this share of the users would be erased',
       share,
       0.1,
     )
@@ -60,7 +60,7 @@ export function addClosedAccounts(program: Command): void {
       'after',
       `
 All users are looked up first. If an answer fails, if the homeserver knows none of the users or has another name,
-or if too many would go, nobody is erased. Each user is looked up again right before they are erased. Users whom
+or if too many users would be erased, none is. Each user is looked up again right before they are erased. Users whom
 the homeserver does not know are listed and kept. Synapse's database is only read; set its password in PGPASSWORD.
 
 Exit codes: 0 done, 1 refused, or the homeserver gave no plain answer, 130 or 143 interrupted.

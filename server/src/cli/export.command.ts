@@ -30,7 +30,7 @@ export function addExport(program: Command): void {
     .addHelpText(
       'after',
       `
-It can run beside servers that are in use: each user is written as of one moment. The file ends with a count
+It can run beside servers that are in use: each user is written from a consistent snapshot. The file ends with a count
 of all that is in it, and each backup with a checksum; it appears under its name when it is complete.
 
 Examples:

@@ -34,7 +34,7 @@ function program(): Command {
     .exitOverride()
     // `user restore --version` is another one
     .enablePositionalOptions()
-    .showHelpAfterError('(--help tells what there is)')
+    .showHelpAfterError('(--help lists the options)')
     .addHelpText(
       'after',
       `

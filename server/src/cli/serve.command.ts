@@ -8,7 +8,7 @@ import { databaseCommand, type DatabaseOptions, environmentWith } from './databa
 export function addServe(program: Command): void {
   databaseCommand(program, 'serve')
     .description('run the server, with the settings in its environment')
-    .option('--check-config', 'tell whether it would start with the settings, and end')
+    .option('--check-config', 'check the settings, report whether it would start, and exit')
     .addHelpText(
       'after',
       `

@@ -14,7 +14,7 @@ export function addSweep(program: Command): void {
       `
 It works in small steps beside servers that are in use, and can be broken off at any time.
 
-What an import has stored belongs to nobody until the whole backup is there, and is removed after an hour if the import
+What an import has stored is part of no backup until it is complete, and is removed after an hour if the import
 broke off. With --now it is removed at once; an import that runs meanwhile fails, and is to be run again. What user
 restore can bring back stays in any case until its time is over.
 

@@ -26,7 +26,7 @@ export function addVerify(program: Command): void {
       'after',
       `
 Counts and sizes, versions, ids and their hashes, ranks, whether session_data can be read, and rows that
-belong to nothing. It can run beside servers that are in use: it sees each user as of one moment.
+belong to nothing. It can run beside servers that are in use: each user is read from a consistent snapshot.
 
 Examples:
   $ room-keys-server verify

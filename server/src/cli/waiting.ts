@@ -10,7 +10,7 @@ export function waitingRows({
   if (staged.until) {
     rows.push([
       'Import',
-      `${counted(staged.keys, 'key')} of an import that runs or broke off, which belong to nobody yet: removed after ${staged.until.toISOString()}, or by sweep --now`,
+      `${counted(staged.keys, 'key')} of an import that runs or broke off, not part of any backup yet: removed after ${staged.until.toISOString()}, or by sweep --now`,
     ]);
   }
   if (kept.lastUntil) {

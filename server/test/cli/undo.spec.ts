@@ -240,7 +240,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
       );
     }
     const left =
-      /^Import +3 keys of an import that runs or broke off, which belong to nobody yet: removed after \S+Z, or by sweep --now$/m;
+      /^Import +3 keys of an import that runs or broke off, not part of any backup yet: removed after \S+Z, or by sweep --now$/m;
     expect((await printed('stats')).join('\n')).toMatch(left);
     const [nothing, ...more] = await printed('sweep');
     expect(nothing).toBe('There is nothing to sweep.');

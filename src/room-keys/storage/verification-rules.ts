@@ -95,7 +95,7 @@ export function* fieldsOf(row: Row, place: Location): Generator<RoomKeysFinding>
   if (!isWhole(row.etag)) {
     yield finding(
       'etag',
-      `The etag is ${asText(row.etag)}, which is no whole number from 0.`,
+      `The etag is ${asText(row.etag)}, not a whole number of at least 0.`,
       place,
     );
   }
@@ -160,7 +160,7 @@ export function* wrongInKey(
     if (!isWhole(row[name])) {
       yield finding(
         'rank',
-        `${name} is ${asText(row[name])}, which is no whole number from 0 to 2^53−1.`,
+        `${name} is ${asText(row[name])}, not a whole number from 0 to 2^53−1.`,
         place,
       );
     }

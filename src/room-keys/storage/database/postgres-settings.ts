@@ -20,7 +20,7 @@ export async function checkPostgresSettings(dataSource: DataSource): Promise<voi
   for (const [setting, loss] of LOSSES) {
     if (row?.[setting] !== 'off') continue;
     new Logger('RoomKeysModule').warn(
-      `${setting} of the database is off: ${loss}, although clients were told that they are stored. Set ${setting}=on.`,
+      `${setting} of the database is off: ${loss}, although clients have got 200 for them. Set ${setting}=on.`,
     );
   }
 }

@@ -219,7 +219,7 @@ describe('the standalone server', () => {
       '--help',
       {},
       0,
-      /^MAX_BODY_BYTES\n {2}the largest request body.*\n {2}default: 16777216\n/m,
+      /^MAX_BODY_BYTES\n {2}maximum size of a request body.*\n {2}default: 16777216\n/m,
       /^$/,
     ],
     ['--check-config', { DEV_TOKENS: 'hunter2=@a:b' }, 0, /DEV_TOKENS=… \(not shown\)/, /^$/],

@@ -253,7 +253,8 @@ const [found] = serverDatabases;
       const after = await scrape(metrics);
       expect(uploads(after)).toBe(uploads(before));
       const name = 'process_start_time_seconds';
-      expect(valueOf(after, name)).toBeGreaterThan(valueOf(before, name) ?? Infinity);
+      // starts within a minute count as one: a restart of all workers is no series of restarts
+      expect(valueOf(after, name)).toBe(valueOf(before, name));
     });
 
     it('finish what is under way when they are told to stop, and take no more', async () => {
@@ -334,14 +335,14 @@ const [found] = serverDatabases;
     it('say once that the database does not let them in', async () => {
       const url = new URL(database.url);
       url.pathname = '/room_keys_that_is_not_there';
-      expect(await fatal({ DATABASE_URL: url.href })).toMatch(/^The database .*: .*\.$/);
+      expect(await fatal({ DATABASE_URL: url.href })).toMatch(/^The database in DATABASE_URL does not exist\. Create it.*\.$/);
     });
 
     it('do not try for ever', async () => {
       const dying = encodeURIComponent("if (process.send) process.kill(process.pid, 'SIGKILL')");
       const message = await fatal({ NODE_OPTIONS: `--import=data:text/javascript,${dying}` });
       expect(message).toMatch(
-        /^5 workers in a row ended before they served, the last one by SIGKILL: .*\.$/,
+        /^5 workers in a row ended before they served, the last one by SIGKILL\. Check .*\.$/,
       );
     });
   });

@@ -335,7 +335,9 @@ const [found] = serverDatabases;
     it('say once that the database does not let them in', async () => {
       const url = new URL(database.url);
       url.pathname = '/room_keys_that_is_not_there';
-      expect(await fatal({ DATABASE_URL: url.href })).toMatch(/^The database in DATABASE_URL does not exist\. Create it.*\.$/);
+      expect(await fatal({ DATABASE_URL: url.href })).toMatch(
+        /^The database in DATABASE_URL does not exist\. Create it.*\.$/,
+      );
     });
 
     it('do not try for ever', async () => {

@@ -28,7 +28,7 @@ export function testTokens(serverName = 'localhost'): AccessTokenVerifier {
 export function inMemoryDatabase({
   entities = [],
   migrations = [],
-}: Partial<Pick<TestDatabaseOptions, 'entities' | 'migrations'>> = {}): TestDatabaseOptions {
+}: Partial<Pick<InMemoryDatabase, 'entities' | 'migrations'>> = {}): InMemoryDatabase {
   return {
     type: 'better-sqlite3',
     database: ':memory:',
@@ -38,8 +38,8 @@ export function inMemoryDatabase({
   };
 }
 
-/** What {@link inMemoryDatabase} returns. */
-export interface TestDatabaseOptions {
+/** DataSource options of {@link inMemoryDatabase}. */
+export interface InMemoryDatabase {
   type: 'better-sqlite3';
   database: string;
   entities: Extract<DataSourceOptions['entities'], unknown[]>;

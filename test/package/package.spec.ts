@@ -151,7 +151,7 @@ describeWithRegistry.each(hosts)('in a host with $name', ({ dependencies, suites
   it.each([
     ['index', 24],
     ['access-tokens/index', 14],
-    ['operations/index', 26],
+    ['operations/index', 38],
     ['rate-limits', 7],
     ['testing', 3],
   ])(

@@ -145,7 +145,7 @@ const postgres = {
     ...postgresSettings({
       port,
       listen_addresses: '127.0.0.1',
-      unix_socket_directories: '',
+      unix_socket_directories: folder,
       external_pid_file: `${folder}/server.pid`,
       // several test files at once, each with several servers
       max_connections: 500,

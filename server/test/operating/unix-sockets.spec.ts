@@ -150,6 +150,15 @@ async function bySocket(url: string): Promise<string | undefined> {
     const [rows] = await connection.query('SELECT @@socket AS path');
     const [{ path } = { path: '' }] = rows as { path: string }[];
     if (!(await answers(path))) return undefined;
+    // who may come by the port is not always who may come by the socket
+    await connection.query(
+      "CREATE USER IF NOT EXISTS room_keys_socket@localhost IDENTIFIED BY 'by socket'",
+    );
+    await connection.query(
+      `GRANT ALL ON \`${found.pathname.slice(1)}\`.* TO room_keys_socket@localhost`,
+    );
+    found.username = 'room_keys_socket';
+    found.password = 'by socket';
     found.hostname = 'localhost';
     found.port = '';
     found.searchParams.set('socketPath', path);
@@ -181,8 +190,6 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('$name', ({ nam
       return;
     }
     const migrated = await command(['migrate'], { DATABASE_URL: url });
-    // a server that wants another user on its socket than on its port has said so, on the socket
-    if (/does not allow this user|rejects the user/.test(migrated.err)) return;
     expect(migrated).toMatchObject({ code: 0, err: '' });
     const server = start({ DATABASE_URL: url, WORKERS: '2', SOCKET_MODE: '0600' });
     await server.serving();

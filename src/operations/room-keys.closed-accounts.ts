@@ -22,19 +22,19 @@ export type RoomKeysAccountSource = { database: string } | AdminApi;
  * @publicApi
  */
 export interface RoomKeysClosedAccountsOptions {
-  /** The homeserver's name; stored users of other servers are left alone. Default: all have to be the homeserver's */
+  /** The homeserver's name; stored users of other servers are left alone. Default: all have to be the homeserver's. */
   serverName?: string | undefined;
-  /** Whether to erase users whom the homeserver does not know. Default: false */
+  /** Whether to erase users whom the homeserver does not know. Default: false. */
   eraseUnknown?: boolean | undefined;
-  /** The largest share of the users that may be erased, from 0 to 1. Default: 0.1 */
+  /** The largest share of the users that may be erased, from 0 to 1. Default: 0.1. */
   maxShare?: number | undefined;
-  /** Whether to report only. Default: false */
+  /** Whether to report only. Default: false. */
   dryRun?: boolean | undefined;
-  /** Aborts before the next page of users, or before the next user is erased. */
+  /** Aborts before the next page of users, or before the next user is erased. Default: none. */
   signal?: AbortSignal | undefined;
-  /** Called after each page of users that were looked up. */
+  /** Called after each page of users that were looked up. Default: none. */
   onProgress?: ((users: number) => void) | undefined;
-  /** Called for each user whose account is not open. */
+  /** Called for each user whose account is not open. Default: none. */
   onUser?: ((user: RoomKeysClosedAccount) => void) | undefined;
 }
 

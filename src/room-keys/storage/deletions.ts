@@ -21,6 +21,7 @@ export interface RoomKeysDeletion {
  * @publicApi
  */
 export interface RoomKeysRestoreOptions {
+  /** The version to restore. Required, no default. */
   version: string;
   /**
    * Gives the backup a new version id, above all others of the user, so that it is the current one: clients read no other.

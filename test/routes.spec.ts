@@ -1,8 +1,7 @@
 /** Proves, by one walk over all controllers that the module declares, that its 14 routes are there, guarded and documented. */
 import { GUARDS_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
-import { AccessTokenGuard } from '../src/room-keys/http/access-token.guard.js';
-import { RateLimitGuard } from '../src/room-keys/http/rate-limit.guard.js';
+import { AccessTokenGuard, RateLimitGuard } from '../src/room-keys/http/guards.js';
 import { routes } from './support/routes.js';
 
 const OPERATIONS = [

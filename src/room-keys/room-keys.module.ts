@@ -3,16 +3,14 @@ import { MODULE_PATH } from '@nestjs/common/constants.js';
 import { ApplicationConfig, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { mapToExcludeRoute } from '@nestjs/core/middleware/utils.js';
 import type { DataSource } from 'typeorm';
-import { AccessTokenGuard } from './http/access-token.guard.js';
 import { BodyMemoryLimit } from './http/body-memory-limit.js';
-import { roomKeysControllers } from './http/controllers.js';
+import { roomKeysControllers, routesOf } from './http/controllers.js';
+import { AccessTokenGuard, RateLimitGuard } from './http/guards.js';
 import {
   roomKeysMiddleware,
   installMiddleware,
   PATH_PREFIXES,
-  routesOf,
 } from './http/room-keys.middleware.js';
-import { RateLimitGuard } from './http/rate-limit.guard.js';
 import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';

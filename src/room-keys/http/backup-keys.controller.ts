@@ -6,6 +6,7 @@ import {
   BackupVersionQuery,
   Operation,
   RoomIdParam,
+  RoomKeysController,
   SessionIdParam,
 } from './operation.decorator.js';
 import { RoomKeysRequest } from './room-keys.request.js';
@@ -16,7 +17,6 @@ import {
   RoomKeysUpdateResponseDto,
 } from './room-key.dto.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
-import { RoomKeysController } from './room-keys-controller.decorator.js';
 
 const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
 const stored = {

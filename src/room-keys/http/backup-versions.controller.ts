@@ -9,9 +9,8 @@ import {
   CreatedBackupDto,
   UpdateBackupDto,
 } from './backup-version.dto.js';
-import { Operation, VersionParam } from './operation.decorator.js';
+import { Operation, RoomKeysController, VersionParam } from './operation.decorator.js';
 import { RoomKeysRequest } from './room-keys.request.js';
-import { RoomKeysController } from './room-keys-controller.decorator.js';
 
 const unknownVersion = {
   description: 'The backup does not exist, or is deleted.',

@@ -5,7 +5,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { closesAfter, lingeringClose } from './lingering-close.js';
+import { lingeringClose } from './room-keys.middleware.js';
+import { RoomKeysRequest } from './room-keys.request.js';
 
 let server: Server;
 let sockets: Socket[];
@@ -16,7 +17,7 @@ beforeEach(async () => {
   linger = { ms: 60_000, bytes: 2 ** 40 };
   server = createServer((request, response) => {
     lingeringClose(request, response, linger);
-    if (closesAfter(request, 200)) response.setHeader('Connection', 'close');
+    if (RoomKeysRequest.of(request).closesAfter(200)) response.setHeader('Connection', 'close');
     response.end('no');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');

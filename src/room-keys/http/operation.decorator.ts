@@ -1,17 +1,25 @@
 import {
   applyDecorators,
+  Controller,
   HttpCode,
   Res,
   SetMetadata,
   type Type,
+  UseFilters,
+  UseGuards,
   UseInterceptors,
+  VERSION_NEUTRAL,
 } from '@nestjs/common';
 import type * as Swagger from '@nestjs/swagger';
 import type { RoomKeysOperation } from '../room-keys.events.js';
 import { Documented } from './documentation.js';
 import { ErrorDto, RateLimitErrorDto, WrongVersionErrorDto } from './error.dto.js';
+import { AccessTokenGuard, RateLimitGuard } from './guards.js';
 import { JsonBodyInterceptor } from './json-body.interceptor.js';
+import { MatrixErrorFilter } from './matrix-error.filter.js';
+import { ResponseInterceptor } from './response.interceptor.js';
 import { RoomKeysUpdateResponseDto } from './room-key.dto.js';
+import { PATH_PREFIXES } from './room-keys.middleware.js';
 
 const OPERATION_METADATA = 'nestjs-room-keys:operation';
 
@@ -33,6 +41,16 @@ interface OperationOptions {
   /** Whether it stores keys: 403 for all but the current backup. */
   storesKeys?: boolean;
 }
+
+/** A controller of operations: its guards in this order, and responses and errors in Matrix's format. */
+export const RoomKeysController = () =>
+  applyDecorators(
+    Controller({ path: PATH_PREFIXES[0], version: VERSION_NEUTRAL }),
+    UseGuards(AccessTokenGuard, RateLimitGuard),
+    UseInterceptors(ResponseInterceptor),
+    UseFilters(MatrixErrorFilter),
+    Documented(({ ApiTags }) => ApiTags('End-to-end encryption')),
+  );
 
 /** An operation of the specification: its documentation, its status, and that we send the response ourselves. */
 export function Operation(options: OperationOptions): MethodDecorator {

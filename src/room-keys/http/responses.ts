@@ -3,7 +3,6 @@ import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
 import type { Backup, KeyId, KeyRank, KeysState, RoomKey, StoredKeys } from '../room-key.js';
 import type { MatrixError } from '../room-keys.errors.js';
-import { closesAfter } from './lingering-close.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 
 /** What keys are read from: a page at a time, and closed at the end. */
@@ -111,7 +110,8 @@ export const CORS = {
 /** Writes the head, with what all answers carry, whatever a host's middleware has set before. */
 export function writeHead(response: Response, status: number, headers: object): void {
   response.removeHeader('Access-Control-Allow-Credentials');
-  if (closesAfter(response.req, status)) response.setHeader('Connection', 'close');
+  if (RoomKeysRequest.of(response.req).closesAfter(status))
+    response.setHeader('Connection', 'close');
   response.writeHead(status, { ...CORS, ...headers });
 }
 

@@ -9,12 +9,8 @@ import bodyParser from 'body-parser';
 import type { NextFunction, Request, Response } from 'express';
 import { BackupKeysController } from './backup-keys.controller.js';
 import { BackupVersionsController } from './backup-versions.controller.js';
-import {
-  roomKeysMiddleware,
-  installMiddleware,
-  PATH_PREFIXES,
-  routesOf,
-} from './room-keys.middleware.js';
+import { routesOf } from './controllers.js';
+import { roomKeysMiddleware, installMiddleware, PATH_PREFIXES } from './room-keys.middleware.js';
 import { writeHead } from './responses.js';
 import { type PathParameter, RoomKeysRequest } from './room-keys.request.js';
 

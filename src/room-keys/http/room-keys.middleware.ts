@@ -1,5 +1,6 @@
-import { type HttpServer, RequestMethod, type Type } from '@nestjs/common';
-import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { HttpServer } from '@nestjs/common';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { type MatrixError, unrecognizedPath, wrongMethod } from '../room-keys.errors.js';
 import type {
@@ -8,9 +9,7 @@ import type {
   RoomKeysRequestEvent,
 } from '../room-keys.events.js';
 import { hideBodyFromParsers } from './json-body.interceptor.js';
-import { operationOf } from './operation.decorator.js';
 import { RoomKeysRequest } from './room-keys.request.js';
-import { isClosing, lingeringClose } from './lingering-close.js';
 import { CORS, sendError, writeHead } from './responses.js';
 
 /** The documented prefix, under which the routes are registered, then those of old clients, which are rewritten to it. */
@@ -26,34 +25,11 @@ const OURS = new RegExp(`^/(?:${PATH_PREFIXES.join('|')})(?=/|$)`, 'i');
 /** Seconds for which a browser may cache a preflight. */
 const PREFLIGHT_MAX_AGE = 86_400;
 
-interface Route {
+/** A path of the module and its operations. */
+export interface Route {
   pattern: RegExp;
   /** By method, in upper case. */
   operations: ReadonlyMap<string, RoomKeysOperation | undefined>;
-}
-
-/** The routes of controllers, from the metadata that Nest's own router reads. */
-export function routesOf(controllers: readonly Type[]): Route[] {
-  const operationsOf = new Map<string, Map<string, RoomKeysOperation | undefined>>();
-  for (const { prototype } of controllers) {
-    for (const name of Object.getOwnPropertyNames(prototype)) {
-      if (name === 'constructor') continue;
-      const handler = (prototype as Record<string, object>)[name];
-      if (handler === undefined) continue;
-      const path = Reflect.getMetadata(PATH_METADATA, handler) as string | undefined;
-      if (path === undefined) continue;
-      const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod];
-      const operations = operationsOf.get(path) ?? new Map<string, RoomKeysOperation | undefined>();
-      operations.set(method, operationOf(handler));
-      // Express calls the handler of GET for it, and Node sends no body
-      if (method === 'GET') operations.set('HEAD', operationOf(handler));
-      operationsOf.set(path, operations);
-    }
-  }
-  return [...operationsOf].map(([path, operations]) => ({
-    pattern: new RegExp(`^/${path.replace(/^\//, '').replaceAll(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
-    operations,
-  }));
 }
 
 /**
@@ -73,14 +49,14 @@ export function roomKeysMiddleware(
       next();
       return;
     }
-    if (isClosing(request)) return;
+    // its response would not reach the client
+    if (closing.has(request.socket)) return;
     const exact = (PATH_PREFIXES as readonly string[]).includes(prefix.slice(1));
     const rest = path.slice(prefix.length);
     const route = exact ? routes.find(({ pattern }) => pattern.test(rest)) : undefined;
-    if (observe) {
-      const operation = route?.operations.get(request.method);
-      observeRequest(request, response, { operation, prefix: shortPrefix(prefix) }, observe);
-    }
+    const taken = RoomKeysRequest.of(request);
+    taken.operation = route?.operations.get(request.method);
+    if (observe) observeRequest(request, response, shortPrefix(prefix), observe);
     // also for a response that the host sends itself
     for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
     lingeringClose(request, response);
@@ -100,7 +76,7 @@ export function roomKeysMiddleware(
       refuse(wrongMethod([...route.operations.keys()]));
       return;
     }
-    RoomKeysRequest.of(request).segments = { ...route.pattern.exec(rest)?.groups };
+    taken.segments = { ...route.pattern.exec(rest)?.groups };
     // Express rejects a path that it cannot decode before any guard runs; we have the segments already.
     const query = request.url.indexOf('?');
     request.url =
@@ -130,20 +106,74 @@ export function installMiddleware(adapter: HttpServer, handler: RequestHandler):
   stack.unshift(stack.pop());
 }
 
+/** How much of a refused body a client may still send, so that it receives the response. */
+interface Linger {
+  ms: number;
+  bytes: number;
+}
+
+/** Twice the default maximum size of a body. */
+const LINGER: Linger = { ms: 30_000, bytes: 32 * 1024 * 1024 };
+const LOOK_EVERY_MS = 100;
+
+/** Connections whose last response was sent: further data on them is discarded. */
+const closing = new WeakSet<Socket>();
+
+/**
+ * Reads and discards the rest of a body whose request was answered early, within limits. Most clients
+ * read the response only after they have sent the body, so Node keeps reading, except when the
+ * connection is closed after the response: closing it while bytes arrive resets it, and the response is
+ * lost. Clients that take too long are disconnected.
+ */
+export function lingeringClose(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { ms, bytes }: Linger = LINGER,
+): void {
+  const { socket } = request;
+  // now, since the header is later hidden from the host's body parsers
+  RoomKeysRequest.of(request).isLong =
+    Number(request.headers['content-length'] ?? Infinity) > bytes;
+  let closes = false;
+  response.once('prefinish', () => {
+    const last = response as ServerResponse & { _last?: boolean };
+    if (request.complete || !last._last) return;
+    // Node would close it at once
+    last._last = false;
+    closes = true;
+    closing.add(socket);
+  });
+  response.once('finish', () => {
+    if (request.complete && !closes) return;
+    // closes our side only: the client can keep sending, and receives the response
+    if (closes) socket.end();
+    const until = performance.now() + ms;
+    const most = socket.bytesRead + bytes;
+    const look = setInterval(() => {
+      const over = socket.destroyed || (request.complete && !closes);
+      if (!over && performance.now() < until && socket.bytesRead < most) return;
+      clearInterval(look);
+      if (!over) socket.destroy();
+    }, LOOK_EVERY_MS);
+    look.unref();
+  });
+}
+
 /** Reports a request to the observer when it is finished. */
 function observeRequest(
   request: Request,
   response: Response,
-  about: Pick<RoomKeysRequestEvent, 'operation' | 'prefix'>,
+  prefix: RoomKeysRequestEvent['prefix'],
   observe: RoomKeysObserver,
 ): void {
   const begun = performance.now();
   response.once('close', () => {
-    const { bytes, databaseFailure, owner } = RoomKeysRequest.of(request);
+    const { bytes, databaseFailure, operation, owner } = RoomKeysRequest.of(request);
     observe(
       {
         type: 'request',
-        ...about,
+        operation,
+        prefix,
         method: request.method,
         status: response.headersSent ? response.statusCode : undefined,
         durationMs: performance.now() - begun,

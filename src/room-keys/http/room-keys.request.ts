@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { checkId } from '../json/ids.js';
 import { invalidParameter, missingParameter } from '../room-keys.errors.js';
-import type { RoomKeysRequestEvent } from '../room-keys.events.js';
+import type { RoomKeysOperation, RoomKeysRequestEvent } from '../room-keys.events.js';
 import type { TokenOwner } from '../room-keys-options.interface.js';
 
 /** A body as it was sent, valid JSON. It is not parsed: its values would take many times the memory. */
@@ -11,6 +11,8 @@ export interface JsonBody {
 
 /** The parameters of our paths. */
 export type PathParameter = 'version' | 'roomId' | 'sessionId';
+
+const REQUEST_TIMEOUT = 408;
 
 const requests = new WeakMap<IncomingMessage, RoomKeysRequest>();
 
@@ -25,6 +27,10 @@ export class RoomKeysRequest {
   owner: TokenOwner | undefined;
   /** The path parameters, still percent-encoded; set by the middleware. */
   segments: Readonly<Partial<Record<PathParameter, string>>> = {};
+  /** Undefined for an unknown path or a wrong method; set by the middleware. */
+  operation: RoomKeysOperation | undefined;
+  /** Whether the body may be longer than what is discarded after an early response; set by the middleware. */
+  isLong = false;
   /** Bytes of the bodies; of the request's after decompression. */
   readonly bytes = { request: 0, response: 0 };
   /** Why the database could not serve it. */
@@ -100,6 +106,14 @@ export class RoomKeysRequest {
     this.body = undefined;
     if (body) return body;
     throw new Error('JsonBodyInterceptor did not run before a handler that takes the body.');
+  }
+
+  /**
+   * Whether a response must announce that the connection is closed after it: if the rest of the body may be longer than
+   * what is discarded, a client would wait in vain for the response to its next request.
+   */
+  closesAfter(status: number): boolean {
+    return !this.request.complete && (status === REQUEST_TIMEOUT || this.isLong);
   }
 
   private readVersion(): string {

@@ -8,7 +8,7 @@ import { type ExecutionContext, Logger } from '@nestjs/common';
 import fc from 'fast-check';
 import { MatrixError, unknownToken } from '../room-keys.errors.js';
 import type { AccessTokenVerifier, TokenOwner } from '../room-keys-options.interface.js';
-import { AccessTokenGuard } from './access-token.guard.js';
+import { AccessTokenGuard } from './guards.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 
 const tokenOwner = (request: IncomingMessage) => RoomKeysRequest.of(request).requiredOwner;

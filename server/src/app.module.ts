@@ -5,22 +5,19 @@ import { RoomKeysModule } from 'nestjs-room-keys';
 import { type RateLimiter, rateLimits } from 'nestjs-room-keys/rate-limits';
 import { ConnectionLimit } from './connection-limit.js';
 import { dataSourceOptions, openDatabase } from './database.js';
-import { SECURITY_SCHEME } from './docs.js';
+import { HomeController, SECURITY_SCHEME } from './docs.js';
 import type { Environment } from './environment.js';
 import { GracefulShutdown } from './graceful-shutdown.js';
-import { Dependencies } from './health/dependencies.js';
-import { DiskSpace } from './health/disk-space.js';
+import { Dependencies, DiskSpace } from './health/dependencies.js';
 import { HealthController } from './health/health.controller.js';
-import { HomeController } from './home.controller.js';
 import { ActivityLog } from './logs/activity-log.js';
 import { RequestLog } from './logs/request-log.js';
 import { Metrics } from './metrics/metrics.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { connectionsWithin, openFilesLimit } from './open-files.js';
-import { exempting } from './rate-limit-exemption.js';
 import { RedisConnection } from './redis-connection.js';
 import { databaseCode } from './start-failure.js';
-import { TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
+import { exempting, TOKEN_SERVICE, tokenServiceOf, verifierOf } from './verifier.js';
 
 /** The standalone server: the first host of {@link RoomKeysModule}. */
 @Module({})

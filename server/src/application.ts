@@ -8,14 +8,13 @@ import { ConnectionLimit } from './connection-limit.js';
 import { serveDocs } from './docs.js';
 import type { Environment } from './environment.js';
 import { answerMalformedRequests } from './malformed-requests.js';
-import { urlOf } from './listening.js';
+import { removeStaleSocket, SOCKET_MODE, urlOf } from './listening.js';
 import { RequestLog } from './logs/request-log.js';
 import { ServerLogger } from './logs/server-logger.js';
 import { MetricsServer } from './metrics/metrics-server.js';
 import { RedisConnection } from './redis-connection.js';
 import { isSocketPath } from './setting-parsers.js';
 import { aboutListening } from './start-failure.js';
-import { removeStaleSocket, SOCKET_MODE } from './unix-socket.js';
 import { TimedExpressAdapter } from './timed-express.adapter.js';
 import { UnrecognizedFilter } from './unrecognized.filter.js';
 

@@ -1,6 +1,11 @@
 import type { ServerResponse } from 'node:http';
-import type { INestApplication } from '@nestjs/common';
-import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { Controller, Get, type INestApplication, Redirect } from '@nestjs/common';
+import {
+  ApiExcludeController,
+  DocumentBuilder,
+  type OpenAPIObject,
+  SwaggerModule,
+} from '@nestjs/swagger';
 import { DOCS_PATH } from './listening.js';
 import { version } from './version.js';
 
@@ -58,4 +63,15 @@ export function serveDocs(app: INestApplication): void {
       displayRequestDuration: true,
     },
   });
+}
+
+/** Sends who opens the server in a browser to Swagger UI. */
+@Controller()
+@ApiExcludeController()
+export class HomeController {
+  @Get()
+  @Redirect(`/${DOCS_PATH}`)
+  home(): void {
+    // the decorator does it
+  }
 }

@@ -1,5 +1,5 @@
-import type { Variables } from './environment.js';
-import { serve } from './serve.js';
+import cluster from 'node:cluster';
+import { readEnvironment, type Variables } from './environment.js';
 import { checkConfig, settingsHelp } from './settings-text.js';
 import { startFailure } from './start-failure.js';
 
@@ -41,5 +41,34 @@ export function printCheck(variables: Variables): void {
   } catch (error) {
     process.stderr.write(`${startFailure(error, variables)}\n`);
     process.exitCode = 1;
+  }
+}
+
+/**
+ * Starts the standalone server: in this process, or in as many as `WORKERS` says, with this one above
+ * them.
+ *
+ * @param onReady called when the server stops by itself on SIGTERM and SIGINT from there on
+ */
+export async function serve(variables: Variables, onReady: () => void): Promise<void> {
+  // none is loaded before it is needed: the primary does without Nest
+  if (cluster.isWorker) {
+    const { startWorker } = await import('./workers/start-worker.js');
+    await startWorker(variables, onReady);
+  } else if (workersOf(variables) === 1) {
+    const { start } = await import('./start.js');
+    await start(variables, onReady);
+  } else {
+    const { startWorkers } = await import('./workers/start-workers.js');
+    await startWorkers(variables, onReady);
+  }
+}
+
+function workersOf(variables: Variables): number {
+  try {
+    return readEnvironment(variables).workers;
+  } catch {
+    // what is wrong with the settings says the one who is to start with them
+    return 1;
   }
 }

@@ -5,9 +5,9 @@ import type {
   RoomKeysClosedAccount,
   RoomKeysClosedAccountsResult,
 } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
-import { EXIT, Failure } from './exit.js';
-import { counted, grouped, print, withReport } from './output.js';
+import { withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions } from './options.js';
+import { counted, EXIT, Failure, grouped, print, withReport } from './output.js';
 import { withProgress } from './progress.js';
 
 interface ClosedAccountsOptions extends DatabaseOptions {

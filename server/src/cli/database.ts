@@ -1,57 +1,16 @@
 import { statSync } from 'node:fs';
 import { Logger } from '@nestjs/common';
-import { type Command, Option } from 'commander';
 import type { DataSource } from 'typeorm';
 import { openDatabase } from '../database.js';
-import { type DatabaseSettings, fileOf, lacksPassword } from '../database-url.js';
-import { readEnvironment, type Variables } from '../environment.js';
+import { type DatabaseSettings, fileOf } from '../database-url.js';
+import { readEnvironment } from '../environment.js';
 import { settingMeant } from '../unknown-settings.js';
-import { Failure } from './exit.js';
+import { type DatabaseOptions, environmentWith } from './options.js';
+import { Failure } from './output.js';
 
 /** How many days the history of backups goes back; 0 where there is to be none. */
 interface History {
   historyDays: number;
-}
-
-/** What {@link databaseOption} gives a command. */
-export interface DatabaseOptions {
-  database?: string;
-}
-
-/** `--database`, for the commands that work on the server's database. */
-export const databaseOption = () =>
-  new Option(
-    '--database <url>',
-    'sqlite:FILE, postgres://…, mysql://… or mariadb://…; takes the place of DATABASE_URL, and of DATABASE_PASSWORD unless a password is all it lacks. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
-  );
-
-/** A command of the server's database. */
-export function databaseCommand(parent: Command, nameAndArguments: string): Command {
-  return parent.command(nameAndArguments).addOption(databaseOption());
-}
-
-/**
- * An option that must be there. Commander's own mandatory options are checked before unknown ones: a misspelt one
- * would be reported as missing, and not be named.
- */
-export function requireOption(command: Command, flags: string, description: string): Command {
-  const option = new Option(flags, description);
-  return command.addOption(option).hook('preAction', (_, action) => {
-    if (action.getOptionValue(option.attributeName()) === undefined)
-      action.error(`error: required option '${flags}' not specified`);
-  });
-}
-
-/** The environment, as if it named the database that the option does. */
-export function environmentWith({ database }: DatabaseOptions): Variables {
-  if (database === undefined) return process.env;
-  // empty, which counts as not set
-  const url = { DATABASE_URL: database, DATABASE_URL_FILE: '' };
-  // the password of the environment would take the place of one in the URL
-  const password = lacksPassword(database)
-    ? {}
-    : { DATABASE_PASSWORD: '', DATABASE_PASSWORD_FILE: '' };
-  return { ...process.env, ...url, ...password };
 }
 
 /** The database that the command is about, as the server would find it, and what is written there beside the work. */
@@ -102,3 +61,7 @@ async function checkTables(dataSource: DataSource): Promise<void> {
     );
   }
 }
+
+/** The error of a command for a user of whom nothing is stored. */
+export const unknownUser = (id: string): Failure =>
+  new Failure(`The database has no backup of ${id}. Check the user id.`);

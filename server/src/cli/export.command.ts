@@ -4,11 +4,10 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import type { RoomKeysTransferProgress } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, requireOption, withDatabase } from './database.js';
-import { Failure } from './exit.js';
-import { counted, print } from './output.js';
+import { unknownUser, withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, requireOption, userId } from './options.js';
+import { counted, Failure, print } from './output.js';
 import { withProgress } from './progress.js';
-import { unknownUser, userId } from './user-id.js';
 
 interface ExportCommandOptions extends DatabaseOptions {
   to: string;

@@ -11,11 +11,10 @@ import type {
   RoomKeysTransfer,
   RoomKeysTransferIssue,
 } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, requireOption, withDatabase } from './database.js';
-import { EXIT, Failure } from './exit.js';
-import { counted, grouped, print, table, withReport } from './output.js';
+import { withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, requireOption, userId } from './options.js';
+import { counted, EXIT, Failure, grouped, print, table, withReport } from './output.js';
 import { withProgress } from './progress.js';
-import { userId } from './user-id.js';
 
 interface ImportCommandOptions extends DatabaseOptions {
   from: string;

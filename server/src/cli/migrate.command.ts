@@ -1,10 +1,6 @@
 import type { Command } from 'commander';
-import {
-  databaseCommand,
-  type DatabaseOptions,
-  databaseSettings,
-  openForCommand,
-} from './database.js';
+import { databaseSettings, openForCommand } from './database.js';
+import { databaseCommand, type DatabaseOptions } from './options.js';
 import { print } from './output.js';
 
 /** `migrate`: creates the tables, or brings them up to date. */

@@ -1,6 +1,5 @@
 import cliProgress from 'cli-progress';
-import { EXIT, Failure } from './exit.js';
-import { grouped } from './output.js';
+import { EXIT, Failure, grouped } from './output.js';
 
 /** A progress bar on stderr. */
 export interface Progress {

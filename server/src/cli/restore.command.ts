@@ -4,10 +4,9 @@ import type {
   RoomKeysMaintenance,
   RoomKeysRestoreResult,
 } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
-import { Failure } from './exit.js';
-import { counted, print, table } from './output.js';
-import { userId } from './user-id.js';
+import { withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, userId } from './options.js';
+import { counted, Failure, print, table } from './output.js';
 
 interface RestoreOptions extends DatabaseOptions {
   version?: string;

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
-import { printCheck } from '../run.js';
-import { serve } from '../serve.js';
+import { printCheck, serve } from '../run.js';
 import { settingsHelp } from '../settings-text.js';
-import { databaseCommand, type DatabaseOptions, environmentWith } from './database.js';
+import { databaseCommand, type DatabaseOptions, environmentWith } from './options.js';
 
 /** `serve`: the standalone server, as `npm start` runs it. */
 export function addServe(program: Command): void {

@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import type { Command } from 'commander';
+import type { RoomKeysStatistics } from 'nestjs-room-keys/operations';
+import { withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, wholeNumber } from './options.js';
 import { counted, grouped, print, sized, table } from './output.js';
-import { waitingRows } from './waiting.js';
 
 /** `stats`: how much is stored. */
 export function addStats(program: Command): void {
@@ -52,8 +53,23 @@ Examples:
     });
 }
 
-/** Reads an option that counts something. */
-export function wholeNumber(text: string): number {
-  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Use a whole number.');
-  return Number(text);
+/** What is not to be swept yet: what an import has stored that broke off, and what deletions keep. */
+export function waitingRows({
+  staged,
+  kept,
+}: Pick<RoomKeysStatistics, 'staged' | 'kept'>): [name: string, text: string][] {
+  const rows: [string, string][] = [];
+  if (staged.until) {
+    rows.push([
+      'Import',
+      `${counted(staged.keys, 'key')} of an import that runs or broke off, not part of any backup yet: removed after ${staged.until.toISOString()}, or by sweep --now`,
+    ]);
+  }
+  if (kept.lastUntil) {
+    rows.push([
+      'Kept',
+      `${counted(kept.deletions, 'deletion')} with ${counted(kept.keys, 'key')} that user restore can undo, the last until ${kept.lastUntil.toISOString()}`,
+    ]);
+  }
+  return rows;
 }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
+import { withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions } from './options.js';
 import { counted, print, table } from './output.js';
-import { waitingRows } from './waiting.js';
+import { waitingRows } from './stats.command.js';
 
 /** `sweep`: removes the rows of deleted keys. */
 export function addSweep(program: Command): void {

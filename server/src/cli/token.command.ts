@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
+import { userId } from './options.js';
 import { print } from './output.js';
-import { userId } from './user-id.js';
 
 /** `token create`: an access token for development. */
 export function addToken(program: Command): void {

@@ -1,11 +1,10 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
-import { EXIT, Failure } from './exit.js';
+import { unknownUser, withDatabase } from './database.js';
 import { historyLines } from './history.js';
-import { counted, print, sized, table } from './output.js';
+import { databaseCommand, type DatabaseOptions, userId } from './options.js';
+import { counted, EXIT, Failure, print, sized, table } from './output.js';
 import { addRestore } from './restore.command.js';
-import { unknownUser, userId } from './user-id.js';
 
 /** `user show`, `user restore` and `user erase`: what is stored of one user. */
 export function addUser(program: Command): void {

@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
 import type { RoomKeysFinding, RoomKeysVerificationProgress } from 'nestjs-room-keys/operations';
-import { databaseCommand, type DatabaseOptions, withDatabase } from './database.js';
-import { EXIT } from './exit.js';
-import { counted, print } from './output.js';
+import { unknownUser, withDatabase } from './database.js';
+import { databaseCommand, type DatabaseOptions, wholeNumber, userId } from './options.js';
+import { counted, EXIT, print } from './output.js';
 import { withProgress } from './progress.js';
-import { wholeNumber } from './stats.command.js';
-import { unknownUser, userId } from './user-id.js';
 
 interface VerifyCommandOptions extends DatabaseOptions {
   user?: string;

@@ -2,16 +2,32 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
-import { type AccessTokenVerifier, MatrixError } from 'nestjs-room-keys';
+import { type AccessTokenVerifier, MatrixError, type RoomKeysEvent } from 'nestjs-room-keys';
 import { RoomKeysMaintenance } from 'nestjs-room-keys/operations';
 import { RedisConnection } from '../redis-connection.js';
 import { TOKEN_SERVICE } from '../verifier.js';
-import { DiskSpace } from './disk-space.js';
 
 /** Well below the 5 seconds after which supervisors give up waiting for an answer. */
 const TIMEOUT_MS = 3000;
 /** Anyone may request our health, so results are cached: dependencies are not checked more often. */
 const TTL_MS = 2000;
+/** Clients send a refused upload again within 16 seconds: after so long without a failure there is room. */
+const FORGOTTEN_AFTER_MS = 60_000;
+
+/** Whether the database has room, by what requests meet: an upload that is stored says so, one that fails says not. */
+export class DiskSpace {
+  private fullSince: number | undefined;
+
+  observe(event: RoomKeysEvent): void {
+    if (event.type === 'request' && event.databaseFailure === 'disk-full')
+      this.fullSince = performance.now();
+    if (event.type === 'keys' && event.added > 0) this.fullSince = undefined;
+  }
+
+  get isFull(): boolean {
+    return this.fullSince !== undefined && performance.now() - this.fullSince < FORGOTTEN_AFTER_MS;
+  }
+}
 
 /**
  * The services that this one needs. Without its database it can do nothing, and is not ready. While

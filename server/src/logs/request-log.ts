@@ -1,8 +1,9 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { Logger } from '@nestjs/common';
 import type { RoomKeysEvent } from 'nestjs-room-keys';
 import type { RoomKeysRequestEvent } from 'nestjs-room-keys/operations';
-import { requestIdOf, withRequestId } from './request-ids.js';
 
 /** The words of paths that say nothing about anybody. */
 const WORDS = new Set([
@@ -12,6 +13,11 @@ const WORDS = new Set([
 const MOST_WORDS = 12;
 /** What supervisors and browsers ask for all day long. */
 const QUIET = /^\/(?:health\/|docs|favicon\.ico)/;
+
+/** What proxies make: hexadecimal digits, UUIDs, base64, and such things with a name before them. */
+const FORM = /^[\w.:=+/@-]{1,128}$/;
+
+const requestIds = new AsyncLocalStorage<string>();
 
 /** One line a request, and the id that ties other lines to it. */
 export class RequestLog {
@@ -36,7 +42,7 @@ export class RequestLog {
       response.setHeader('X-Request-Id', id);
       // the URL as the client sent it: the module routes by a normalized one
       const { url = '' } = request;
-      withRequestId(id, () => {
+      requestIds.run(id, () => {
         for (const listener of listeners) listener(request, response);
         // after the module's own, so that its event has come
         response.once('close', () => {
@@ -86,4 +92,15 @@ export function patternOf(url: string): string {
   const words = path.split('/');
   const known = words.slice(0, MOST_WORDS).map((word) => (WORDS.has(word) ? word : '*'));
   return known.join('/') + (words.length > MOST_WORDS ? '/…' : '');
+}
+
+/** The id that the proxy gave to a request, if it is one that a log can hold; else one of our own. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && FORM.test(given) ? given : randomUUID();
+}
+
+/** The id of the request that this is done for; undefined where it is done for none. */
+export function currentRequestId(): string | undefined {
+  return requestIds.getStore();
 }

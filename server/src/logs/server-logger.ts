@@ -3,7 +3,7 @@ import { isatty } from 'node:tty';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
 import type { Environment } from '../environment.js';
 import { fieldsText, STDOUT, writesJson } from './log-format.js';
-import { currentRequestId } from './request-ids.js';
+import { currentRequestId } from './request-log.js';
 
 /** The settings of the log. */
 type LogSettings = Pick<Environment, 'logFormat' | 'logLevel'>;

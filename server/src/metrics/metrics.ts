@@ -4,18 +4,10 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type RoomKeysEvent } from 'nestjs-room-keys';
-import { type Activity, roomKeysConflictCodes } from 'nestjs-room-keys/operations';
+import { roomKeysConflictCodes } from 'nestjs-room-keys/operations';
 import { version } from '../version.js';
-import { type ClientConnections, showClientConnections } from './client-connections.js';
+import { type LookedUp, showLookedUp } from './looked-up-metrics.js';
 import { TokenMetrics } from './token-metrics.js';
-
-/** Values that are not reported by events, but looked up when the metrics are read. */
-export interface LookedUp {
-  clientConnections: () => ClientConnections;
-  activity: () => Activity;
-  /** By their names, whether each service that this one needs can be used. */
-  dependencies: () => Promise<Readonly<Record<string, boolean>>>;
-}
 
 /** Label for requests of old or stray clients that are not one of the operations. */
 const NO_OPERATION = 'none';
@@ -113,10 +105,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
     this.showBuild();
     this.showSweepAge();
-    this.showConnections();
-    showClientConnections(this.registry, () => this.lookedUp?.clientConnections());
-    this.showRestores();
-    this.showDependencies();
+    showLookedUp(this.registry, () => this.lookedUp);
     // from the start, so that the first one is seen as a step from nought
     for (const result of ['added', 'replaced', 'kept']) this.keys.inc({ result }, 0);
     for (const code of roomKeysConflictCodes) {
@@ -192,81 +181,6 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.set(age() / 1000);
-      },
-    });
-  }
-
-  private showConnections(): void {
-    const { registry } = this;
-    const activity = () => this.lookedUp?.activity();
-    new Gauge({
-      name: 'room_keys_database_connections',
-      help: "Connections of the server's pool to the database: used or free.",
-      labelNames: ['state'],
-      registers: [registry],
-      collect() {
-        const now = activity()?.connections;
-        if (!now) return;
-        this.set({ state: 'used' }, now.used);
-        this.set({ state: 'free' }, now.free);
-      },
-    });
-    new Gauge({
-      name: 'room_keys_database_connections_max',
-      help: 'The most connections that the pool opens.',
-      registers: [registry],
-      collect() {
-        const now = activity()?.connections;
-        if (now) this.set(now.max);
-      },
-    });
-    new Gauge({
-      name: 'room_keys_database_waiting',
-      help: 'Reads that wait for a connection or for their turn.',
-      registers: [registry],
-      collect() {
-        const now = activity();
-        if (now) this.set(now.readsWaiting + (now.connections?.waiting ?? 0));
-      },
-    });
-  }
-
-  private showRestores(): void {
-    const activity = () => this.lookedUp?.activity();
-    new Gauge({
-      name: 'room_keys_restores',
-      help: 'Restores: under_way, or waiting for their turn to begin.',
-      labelNames: ['state'],
-      registers: [this.registry],
-      collect() {
-        const now = activity();
-        if (!now) return;
-        this.set({ state: 'under_way' }, now.restores);
-        this.set({ state: 'waiting' }, now.restoresWaiting);
-      },
-    });
-    new Gauge({
-      name: 'room_keys_changes_waiting',
-      help: 'Changes that wait for their turn: those of one user are made one after the other.',
-      registers: [this.registry],
-      collect() {
-        const now = activity();
-        if (now) this.set(now.transactionsWaiting);
-      },
-    });
-  }
-
-  private showDependencies(): void {
-    const dependencies = () => this.lookedUp?.dependencies();
-    new Gauge({
-      name: 'room_keys_dependency_up',
-      help: 'Whether a service that this one needs can be used, 1 or 0: database, verifier, redis.',
-      labelNames: ['dependency'],
-      aggregator: 'min',
-      registers: [this.registry],
-      async collect() {
-        for (const [dependency, up] of Object.entries((await dependencies()) ?? {}))
-          this.set({ dependency }, up ? 1 : 0);
       },
     });
   }

@@ -1,11 +1,11 @@
 import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Environment, readEnvironment, type Variables } from '../environment.js';
+import { removeStaleSocket } from '../listening.js';
 import { logFaults } from '../logs/faults.js';
 import { MetricsEndpoint } from '../metrics/metrics-endpoint.js';
 import { isSocketPath } from '../setting-parsers.js';
 import { startFailure } from '../start-failure.js';
 import { StartupBanner } from '../startup-banner.js';
-import { removeStaleSocket } from '../unix-socket.js';
 import { AggregatedMetrics } from './aggregated-metrics.js';
 import { PrimaryLog } from './primary-log.js';
 import { WorkerPool } from './worker-pool.js';

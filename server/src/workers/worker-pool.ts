@@ -6,7 +6,7 @@ import type { FromWorker } from './messages.js';
 import type { PrimaryLog } from './primary-log.js';
 
 /** What a worker runs. */
-const PROGRAM = fileURLToPath(new URL('worker.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** How long the place of a worker that ended stays empty; each time in a row twice as long. */
 const FIRST_PAUSE_MS = 100;

@@ -1,5 +1,5 @@
+import { exempting } from './verifier.js';
 /** Proves which users are freed of limits of requests, and that the verifier's answer is otherwise kept. */
-import { exempting } from './rate-limit-exemption.js';
 
 const owner = { userId: '', deviceId: 'PHONE' };
 

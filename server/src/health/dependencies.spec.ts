@@ -1,7 +1,7 @@
 /** Proves when the database counts as full: from a request that found no room, to an upload that is stored, or a minute. */
 import { jest } from '@jest/globals';
 import type { RoomKeysEvent } from 'nestjs-room-keys';
-import { DiskSpace } from './disk-space.js';
+import { DiskSpace } from './dependencies.js';
 
 type RoomKeysRequestEvent = Extract<RoomKeysEvent, { type: 'request' }>;
 

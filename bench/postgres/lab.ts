@@ -2,6 +2,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type * as Package from '../../src/index.js';
 import type * as Operations from '../../src/operations/index.js';
+import type * as Deletions from '../../src/room-keys/removals.js';
 import type * as Repository from '../../src/room-keys/storage/room-keys.repository.js';
 import type { BenchDatabase } from '../database.js';
 import { createPostgresDatabase } from '../database-postgres.js';
@@ -13,6 +14,7 @@ const built = <T>(path: string) =>
 const { roomKeysEntities, roomKeysMigrations, RoomKeysService, runMigrations } =
   await built<typeof Package>('index.js');
 const { RoomKeysMaintenance } = await built<typeof Operations>('operations/index.js');
+const { Removals } = await built<typeof Deletions>('room-keys/removals.js');
 const { RoomKeysRepository } = await built<typeof Repository>(
   'room-keys/storage/room-keys.repository.js',
 );
@@ -36,10 +38,8 @@ export class Lab {
   }
 
   get service(): Service {
-    return new RoomKeysService(
-      new RoomKeysRepository(this.dataSource),
-      ...([undefined, { wake: () => undefined }, {}] as unknown as [never, never, object]),
-    );
+    const repository = new RoomKeysRepository(this.dataSource);
+    return new RoomKeysService(repository, new Removals(repository), {});
   }
 
   get maintenance() {

@@ -1,9 +1,11 @@
 import type { DataSource } from 'typeorm';
 import { restoreDeleted } from './restore-deleted.js';
 import type { RoomKeysHistoryEntry } from '../room-keys/backup-history.js';
+import { Removals } from '../room-keys/removals.js';
 import { retentionOf } from '../room-keys/retention.js';
 import type { UserSummary } from '../room-keys/room-key.js';
 import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
+import { checkUserId } from '../room-keys/service-arguments.js';
 import { HistoryRepository } from '../room-keys/storage/backup-history.js';
 import type {
   RoomKeysDeletion,
@@ -17,6 +19,7 @@ import type {
   RoomKeysVerificationProgress,
 } from '../room-keys/storage/verification.js';
 import type { DeletedKeys } from '../room-keys/storage/database/dialect.js';
+import type { HostTransaction } from '../room-keys/storage/database/host-transaction.js';
 import { RetiredKeysRepository } from '../room-keys/storage/retired-keys.repository.js';
 import { RoomKeysRepository } from '../room-keys/storage/room-keys.repository.js';
 import { StatisticsRepository } from '../room-keys/storage/statistics.repository.js';
@@ -46,7 +49,6 @@ export interface VerifyOptions {
  * @publicApi
  */
 export class RoomKeysMaintenance {
-  private readonly repository: RoomKeysRepository;
   private readonly retired: RetiredKeysRepository;
   private readonly statisticsRepository: StatisticsRepository;
   private readonly historyRepository: HistoryRepository;
@@ -58,10 +60,12 @@ export class RoomKeysMaintenance {
    */
   constructor(
     private readonly dataSource: DataSource,
-    options: Pick<RoomKeysOptions, 'historyDays'> = {},
+    { historyDays }: Pick<RoomKeysOptions, 'historyDays'> = {},
+    /** @internal */
+    private readonly removals = new Removals(
+      new RoomKeysRepository(dataSource, undefined, { historyDays }),
+    ),
   ) {
-    const { historyDays } = options;
-    this.repository = new RoomKeysRepository(dataSource, undefined, { historyDays });
     this.historyRepository = new HistoryRepository(dataSource);
     this.undo = new UndoRepository(dataSource, retentionOf({ historyDays }).historyDays);
     this.retired = new RetiredKeysRepository(dataSource);
@@ -77,7 +81,7 @@ export class RoomKeysMaintenance {
    * @throws when the database does not answer in time, or with an error
    */
   async ping(timeoutMs = 3000): Promise<void> {
-    await this.repository.ping(timeoutMs);
+    await this.removals.repository.ping(timeoutMs);
   }
 
   /**
@@ -140,13 +144,21 @@ export class RoomKeysMaintenance {
   }
 
   /**
-   * Deletes all backups and keys of a user, at once for every reader; a server's sweeper, or
-   * {@link sweep}, removes the rows afterwards. See `RoomKeysService.eraseUser`.
+   * Deletes all backups and keys of a user, immediately for every reader; for the deactivation of an account. Only the
+   * number of the last version stays, so that no version is reused, and an entry of the history that the user was
+   * erased. Deleted data that could be restored is erased too. Erasing a user again, or one who never had a backup,
+   * changes nothing. A server's sweeper, or {@link sweep}, removes the rows afterwards.
    *
+   * @param transaction a transaction of the host to join: see `RoomKeysService.deleteBackup`
    * @returns how many backups with how many keys were erased, and how many deletions that could have been undone
+   * @throws 400 `M_INVALID_PARAM` for an invalid user id
    */
-  async eraseUser(userId: string): Promise<{ backups: number; keys: number; kept: number }> {
-    return this.repository.eraseUser(userId);
+  async eraseUser(
+    userId: string,
+    transaction?: HostTransaction | null,
+  ): Promise<{ backups: number; keys: number; kept: number }> {
+    checkUserId(userId);
+    return this.removals.user(userId, transaction);
   }
 
   /**

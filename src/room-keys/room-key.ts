@@ -67,7 +67,7 @@ export interface Backup extends KeysState {
 /** The part of a backup that the client chooses. */
 export type BackupInformation = Pick<Backup, 'algorithm' | 'authData'>;
 
-/** One backup in {@link RoomKeysService.summary}. */
+/** One backup in {@link RoomKeysMaintenance.summary}. */
 export interface BackupSummary extends KeysState {
   version: string;
   /** Whether it is the newest one. */

@@ -15,6 +15,7 @@ import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import { Removals } from './removals.js';
 import { RoomKeysMaintenance } from '../operations/room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
 import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
@@ -25,7 +26,6 @@ import { StorageCheck } from './storage/storage-check.js';
 import { type Conflict, Database } from './storage/database/database.js';
 import { RetiredKeysRepository } from './storage/retired-keys.repository.js';
 import { RoomKeysRepository } from './storage/room-keys.repository.js';
-import { StatisticsRepository } from './storage/statistics.repository.js';
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000;
 
@@ -73,9 +73,13 @@ function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
       inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
     },
     {
-      provide: StatisticsRepository,
-      useFactory: (dataSource: DataSource) => new StatisticsRepository(dataSource),
-      inject: [ROOM_KEYS_DATA_SOURCE],
+      provide: Removals,
+      useFactory: (
+        repository: RoomKeysRepository,
+        sweeper: RetiredKeysSweeper,
+        options: RoomKeysOptions,
+      ) => new Removals(repository, sweeper, observerOf(options)),
+      inject: [RoomKeysRepository, RetiredKeysSweeper, ROOM_KEYS_OPTIONS],
     },
     {
       provide: StorageCheck,
@@ -84,9 +88,9 @@ function trimmingOf(dataSource: DataSource, options: RoomKeysOptions) {
     },
     {
       provide: RoomKeysMaintenance,
-      useFactory: (dataSource: DataSource, options: RoomKeysOptions) =>
-        new RoomKeysMaintenance(dataSource, options),
-      inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS],
+      useFactory: (dataSource: DataSource, options: RoomKeysOptions, removals: Removals) =>
+        new RoomKeysMaintenance(dataSource, options, removals),
+      inject: [ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS, Removals],
     },
     {
       provide: BodyMemoryLimit,

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Limits } from './limits.js';
+import { KeyUpload, Limits } from './key-upload.js';
 import { observerOf } from './observer.js';
+import { Removals } from './removals.js';
 import type {
   Activity,
   Backup,
@@ -9,39 +10,29 @@ import type {
   KeySelection,
   KeysState,
   RoomKey,
-  UserSummary,
 } from './room-key.js';
 import {
   algorithmMismatch,
   emptyAlgorithm,
   noCurrentBackup,
-  tooLarge,
   unknownBackup,
   unknownKey,
   unsupportedAlgorithm,
-  wrongVersion,
 } from './room-keys.errors.js';
-import { isEmpty, selectWrites, type Writes } from './replacement.js';
-import type { RoomKeysBackupEvent } from './room-keys.events.js';
 import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import type { RoomKeysOptions } from './room-keys-options.interface.js';
 import {
   checkDeviceId,
-  validateInformation,
-  validateKeys,
   checkKeyId,
+  checkOwner,
   checkSelection,
   checkUserId,
-  checkVersion,
+  validateInformation,
+  validateKeys,
 } from './service-arguments.js';
-import type { KeyPages } from './storage/key-pages.js';
-import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import type { LockedBackup } from './storage/locked-backup.js';
-import type { StoredRank } from './storage/stored-ranks.js';
 import type { HostTransaction } from './storage/database/host-transaction.js';
-import type { LockedUser } from './storage/locked-user.js';
-import { type Joining, RoomKeysRepository } from './storage/room-keys.repository.js';
-import { StatisticsRepository } from './storage/statistics.repository.js';
+import type { KeyPages } from './storage/key-pages.js';
+import { RoomKeysRepository } from './storage/room-keys.repository.js';
 
 /** The only algorithm of the specification; more can be configured. */
 export const MEGOLM_BACKUP_V1 = 'm.megolm_backup.v1.curve25519-aes-sha2';
@@ -58,17 +49,18 @@ export class RoomKeysService {
   private readonly algorithms: readonly string[] | '*';
   private readonly limits: Limits;
   private readonly observe;
+  private readonly upload: KeyUpload;
 
   constructor(
     private readonly repository: RoomKeysRepository,
-    private readonly statistics: StatisticsRepository,
-    private readonly sweeper: RetiredKeysSweeper,
+    private readonly removals: Removals,
     @Inject(ROOM_KEYS_OPTIONS)
     options: Pick<RoomKeysOptions, 'allowedAlgorithms' | 'limits' | 'observe'>,
   ) {
     const { allowedAlgorithms = [], limits } = options;
-    this.limits = new Limits(limits);
+    this.limits = new Limits(limits, repository);
     this.observe = observerOf(options);
+    this.upload = new KeyUpload(repository, this.limits, this.observe);
     this.algorithms =
       allowedAlgorithms === '*' ? '*' : [...new Set([MEGOLM_BACKUP_V1, ...allowedAlgorithms])];
   }
@@ -93,19 +85,14 @@ export class RoomKeysService {
       throw unsupportedAlgorithm(this.algorithms);
     }
     if (information.algorithm === '') throw emptyAlgorithm();
-    this.limits.checkAuthData(information.authData);
-    await this.checkFits(userId, 'auth_data', information.authData);
+    await this.limits.checkAuthData(userId, information.authData);
     const version = await this.repository.createBackup(
       userId,
       information,
-      this.limits.countsBackups
-        ? (others) => {
-            this.limits.checkBackups(others + 1);
-          }
-        : undefined,
+      this.limits.checkBackups,
       deviceId,
     );
-    this.changed({ what: 'created', version, count: 0, etag: '0' });
+    this.observe?.({ type: 'backup', what: 'created', version, count: 0, etag: '0' });
     return version;
   }
 
@@ -138,11 +125,9 @@ export class RoomKeysService {
     information: BackupInformation,
     deviceId?: string | null,
   ): Promise<void> {
-    checkOwner(userId, version);
-    checkDeviceId(deviceId);
+    checkOwner(userId, version, deviceId);
     const { algorithm, authData } = validateInformation(information);
-    this.limits.checkAuthData(authData);
-    await this.checkFits(userId, 'auth_data', authData);
+    await this.limits.checkAuthData(userId, authData);
     const state = await this.repository.locked(userId, version, async ({ backup, remember }) => {
       if (!backup) throw unknownBackup();
       if (backup.algorithm !== algorithm) throw algorithmMismatch();
@@ -150,7 +135,7 @@ export class RoomKeysService {
       await remember({ what: 'auth_data', deviceId });
       return backup.state;
     });
-    this.changed({ what: 'auth_data', version, ...state });
+    this.observe?.({ type: 'backup', what: 'auth_data', version, ...state });
   }
 
   /**
@@ -170,19 +155,8 @@ export class RoomKeysService {
     transaction?: HostTransaction | null,
     deviceId?: string | null,
   ): Promise<void> {
-    checkOwner(userId, version);
-    checkDeviceId(deviceId);
-    const work = async ({ everExisted, backup, deleteVersion, remember }: LockedUser) => {
-      if (!everExisted) throw unknownBackup();
-      await deleteVersion();
-      await remember({ what: 'deleted', deviceId });
-      return backup?.state;
-    };
-    await this.removing(
-      transaction,
-      (joining) => this.repository.locked(userId, version, work, joining),
-      (state) => state && { what: 'deleted', version, ...state },
-    );
+    checkOwner(userId, version, deviceId);
+    await this.removals.backup(userId, version, transaction, deviceId);
   }
 
   /**
@@ -200,8 +174,7 @@ export class RoomKeysService {
     keys: readonly RoomKey[],
     deviceId?: string | null,
   ): Promise<KeysState> {
-    checkOwner(userId, version);
-    checkDeviceId(deviceId);
+    checkOwner(userId, version, deviceId);
     return this.putValidatedKeys(userId, version, validateKeys(keys), deviceId);
   }
 
@@ -216,51 +189,7 @@ export class RoomKeysService {
     keys: readonly RoomKey[],
     deviceId?: string | null,
   ): Promise<KeysState> {
-    for (const { sessionData } of keys) {
-      this.limits.checkSessionData(sessionData);
-      await this.checkFits(userId, 'session_data', sessionData);
-    }
-    const { state, added, replaced } = await this.store(
-      userId,
-      version,
-      keys,
-      deviceId ?? undefined,
-    );
-    this.observe?.({ type: 'keys', added, replaced, kept: keys.length - added - replaced });
-    return state;
-  }
-
-  private async store(
-    userId: string,
-    version: string,
-    keys: readonly RoomKey[],
-    deviceId: string | undefined,
-  ): Promise<{ state: KeysState; added: number; replaced: number }> {
-    // First without a lock: if there is nothing to write, as when an upload is repeated, that is the
-    // answer; otherwise the ranks usually still hold under the lock.
-    const snapshot = await this.repository.readForUpload(userId, version, keys);
-    const mayBeAnswer = snapshot?.isConfirmed && snapshot.isCurrent;
-    if (mayBeAnswer && isEmpty(selectWrites(keys, snapshot.ranks))) {
-      return { state: snapshot.state, added: 0, replaced: 0 };
-    }
-    let mayHold = snapshot;
-    return this.repository.locked(userId, version, async ({ backup, currentVersion }) => {
-      if (!backup || currentVersion === undefined) throw unknownBackup();
-      if (backup.version !== currentVersion) {
-        throw wrongVersion(currentVersion);
-      }
-      const writes = selectWrites(keys, await backup.ranks(keys, mayHold));
-      // if the database aborts this transaction, the snapshot may be outdated
-      mayHold = undefined;
-      if (isEmpty(writes)) {
-        return { state: backup.state, added: 0, replaced: 0 };
-      }
-      await this.checkGrowth(backup, writes);
-      const { inserts, updates } = writes;
-      await backup.add(inserts, deviceId);
-      await backup.replace(updates, deviceId);
-      return { state: await backup.touch(), added: inserts.length, replaced: updates.length };
-    });
+    return this.upload.store(userId, version, keys, deviceId ?? undefined);
   }
 
   /**
@@ -301,113 +230,16 @@ export class RoomKeysService {
     transaction?: HostTransaction | null,
     deviceId?: string | null,
   ): Promise<KeysState> {
-    checkOwner(userId, version);
+    checkOwner(userId, version, deviceId);
     checkSelection(selection);
-    checkDeviceId(deviceId);
-    const isOneKey = selection.sessionId !== undefined;
-    const work = async ({ backup, remember }: LockedUser) => {
-      if (!backup) throw unknownBackup();
-      const before = backup.state;
-      if (!(await backup.remove(selection))) return { state: before, count: 0 };
-      const state = await backup.touch();
-      const count = before.count - state.count;
-      if (!isOneKey) await remember({ what: 'keys_deleted', deviceId, count });
-      return { state, count };
-    };
-    const { state } = await this.removing(
-      transaction,
-      (joining) => this.repository.locked(userId, version, work, joining),
-      ({ state: { etag }, count }) =>
-        isOneKey || count === 0 ? undefined : { what: 'keys_deleted', version, count, etag },
-      !isOneKey,
-    );
-    return state;
-  }
-
-  /**
-   * Deletes all backups and keys of a user, immediately for every reader; for the deactivation of an account. Only the
-   * number of the last version stays, so that no version is reused, and an entry of the history that the user was
-   * erased. Deleted data that could be restored is erased too. Erasing a user again, or one who never had a backup,
-   * changes nothing.
-   *
-   * @param transaction a transaction of the host to join: see {@link deleteBackup}
-   */
-  async eraseUser(userId: string, transaction?: HostTransaction | null): Promise<void> {
-    checkUserId(userId);
-    await this.removing(
-      transaction,
-      (joining) => this.repository.eraseUser(userId, joining),
-      ({ backups, keys, kept }) =>
-        backups + kept > 0 ? { what: 'erased', count: keys } : undefined,
-    );
-  }
-
-  /** Summarizes what is stored for a user; reads all keys of the user to find the devices. */
-  async summary(userId: string): Promise<UserSummary> {
-    checkUserId(userId);
-    return this.statistics.summary(userId);
+    return this.removals.keys(userId, version, selection, transaction, deviceId);
   }
 
   /** Running and waiting operations of this process; no statement. */
   activity(): Activity {
     return this.repository.activity();
   }
-
-  /**
-   * Deletes something, in the transaction of the host if there is one; after the commit it is reported, and the sweeper
-   * is woken.
-   *
-   * @param changeOf the change to report for a result, undefined for none
-   * @param leavesRows whether rows are left to the sweeper
-   */
-  private async removing<T>(
-    transaction: HostTransaction | null | undefined,
-    work: (joining: Joining | undefined) => Promise<T>,
-    changeOf: (result: T) => Omit<RoomKeysBackupEvent, 'type'> | undefined,
-    leavesRows = true,
-  ): Promise<T> {
-    let change: ReturnType<typeof changeOf> = undefined;
-    const onCommit = () => {
-      if (leavesRows) this.sweeper.wake();
-      if (change) this.changed(change);
-    };
-    if (transaction === undefined) await this.repository.outsideOfHost();
-    const result = await work(transaction ? { transaction, onCommit } : undefined);
-    change = changeOf(result);
-    if (!transaction) onCommit();
-    return result;
-  }
-
-  private changed(change: Omit<RoomKeysBackupEvent, 'type'>): void {
-    this.observe?.({ type: 'backup', ...change });
-  }
-
-  /** Replacing keys is always allowed if it does not take up more space. */
-  private async checkGrowth(
-    backup: LockedBackup,
-    { inserts, updates }: Writes<RoomKey, StoredRank>,
-  ): Promise<void> {
-    if (inserts.length > 0) this.limits.checkKeys(backup.state.count + inserts.length);
-    if (!this.limits.countsBytes) return;
-    const growth =
-      sum(inserts.map(({ sessionData }) => sessionData.length)) +
-      sum(updates.map(({ key, stored }) => key.sessionData.length - stored.row.bytes));
-    if (growth > 0) this.limits.checkBytes((await backup.bytesOfUser()) + growth);
-  }
-
-  private async checkFits(userId: string, field: string, json: string): Promise<void> {
-    if (!(await this.repository.fits(userId, json))) {
-      throw tooLarge(`${field} is larger than the database takes.`);
-    }
-  }
 }
-
-function checkOwner(userId: string, version: string): void {
-  checkUserId(userId);
-  checkVersion(version);
-}
-
-const sum = (numbers: number[]) => numbers.reduce((total, one) => total + one, 0);
 
 function raise(error: Error): never {
   throw error;

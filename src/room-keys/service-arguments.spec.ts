@@ -8,7 +8,7 @@ import {
   checkKeyId,
   checkSelection,
   checkUserId,
-  checkVersion,
+  checkOwner,
 } from './service-arguments.js';
 
 const KEY: RoomKey = {
@@ -115,8 +115,8 @@ it.each<[string, () => unknown, string | undefined]>([
   ['a user id', () => checkUserId('@alice:hs1'), undefined],
   ['a user id of 300 bytes', () => checkUserId(LONG), 'M_INVALID_PARAM'],
   ['no user id', () => checkUserId(undefined), 'M_INVALID_PARAM'],
-  ['any version', () => checkVersion('x'), undefined],
-  ['a version as a number', () => checkVersion(1), 'M_INVALID_PARAM'],
+  ['any version', () => checkOwner('@alice:hs1', 'x'), undefined],
+  ['a version as a number', () => checkOwner('@alice:hs1', 1), 'M_INVALID_PARAM'],
   ['no device id', () => checkDeviceId(null), undefined],
   ['an empty device id', () => checkDeviceId(''), 'M_INVALID_PARAM'],
   ['everything', () => checkSelection({}), undefined],

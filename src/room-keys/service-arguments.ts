@@ -20,8 +20,10 @@ export function checkUserId(userId: unknown): void {
   checkText('The user id', userId);
 }
 
-/** Any string is valid; it may just not exist. @throws 400 `M_INVALID_PARAM` */
-export function checkVersion(version: unknown): void {
+/** Any string is valid as a version; it may just not exist. @throws 400 `M_INVALID_PARAM` */
+export function checkOwner(userId: unknown, version: unknown, deviceId?: unknown): void {
+  checkUserId(userId);
+  checkDeviceId(deviceId);
   if (typeof version !== 'string') throw invalidParameter('The version must be a string.');
 }
 

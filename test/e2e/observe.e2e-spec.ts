@@ -6,13 +6,9 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { DataSource } from 'typeorm';
-import {
-  MatrixError,
-  type RoomKeysEvent,
-  type RoomKeysOptions,
-  RoomKeysService,
-} from '../../src/index.js';
+import { MatrixError, type RoomKeysEvent, type RoomKeysOptions } from '../../src/index.js';
 import { unknownToken } from '../../src/access-tokens/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import {
   startApplication,
   type TestApplication,
@@ -311,8 +307,8 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     await alice.delete(`${keyPath(`${ROOM}1`, 's1')}?version=1`);
     await alice.delete('/version/1');
     await alice.delete('/version/1');
-    await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
-    await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
+    await application.app.get(RoomKeysMaintenance).eraseUser('@alice:hs1');
+    await application.app.get(RoomKeysMaintenance).eraseUser('@alice:hs1');
     expect(ofType('backup').map(({ type: _, ...change }) => change)).toEqual([
       { what: 'created', version: '1', count: 0, etag: '0' },
       { what: 'auth_data', version: '1', count: 3, etag: '1' },

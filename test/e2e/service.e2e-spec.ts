@@ -1,5 +1,6 @@
-/** Proves what a host can ask of RoomKeysService beside the operations: to erase a user, what is stored of one, and what is under way. */
+/** Proves what a host can do beside the operations: erase a user, see what is stored of one, and what is under way. */
 import { RoomKeysService } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, type MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -16,6 +17,7 @@ describe.each(databases)('the service on $name', ({ create }) => {
   let database: TestDatabase;
   let application: TestApplication;
   let service: RoomKeysService;
+  let maintenance: RoomKeysMaintenance;
   let phone: MatrixClient;
   let laptop: MatrixClient;
   let bob: MatrixClient;
@@ -24,6 +26,7 @@ describe.each(databases)('the service on $name', ({ create }) => {
     database = await create();
     application = await startApplication(database);
     service = application.app.get(RoomKeysService);
+    maintenance = application.app.get(RoomKeysMaintenance);
     phone = application.client('alice/PHONE');
     laptop = application.client('alice/LAPTOP');
     bob = application.client('bob/BOBS');
@@ -43,7 +46,7 @@ describe.each(databases)('the service on $name', ({ create }) => {
     await bob.createBackup();
     await bob.put('/keys?version=1', batch(9));
 
-    const summary = await service.summary('@alice:hs1');
+    const summary = await maintenance.summary('@alice:hs1');
     expect(summary).toMatchObject({
       count: 7,
       bytes: 7 * '{"x":"y"}'.length,
@@ -64,21 +67,26 @@ describe.each(databases)('the service on $name', ({ create }) => {
       '/keys?version=2',
       roomsBody([['!r:hs1', 's0', keyData({ is_verified: true, session_data: { x: 'longer' } })]]),
     );
-    expect((await service.summary('@alice:hs1')).backups[1]?.bytes).toBe(
+    expect((await maintenance.summary('@alice:hs1')).backups[1]?.bytes).toBe(
       3 * '{"x":"y"}'.length + '{"x":"longer"}'.length,
     );
     await phone.delete('/keys/!r%3Ahs1/s0?version=2');
-    expect((await service.summary('@alice:hs1')).backups[1]?.bytes).toBe(3 * '{"x":"y"}'.length);
+    expect((await maintenance.summary('@alice:hs1')).backups[1]?.bytes).toBe(
+      3 * '{"x":"y"}'.length,
+    );
     await phone.delete('/keys/!r%3Ahs1?version=2');
-    expect((await service.summary('@alice:hs1')).backups[1]).toMatchObject({ bytes: 0, count: 0 });
+    expect((await maintenance.summary('@alice:hs1')).backups[1]).toMatchObject({
+      bytes: 0,
+      count: 0,
+    });
   });
 
   it('erases a user, nobody else, and gives out no version twice', async () => {
-    await service.eraseUser('@alice:hs1');
+    await maintenance.eraseUser('@alice:hs1');
     for (const path of ['/version', '/version/1', '/keys?version=1', '/keys?version=2']) {
       expect((await phone.get(path)).status).toBe(404);
     }
-    expect(await service.summary('@alice:hs1')).toEqual({
+    expect(await maintenance.summary('@alice:hs1')).toEqual({
       backups: [],
       count: 0,
       bytes: 0,
@@ -86,8 +94,8 @@ describe.each(databases)('the service on $name', ({ create }) => {
       versionsNotImported: [],
     });
     expect((await bob.get('/version')).body).toMatchObject({ version: '1', count: 9 });
-    await service.eraseUser('@alice:hs1');
-    await service.eraseUser('@nobody:hs1');
+    await maintenance.eraseUser('@alice:hs1');
+    await maintenance.eraseUser('@nobody:hs1');
     expect(await phone.createBackup()).toBe('3');
   });
 
@@ -153,7 +161,7 @@ describe.each(databases)('the service on $name', ({ create }) => {
     });
 
     it.each<[string, () => Promise<unknown>]>([
-      ['a user id', () => service.eraseUser('')],
+      ['a user id', () => maintenance.eraseUser('')],
       ['a version', () => service.deleteBackup(user, 1 as never)],
       ['a room', () => service.deleteKeys(user, '1', { roomId: {} } as never)],
       ['a session without its room', () => service.keys(user, '1', { sessionId: 's' } as never)],

@@ -4,6 +4,7 @@
  */
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { RoomKeysService, RoomKeysTransactionConflictError } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, type MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -16,6 +17,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
   let application: TestApplication;
   let dataSource: DataSource;
   let service: RoomKeysService;
+  let maintenance: RoomKeysMaintenance;
   let users = 0;
 
   beforeAll(async () => {
@@ -23,6 +25,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     application = await startApplication(database);
     ({ dataSource } = application);
     service = application.app.get(RoomKeysService);
+    maintenance = application.app.get(RoomKeysMaintenance);
     await dataSource.query('CREATE TABLE accounts (id integer)');
   });
   afterAll(async () => {
@@ -57,7 +60,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
 
   type Call = (userId: string, transaction: EntityManager | QueryRunner) => Promise<unknown>;
   const calls: [string, Call, after: number | undefined][] = [
-    ['eraseUser', (userId, t) => service.eraseUser(userId, t), undefined],
+    ['eraseUser', (userId, t) => maintenance.eraseUser(userId, t), undefined],
     ['deleteBackup', (userId, t) => service.deleteBackup(userId, '1', t), undefined],
     ['deleteKeys of all', (userId, t) => service.deleteKeys(userId, '1', {}, t), 0],
     [
@@ -101,7 +104,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
 
   it('has the rows removed after its commit', async () => {
     const { userId } = await someone();
-    await dataSource.transaction((manager) => service.eraseUser(userId, manager));
+    await dataSource.transaction((manager) => maintenance.eraseUser(userId, manager));
     while ((await waiting()) > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     // and leaves nothing behind that listens
     expect(dataSource.subscribers).toEqual([]);
@@ -114,7 +117,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
       await expect(service.deleteBackup(NOBODY, '1', manager)).rejects.toMatchObject({
         body: { errcode: 'M_NOT_FOUND' },
       });
-      await service.eraseUser(NOBODY, manager);
+      await maintenance.eraseUser(NOBODY, manager);
     });
     expect(await accounts()).toBe(before + 1);
   });
@@ -123,7 +126,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     ['an EntityManager outside of a transaction', () => dataSource.manager],
     ['a QueryRunner before startTransaction', () => dataSource.createQueryRunner()],
   ])('is not what it is without one: %s', async (_, transaction) => {
-    await expect(service.eraseUser(NOBODY, transaction())).rejects.toThrow(
+    await expect(maintenance.eraseUser(NOBODY, transaction())).rejects.toThrow(
       'there is no transaction to join',
     );
   });
@@ -133,7 +136,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     const stranger = await startApplication(other);
     try {
       await stranger.dataSource.transaction(async (manager) => {
-        await expect(service.eraseUser(NOBODY, manager)).rejects.toThrow('another DataSource');
+        await expect(maintenance.eraseUser(NOBODY, manager)).rejects.toThrow('another DataSource');
       });
     } finally {
       await stranger.close();
@@ -147,7 +150,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
       const begun = performance.now();
       await dataSource.transaction(async () => {
         for (const call of [
-          () => service.eraseUser(userId),
+          () => maintenance.eraseUser(userId),
           () => service.deleteBackup(userId, '1'),
           () => service.deleteKeys(userId, '1'),
         ]) {
@@ -180,7 +183,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     it.each<
       [string, (userId: string, manager: EntityManager) => Promise<unknown>, number | undefined]
     >([
-      ['eraseUser', (userId, m) => service.eraseUser(userId, m), undefined],
+      ['eraseUser', (userId, m) => maintenance.eraseUser(userId, m), undefined],
       ['deleteBackup', (userId, m) => service.deleteBackup(userId, '1', m), undefined],
       ['deleteKeys of all', (userId, m) => service.deleteKeys(userId, '1', {}, m), 0],
       [
@@ -215,7 +218,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     const { userId, client } = await someone();
     const holder = dataSource.createQueryRunner();
     await holder.startTransaction();
-    await service.eraseUser(userId, holder);
+    await maintenance.eraseUser(userId, holder);
     const impatient = dataSource.createQueryRunner();
     await impatient.startTransaction();
     const isMysql = name !== 'PostgreSQL';

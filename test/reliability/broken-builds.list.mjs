@@ -3,6 +3,8 @@ const LOCKED_USER = 'src/room-keys/storage/locked-user.ts';
 const LOCKED_BACKUP = 'src/room-keys/storage/locked-backup.ts';
 const BACKUP_ROWS = 'src/room-keys/storage/backup-rows.ts';
 const SERVICE = 'src/room-keys/room-keys.service.ts';
+const KEY_UPLOAD = 'src/room-keys/key-upload.ts';
+const REMOVALS = 'src/room-keys/removals.ts';
 const REPLACEMENT = 'src/room-keys/replacement.ts';
 const DATABASE = 'src/room-keys/storage/database/database.ts';
 const POOLED = 'src/room-keys/storage/database/pooled.executor.ts';
@@ -11,7 +13,7 @@ const POSTGRES_CONNECTION = 'src/room-keys/storage/database/postgres-connection.
 const ERRORS = 'src/room-keys/storage/database/errors.ts';
 const RETIRED = 'src/room-keys/storage/retired-keys.repository.ts';
 const STORED_RANKS = 'src/room-keys/storage/stored-ranks.ts';
-const JSON_BODY = 'src/room-keys/http/json-body.ts';
+const JSON_BODY = 'src/room-keys/http/json-body.interceptor.ts';
 const KEYS_BODY = 'src/room-keys/http/room-keys.body.ts';
 
 const SWEEPER = 'src/room-keys/storage/retired-keys.sweeper.ts';
@@ -122,9 +124,9 @@ export const breaks = [
   {
     ...concurrency,
     name: 'the etag moves when nothing changed',
-    file: SERVICE,
-    code: 'backup.touch() : backup.state',
-    broken: 'backup.touch() : backup.touch()',
+    file: REMOVALS,
+    code: 'return { state: before, count: 0 };',
+    broken: 'return { state: await backup.touch(), count: 0 };',
     words: /No serial order gives these answers/,
   },
   {
@@ -136,7 +138,7 @@ export const breaks = [
   {
     ...concurrency,
     name: 'keys go into a backup that is not the current one',
-    file: SERVICE,
+    file: KEY_UPLOAD,
     code: 'if (backup.version !== currentVersion) {',
     broken: 'if (currentVersion === "0") {',
     words: /No serial order gives these answers/,
@@ -246,8 +248,8 @@ export const breaks = [
     ...silence,
     name: 'an answer is waited for without a bound',
     title: 'MariaDB however many requests',
-    code: 'return within(this.call(sql), this.timeoutMs, () => {',
-    broken: 'return within(this.call(sql), 2 ** 31 - 1, () => {',
+    code: 'return within(asked, this.timeoutMs, () => {',
+    broken: 'return within(asked, 2 ** 31 - 1, () => {',
     words: /✕ however many requests come/,
   },
   {
@@ -288,10 +290,10 @@ export const breaks = [
   {
     ...fuzzing,
     name: 'keys that were refused are stored afterwards',
-    file: SERVICE,
+    file: KEY_UPLOAD,
     code: 'throw wrongVersion(currentVersion);',
     broken:
-      'setImmediate(() => void this.putKeys(userId, currentVersion, keys, deviceId));\n' +
+      'setImmediate(() => void this.store(userId, currentVersion, keys, deviceId));\n' +
       '          throw wrongVersion(currentVersion);',
     words: /the body is wrong|it is not refused as it should be: GET|something changed|etag/,
   },
@@ -364,8 +366,8 @@ export const breaks = [
     ...cluster,
     name: 'in a cluster an erasure does not see that a backup is being emptied',
     file: BACKUP_ROWS,
-    code: 'SELECT key_set_id FROM ${backups} WHERE user_id = ?${dialect.forUpdate}`',
-    broken: 'SELECT key_set_id FROM ${backups} WHERE user_id = ?`',
+    code: 'SELECT key_set_id, key_count FROM ${backups} WHERE user_id = ?${dialect.forUpdate}`',
+    broken: 'SELECT key_set_id, key_count FROM ${backups} WHERE user_id = ?`',
     words: /✕ one that erases a user/,
   },
   {
@@ -448,7 +450,7 @@ export const breaks = [
   {
     ...standby,
     name: 'what the standby may lack is acknowledged',
-    file: SERVICE,
+    file: KEY_UPLOAD,
     code: 'snapshot?.isConfirmed && snapshot.isCurrent',
     broken: 'snapshot?.isCurrent',
     words: /✕ to a primary that was away/,
@@ -465,7 +467,7 @@ export const breaks = [
     suite: 'test/transfer/import.spec.ts',
     title: 'SQLite',
     name: 'an import takes an etag that clients know for other keys',
-    file: 'src/room-keys/transfer/backup-merge.ts',
+    file: 'src/operations/transfer/backup-merge.ts',
     code: 'return this.action.backup.etag + (isEqual ? 0 : 1);',
     broken: 'return this.action.backup.etag + (isEqual ? 0 : 0);',
     words: /✕ takes what is missing or better|✕ steps over an etag/,
@@ -474,7 +476,7 @@ export const breaks = [
     suite: 'test/transfer/import.spec.ts',
     title: 'SQLite',
     name: 'a backup that clients changed is deleted as in the source',
-    file: 'src/room-keys/transfer/backup-merge.ts',
+    file: 'src/operations/transfer/backup-merge.ts',
     code: 'const isImported = !clientsChanged && record?.etag === stored.etag;',
     broken: 'const isImported = !clientsChanged;',
     words: /✕ keeps it when the source has deleted it/,

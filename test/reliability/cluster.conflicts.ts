@@ -2,14 +2,13 @@ import type { DataSource } from 'typeorm';
 import { hashOf } from '../../src/room-keys/storage/import-records.js';
 import { type Additions, ImportRepository } from '../../src/room-keys/storage/import.repository.js';
 import type { StagedKeySet } from '../../src/room-keys/storage/staged-key-set.js';
-import type { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';
 import { RoomKeysService } from '../../src/room-keys/room-keys.service.js';
 import type { RoomKey } from '../../src/index.js';
 import type { ClusterUnderTest } from './cluster.suite.js';
 import { commitAtOnce, holdAt } from './meetings.js';
 import { inspectRows } from './stored-rows.js';
 import { RoomKeysRepository } from '../../src/room-keys/storage/room-keys.repository.js';
-import { StatisticsRepository } from '../../src/room-keys/storage/statistics.repository.js';
+import { Removals } from '../../src/room-keys/removals.js';
 
 const INFORMATION = { algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2', authData: '{}' };
 const KEY: RoomKey = {
@@ -65,10 +64,11 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
 
     const through = (dataSource: DataSource) => {
       const repository = new RoomKeysRepository(dataSource, ({ code }) => conflicts.push(code));
-      const sweeper = { wake: () => undefined } as RetiredKeysSweeper;
+      const removals = new Removals(repository);
       return {
         dataSource,
-        service: new RoomKeysService(repository, new StatisticsRepository(dataSource), sweeper, {}),
+        service: new RoomKeysService(repository, removals, {}),
+        removals,
         storage: new ImportRepository(dataSource),
       };
     };
@@ -163,7 +163,7 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
       await versions(1);
       await here.service.putKeys(user, '1', [KEY]);
       const hold = holdAt(here.dataSource, /^UPDATE `room_keys_key_sets`/);
-      const erasure = here.service.eraseUser(user);
+      const erasure = here.removals.user(user, null);
       await hold.arrived;
       await there.service.deleteKeys(user, '1');
       // it reads when the node of the other has heard of that

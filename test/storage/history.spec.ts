@@ -1,5 +1,4 @@
 /** Proves that the history of backups is bounded in rows and in time, that it can be off, and that erasing leaves one line. */
-import { RoomKeysService } from '../../src/index.js';
 import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { RetiredKeysSweeper } from '../../src/room-keys/storage/retired-keys.sweeper.js';
 import { startApplication, type TestApplication } from '../support/application.js';
@@ -78,13 +77,13 @@ describe.each(databases)('the history of backups on $name', ({ create }) => {
 
   it('has one line of a user who was erased, however often', async () => {
     await start();
-    const service = application.app.get(RoomKeysService);
-    await service.eraseUser(ALICE);
+    const maintenance = application.app.get(RoomKeysMaintenance);
+    await maintenance.eraseUser(ALICE);
     expect(await count()).toBe(0);
     await application.client('alice/PHONE').createBackup();
-    await service.eraseUser(ALICE);
+    await maintenance.eraseUser(ALICE);
     const [line] = await history();
-    await service.eraseUser(ALICE);
+    await maintenance.eraseUser(ALICE);
     expect(await history()).toEqual([line]);
     expect(line).toMatchObject({ what: 'erased', count: 0, deviceId: undefined });
   });

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { RoomKeysService } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { serverDatabases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -108,7 +108,7 @@ describe.each(serverDatabases)('the lock of a user on $name', ({ create }) => {
   it('is waited for by the erasure of a user', async () => {
     await userWithKey();
     const unlock = await lockUsers();
-    const erasure = application.app.get(RoomKeysService).eraseUser(`@user${users}:hs1`);
+    const erasure = application.app.get(RoomKeysMaintenance).eraseUser(`@user${users}:hs1`);
     const first = await Promise.race([erasure.then(() => 'erased'), sleep(LONG_MS, 'waits')]);
     await unlock();
 

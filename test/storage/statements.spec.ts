@@ -1,5 +1,5 @@
 /** Proves what each operation costs the database: how many statements, however many keys are stored. */
-import { RoomKeysService } from '../../src/index.js';
+import { RoomKeysMaintenance } from '../../src/operations/index.js';
 import { startApplication, type TestApplication } from '../support/application.js';
 import { serverDatabases, type TestDatabase } from '../support/databases.js';
 import { keyData, keyPath, type MatrixClient, roomsBody } from '../support/matrix-client.js';
@@ -108,7 +108,7 @@ describe.each(cases)('statements on $name with $what', ({ name, create, options,
 
   it('erasing a user takes 9, and those of a history', async () => {
     const erase = async () => {
-      await application.app.get(RoomKeysService).eraseUser('@alice:hs1');
+      await application.app.get(RoomKeysMaintenance).eraseUser('@alice:hs1');
       return { status: 200 };
     };
     // the history and what was deleted go by one statement each

@@ -114,7 +114,7 @@ describe.each(databases)('undoing deletions, held against a model, on $name', ({
         model.expire();
         return;
       case 'erase':
-        await service.eraseUser(user);
+        await maintenance.eraseUser(user);
         await maintenance.sweep();
         model.erase();
     }
@@ -152,7 +152,7 @@ describe.each(databases)('undoing deletions, held against a model, on $name', ({
     try {
       await follow(sequence, user);
     } finally {
-      await service.eraseUser(user);
+      await maintenance.eraseUser(user);
       await maintenance.sweep();
     }
     expect(await maintenance.deletions(user)).toEqual([]);

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { RoomKeysService } from 'nestjs-room-keys';
-import { type UserSummary } from 'nestjs-room-keys/operations';
+import { RoomKeysMaintenance, type UserSummary } from 'nestjs-room-keys/operations';
 import { DataSource } from 'typeorm';
 import type { User } from '../users/user.entity.js';
 import { UsersService } from '../users/users.service.js';
@@ -10,7 +9,7 @@ import { UsersService } from '../users/users.service.js';
 export class AccountsService {
   constructor(
     private readonly users: UsersService,
-    private readonly roomKeys: RoomKeysService,
+    private readonly roomKeys: RoomKeysMaintenance,
     private readonly dataSource: DataSource,
   ) {}
 

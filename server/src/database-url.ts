@@ -1,7 +1,8 @@
 /** DATABASE_URL: the one place of the server that looks at which database it is. */
 import { userInfo } from 'node:os';
 import type { DataSourceOptions } from 'typeorm';
-import { hostOf, type Parser, SettingError } from './setting-parsers.js';
+import { z } from 'zod';
+import { anyText, hostOf } from './setting-parsers.js';
 
 /**
  * How long SQLite waits for a lock by itself, which holds up the whole process: what takes longer is
@@ -26,33 +27,13 @@ const QUERY_OF_POSTGRES =
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
 
 /** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…`, `mariadb://…` or `postgres://…`. */
-export const databaseUrl: Parser<URL> = (text, name) => {
+export const databaseUrl = anyText.transform((text, { issues }): URL => {
   const url = parse(text);
-  if (!url) throw new SettingError(`${name} is not a URL. Set ${EXAMPLES}.`);
-  if (!isDecodable(url)) {
-    throw new SettingError(
-      `${name} contains a '%' that does not encode a character. Set '%25' in its place.`,
-    );
-  }
-  switch (url.protocol) {
-    case 'sqlite:':
-      if (url.pathname === '' || url.hostname || url.search || url.hash)
-        throw new SettingError(`${name} does not name a file. Set ${EXAMPLES}.`);
-      return url;
-    case 'mysql:':
-    case 'mariadb:':
-      checkMysql(url, name);
-      return url;
-    case 'postgres:':
-    case 'postgresql:':
-      checkPostgres(url, text, name);
-      return url;
-    default:
-      throw new SettingError(
-        `${name} begins with '${url.protocol}', which is not supported. Set ${EXAMPLES}.`,
-      );
-  }
-};
+  const message = url ? faultOf(url, text) : `is not a URL. Set ${EXAMPLES}.`;
+  if (url && message === undefined) return url;
+  issues.push({ code: 'custom', message, input: text });
+  return z.NEVER;
+});
 
 /** The URL that a text is; of one without a host the password could not be set. */
 function parse(text: string): URL | undefined {
@@ -60,42 +41,49 @@ function parse(text: string): URL | undefined {
   return URL.canParse(whole) ? new URL(whole) : undefined;
 }
 
-function checkMysql(url: URL, name: string): void {
-  if (!url.hostname || url.pathname.length < 2)
-    throw new SettingError(`${name} lacks a host or a database. Set ${EXAMPLES}.`);
-  const { searchParams: query } = url;
-  if (url.hash || [...query.keys()].some((key) => key !== 'socketPath'))
-    throw new SettingError(`${name} ${QUERY_OF_MYSQL}`);
-  const socket = query.get('socketPath');
-  if (socket === null) return;
-  if (!socket.startsWith('/') || url.hostname !== 'localhost' || url.port) {
-    throw new SettingError(
-      `${name} has a socketPath that is not an absolute path, or beside a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.`,
-    );
+/** What is wrong with it, and what to set; undefined if nothing is. */
+function faultOf(url: URL, text: string): string | undefined {
+  if (!isDecodable(url))
+    return "contains a '%' that does not encode a character. Set '%25' in its place.";
+  switch (url.protocol) {
+    case 'sqlite:':
+      return url.pathname === '' || url.hostname || url.search || url.hash
+        ? `does not name a file. Set ${EXAMPLES}.`
+        : undefined;
+    case 'mysql:':
+    case 'mariadb:':
+      return mysqlFault(url);
+    case 'postgres:':
+    case 'postgresql:':
+      return postgresFault(url, text);
+    default:
+      return `begins with '${url.protocol}', which is not supported. Set ${EXAMPLES}.`;
   }
 }
 
-function checkPostgres(url: URL, text: string, name: string): void {
+function mysqlFault(url: URL): string | undefined {
+  if (!url.hostname || url.pathname.length < 2)
+    return `lacks a host or a database. Set ${EXAMPLES}.`;
+  const { searchParams: query } = url;
+  if (url.hash || [...query.keys()].some((key) => key !== 'socketPath')) return QUERY_OF_MYSQL;
+  const socket = query.get('socketPath');
+  if (socket === null || (socket.startsWith('/') && url.hostname === 'localhost' && !url.port))
+    return undefined;
+  return "has a socketPath that is not an absolute path, or beside a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.";
+}
+
+function postgresFault(url: URL, text: string): string | undefined {
   const { searchParams: query } = url;
   if (url.hash || [...query.keys()].some((key) => !['host', 'port', 'schema'].includes(key)))
-    throw new SettingError(`${name} ${QUERY_OF_POSTGRES}`);
+    return QUERY_OF_POSTGRES;
   const host = query.get('host') ?? (WITHOUT_HOST.test(text) ? '' : url.hostname);
-  if (host === '' || url.pathname.length < 2) {
-    throw new SettingError(
-      `${name} lacks a host or a database. Set 'postgres://user:password@host:5432/database', or 'postgres://user@/database?host=/run/postgresql' for a socket.`,
-    );
-  }
-  const port = query.get('port');
-  if (port !== null && !/^[1-9][0-9]{0,4}$/.test(port))
-    throw new SettingError(
-      `${name} has a port that is not a number. Set one, for example '?port=5433'.`,
-    );
-  const schema = query.get('schema');
-  if (schema !== null && !/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(schema)) {
-    throw new SettingError(
-      `${name} has a schema with characters other than letters, digits and '_'. Set one, for example '?schema=room_keys'.`,
-    );
-  }
+  if (host === '' || url.pathname.length < 2)
+    return "lacks a host or a database. Set 'postgres://user:password@host:5432/database', or 'postgres://user@/database?host=/run/postgresql' for a socket.";
+  if (!/^[1-9][0-9]{0,4}$/.test(query.get('port') ?? '1'))
+    return "has a port that is not a number. Set one, for example '?port=5433'.";
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(query.get('schema') ?? '_'))
+    return "has a schema with characters other than letters, digits and '_'. Set one, for example '?schema=room_keys'.";
+  return undefined;
 }
 
 function isDecodable({ hostname, pathname, username, password }: URL): boolean {

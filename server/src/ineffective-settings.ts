@@ -1,110 +1,64 @@
 import { isLocal, isSocket } from './database-url.js';
-import { type Environment, readEnvironment, sourceOf, type Variables } from './environment.js';
+import { type Environment, readEnvironment, sourceOf } from './environment.js';
 import { isSocketPath } from './setting-parsers.js';
-import type { SettingName } from './settings.js';
+import type { SettingName, Variables } from './settings.js';
 
-/** Settings that do nothing beside what the others say. */
-interface Idleness {
-  names: readonly SettingName[];
-  /** Whether it is so. */
-  isSo: (environment: Environment) => boolean;
-  /** What follows `has no effect`: when, and what to set. */
-  words: string;
-}
-
-const isAsked = ({ homeserver, introspection }: Environment) =>
-  homeserver !== undefined || introspection !== undefined;
-
-const IDLE: readonly Idleness[] = [
-  {
-    names: ['PORT'],
-    isSo: ({ host }) => isSocketPath(host),
-    words: 'with a Unix socket in HOST. Set HOST to an address',
-  },
-  {
-    names: ['SOCKET_MODE'],
-    isSo: ({ host }) => !isSocketPath(host),
-    words: 'unless HOST is a Unix socket. Set HOST to the path of one',
-  },
-  {
-    names: ['DATABASE_TLS'],
-    isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) && databaseTls !== 'off',
-    words: 'with a SQLite file. Set DATABASE_URL to a database server',
-  },
-  {
-    names: ['DATABASE_TLS', 'DATABASE_TLS_CA'],
-    isSo: ({ databaseUrl, databaseTls }) => isSocket(databaseUrl) && databaseTls !== 'off',
-    words: 'on a Unix socket. Set the host of the database in DATABASE_URL',
-  },
-  {
-    names: ['DATABASE_CONNECTIONS'],
-    isSo: ({ databaseUrl }) => isLocal(databaseUrl),
-    words: 'with a SQLite file, which has one connection. Set DATABASE_URL to a database server',
-  },
-  {
-    names: ['DATABASE_TLS_CA'],
-    isSo: ({ databaseUrl, databaseTls }) => isLocal(databaseUrl) || databaseTls === 'off',
-    words: 'without TLS. Set DATABASE_TLS=verify-full for an encrypted connection',
-  },
-  {
-    names: [
-      'RATE_LIMIT_READS_PER_SECOND',
-      'RATE_LIMIT_READS_BURST',
-      'RATE_LIMIT_WRITES_PER_SECOND',
-      'RATE_LIMIT_WRITES_BURST',
-      'RATE_LIMIT_EXEMPT',
-      'REDIS_URL',
-    ],
-    isSo: ({ rates }) => !rates,
-    words: 'with RATE_LIMIT=off. Set RATE_LIMIT=on',
-  },
-  {
-    names: [
-      'TOKEN_CHECK_TIMEOUT_MS',
-      'TOKEN_CHECKS_AT_ONCE',
-      'TOKEN_CACHE_TTL_MS',
-      'TOKEN_CACHE_MAX',
-    ],
-    isSo: (environment) => !isAsked(environment),
-    words: 'unless a service verifies access tokens. Set HOMESERVER_URL or INTROSPECTION_URL',
-  },
-  {
-    names: ['SERVER_NAME'],
-    isSo: ({ introspection }) => !introspection,
-    words:
+/** Why settings do nothing beside what the others say: what follows `has no effect`, when and what to set. */
+function reasonsIn(environment: Environment): Partial<Record<SettingName, string | false>> {
+  const { host, databaseUrl, limits, maxBodyBytes, requestTimeoutMs } = environment;
+  const { maxSessionDataBytes = 0, maxAuthDataBytes = 0 } = environment;
+  const isTls = environment.databaseTls !== 'off';
+  const onSocket =
+    isSocket(databaseUrl) && 'on a Unix socket. Set the host of the database in DATABASE_URL';
+  const noService =
+    !environment.homeserver &&
+    !environment.introspection &&
+    'unless a service verifies access tokens. Set HOMESERVER_URL or INTROSPECTION_URL';
+  const larger = (what: string) =>
+    `if it is larger than MAX_BODY_BYTES, which refuses the request earlier. Set a larger MAX_BODY_BYTES for such ${what}`;
+  const noRates = !environment.rates && 'with RATE_LIMIT=off. Set RATE_LIMIT=on';
+  return {
+    DATABASE_TLS:
+      isTls &&
+      (isLocal(databaseUrl)
+        ? 'with a SQLite file. Set DATABASE_URL to a database server'
+        : onSocket),
+    DATABASE_TLS_CA:
+      isTls && !isLocal(databaseUrl)
+        ? onSocket
+        : 'without TLS. Set DATABASE_TLS=verify-full for an encrypted connection',
+    DATABASE_CONNECTIONS:
+      isLocal(databaseUrl) &&
+      'with a SQLite file, which has one connection. Set DATABASE_URL to a database server',
+    PORT: isSocketPath(host) && 'with a Unix socket in HOST. Set HOST to an address',
+    SOCKET_MODE: !isSocketPath(host) && 'unless HOST is a Unix socket. Set HOST to the path of one',
+    SERVER_NAME:
+      !environment.introspection &&
       'without INTROSPECTION_URL, since a homeserver returns full user ids. Set INTROSPECTION_URL to verify tokens there',
-  },
-  {
-    names: ['BODY_IDLE_TIMEOUT_MS'],
-    isSo: ({ bodyIdleTimeoutMs, requestTimeoutMs }) => bodyIdleTimeoutMs > requestTimeoutMs,
-    words:
+    TOKEN_CHECK_TIMEOUT_MS: noService,
+    TOKEN_CHECKS_AT_ONCE: noService,
+    TOKEN_CACHE_TTL_MS: noService,
+    TOKEN_CACHE_MAX: noService,
+    BODY_IDLE_TIMEOUT_MS:
+      environment.bodyIdleTimeoutMs > requestTimeoutMs &&
       'if it is longer than REQUEST_TIMEOUT_MS, which ends a request earlier. Set a longer REQUEST_TIMEOUT_MS for slow clients',
-  },
-  {
-    names: ['MAX_SESSION_DATA_BYTES'],
-    isSo: ({ maxSessionDataBytes = 0, maxBodyBytes }) => maxSessionDataBytes > maxBodyBytes,
-    words:
-      'if it is larger than MAX_BODY_BYTES, which refuses the request earlier. Set a larger MAX_BODY_BYTES for such keys',
-  },
-  {
-    names: ['MAX_AUTH_DATA_BYTES'],
-    isSo: ({ maxAuthDataBytes = 0, maxBodyBytes }) => maxAuthDataBytes > maxBodyBytes,
-    words:
-      'if it is larger than MAX_BODY_BYTES, which refuses the request earlier. Set a larger MAX_BODY_BYTES for such backups',
-  },
-  {
-    names: ['LIMITS_INFO_URI'],
-    isSo: ({ limits: { keysPerBackup, bytesPerUser, backupsPerUser } }) =>
-      (keysPerBackup ?? bytesPerUser ?? backupsPerUser) === undefined,
-    words:
+    MAX_SESSION_DATA_BYTES: maxSessionDataBytes > maxBodyBytes && larger('keys'),
+    MAX_AUTH_DATA_BYTES: maxAuthDataBytes > maxBodyBytes && larger('backups'),
+    LIMITS_INFO_URI:
+      (limits.keysPerBackup ?? limits.bytesPerUser ?? limits.backupsPerUser) === undefined &&
       'without a limit that it is about. Set MAX_KEYS_PER_BACKUP, MAX_BYTES_PER_USER or MAX_BACKUPS_PER_USER',
-  },
-  {
-    names: ['LOG_USER_IDS'],
-    isSo: ({ logUserIds, logLevel }) => logUserIds && ['error', 'fatal'].includes(logLevel),
-    words: 'with a LOG_LEVEL that omits requests. Set LOG_LEVEL=info',
-  },
-];
+    LOG_USER_IDS:
+      environment.logUserIds &&
+      ['error', 'fatal'].includes(environment.logLevel) &&
+      'with a LOG_LEVEL that omits requests. Set LOG_LEVEL=info',
+    RATE_LIMIT_READS_PER_SECOND: noRates,
+    RATE_LIMIT_READS_BURST: noRates,
+    RATE_LIMIT_WRITES_PER_SECOND: noRates,
+    RATE_LIMIT_WRITES_BURST: noRates,
+    RATE_LIMIT_EXEMPT: noRates,
+    REDIS_URL: noRates,
+  };
+}
 
 /**
  * Reports settings that are set but have no effect: not an error, since the feature that they belong
@@ -114,10 +68,14 @@ const IDLE: readonly Idleness[] = [
  * @returns for each reason, what has no effect and what to set
  */
 export function idleSettings(variables: Variables): string[] {
-  const environment = readEnvironment(variables);
-  return IDLE.filter(({ isSo }) => isSo(environment)).flatMap(({ names, words }) => {
-    const set = names.flatMap((name) => sourceOf(variables, name) ?? []);
-    if (set.length === 0) return [];
-    return `${set.join(', ')} ${set.length === 1 ? 'has' : 'have'} no effect ${words}, or remove ${set.length === 1 ? 'it' : 'them'}.`;
+  const namesOf = new Map<string, string[]>();
+  for (const [name, reason] of Object.entries(reasonsIn(readEnvironment(variables)))) {
+    const source = sourceOf(variables, name as SettingName);
+    if (reason && source !== undefined)
+      namesOf.set(reason, [...(namesOf.get(reason) ?? []), source]);
+  }
+  return [...namesOf].map(([reason, names]) => {
+    const [verb, pronoun] = names.length === 1 ? ['has', 'it'] : ['have', 'them'];
+    return `${names.join(', ')} ${verb} no effect ${reason}, or remove ${pronoun}.`;
   });
 }

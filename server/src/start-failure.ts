@@ -1,6 +1,6 @@
+import { SettingError } from './settings.js';
 import { sqliteFailure } from './sqlite-failure.js';
 import type { Variables } from './environment.js';
-import { SettingError } from './setting-parsers.js';
 
 /** The prefix of the settings that say where to listen. */
 type Prefix = '' | 'METRICS_';

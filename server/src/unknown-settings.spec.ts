@@ -3,8 +3,7 @@
  * that those of other programs are left alone.
  */
 import { readEnvironment } from './environment.js';
-import { SettingError } from './setting-parsers.js';
-import { settingRows } from './settings.js';
+import { SettingError, settingRows } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 
 type Variables = Record<string, string | undefined>;

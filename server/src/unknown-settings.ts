@@ -1,9 +1,7 @@
-import type { Variables } from './setting-parsers.js';
-import { settingRows } from './settings.js';
+import { settingRows, type Variables } from './settings.js';
 
 /** A variable that looks like a setting but is not read. */
 export interface MisspeltSetting {
-  name: string;
   /** Why the server does not start with it: what is wrong, and what to set. */
   refusal?: string;
   /** The warning for the operator, if the server starts nevertheless. */
@@ -39,56 +37,39 @@ export function settingMeant(name: string): string | undefined {
 
 function judge(name: string, variables: Variables): MisspeltSetting | undefined {
   const meant = settingMeant(name);
-  if (meant !== undefined) {
-    return variables[meant] === undefined
-      ? {
-          name,
-          refusal: `${name} is not a setting. Set ${meant}, or both if another program needs ${name}.`,
-        }
-      : { name, remark: `${name} is not a setting and is ignored; ${meant} is used.` };
-  }
+  const what = `${name} is not a setting`;
+  if (meant !== undefined && variables[meant] === undefined)
+    return { refusal: `${what}. Set ${meant}, or both if another program needs ${name}.` };
+  if (meant !== undefined) return { remark: `${what} and is ignored; ${meant} is used.` };
   const plain = name.replace(/_FILE$/, '');
   if (plain !== name && plain.length >= SHORTEST && known.has(plain)) {
     return {
-      name,
-      remark: `${name} is not a setting and is ignored: only secrets can be read from files. Set ${plain}.`,
+      remark: `${what} and is ignored: only secrets can be read from files. Set ${plain}.`,
     };
   }
   const family = [...families].find((words) => `${name}_`.startsWith(words));
   if (family === undefined) return undefined;
   const members = settingRows.map(([other]) => other).filter((other) => other.startsWith(family));
-  return {
-    name,
-    remark: `${name} is not a setting and is ignored. Settings with similar names: ${members.join(', ')}.`,
-  };
+  return { remark: `${what} and is ignored. Settings with similar names: ${members.join(', ')}.` };
 }
 
 /** Whether it is one slip away from a setting, two from a long one, or the same in other letters. */
 function isSlip(name: string, setting: string): boolean {
-  return setting.length >= SHORTEST && distance(name, setting) <= (setting.length < 10 ? 1 : 2);
+  return setting.length >= SHORTEST && isWithin(setting.length < 10 ? 1 : 2, name, setting);
 }
 
-/** How many letters are to be added, left out, replaced or exchanged with the next to make one of the other. */
-function distance(a: string, b: string): number {
-  let [beforePrevious, previous] = [
-    [] as number[],
-    Array.from({ length: b.length + 1 }, (_, j) => j),
-  ];
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      row[j] = Math.min(
-        at(previous, j) + 1,
-        at(row, j - 1) + 1,
-        at(previous, j - 1) + (same ? 0 : 1),
-        swapped ? at(beforePrevious, j - 2) + 1 : Infinity,
-      );
-    }
-    [beforePrevious, previous] = [previous, row];
-  }
-  return at(previous, b.length);
+/** Whether so many letters added, left out, replaced or exchanged with the next make one of the other. */
+function isWithin(slips: number, a: string, b: string): boolean {
+  if (a === b) return true;
+  if (slips === 0) return false;
+  let same = 0;
+  while (a[same] === b[same]) same++;
+  const [x, y] = [a.slice(same), b.slice(same)];
+  const isSwapped = x.length > 1 && y.startsWith(x.charAt(1) + x.charAt(0));
+  return (
+    isWithin(slips - 1, x.slice(1), y) ||
+    isWithin(slips - 1, x, y.slice(1)) ||
+    isWithin(slips - 1, x.slice(1), y.slice(1)) ||
+    (isSwapped && isWithin(slips - 1, x.slice(2), y.slice(2)))
+  );
 }
-
-const at = (row: readonly number[], index: number) => row[index] ?? Infinity;

@@ -2,7 +2,7 @@
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import { applicationServiceTokens } from './application-service-tokens.js';
-import { developmentTokens } from './development-tokens.js';
+import { developmentTokens } from './fixed-tokens.js';
 
 const verify = applicationServiceTokens([
   {

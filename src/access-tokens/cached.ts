@@ -5,7 +5,7 @@ import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { type Check, CheckQueue } from './check-queue.js';
 import { clientAddressOf } from './client-address.js';
-import { masqueradeOf } from './masquerade.js';
+import { masqueradeOf } from './application-service-tokens.js';
 import { checkWhole, MAX_TIMER_MS } from './option-checks.js';
 import { type Verdict, VerdictCache } from './verdict-cache.js';
 

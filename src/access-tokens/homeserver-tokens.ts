@@ -1,7 +1,7 @@
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { fetchJson, type ServiceAnswer, unusable } from './fetch-json.js';
-import { masqueradeOf } from './masquerade.js';
+import { masqueradeOf } from './application-service-tokens.js';
 import { checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
 
 /**

@@ -6,7 +6,7 @@ export type {
   LargeBackup,
   RoomKeysStatistics,
   StoredUserCounts,
-} from '../room-keys/storage/statistics.js';
+} from '../room-keys/storage/statistics.repository.js';
 export type {
   RoomKeysFinding,
   RoomKeysFindingCode,
@@ -14,17 +14,14 @@ export type {
 } from '../room-keys/storage/verification.js';
 
 // --- what was deleted, and what happened ----------------------------------------------------------
-export type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../room-keys/backup-history.js';
-export type {
-  RoomKeysDeletion,
-  RoomKeysRestoreOptions,
-  RoomKeysRestoreResult,
-} from '../room-keys/storage/deletions.js';
+export type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../room-keys/room-keys.events.js';
+export type { RoomKeysDeletion } from '../room-keys/storage/kept-deletions.js';
+export type { RoomKeysRestoreOptions, RoomKeysRestoreResult } from './restore-deleted.js';
 
 // --- moving backups in and out ------------------------------------------------------------------
 export { RoomKeysTransfer } from './room-keys.transfer.js';
 export type { HomeserverKind as RoomKeysHomeserverKind } from './transfer/homeserver.source.js';
-export { SourceError as RoomKeysSourceError } from './transfer/source-error.js';
+export { SourceError as RoomKeysSourceError } from './transfer/backup-source.js';
 export type {
   RoomKeysImportOptions,
   RoomKeysImportResult,

@@ -1,6 +1,6 @@
 import { selectWrites, type Writes } from '../room-keys/replacement.js';
 import type { LockedBackup } from '../room-keys/storage/locked-backup.js';
-import type { KeyOfDevice } from '../room-keys/storage/staged-key-set.js';
+import type { KeyOfDevice } from '../room-keys/storage/rows.js';
 import type { StoredRank } from '../room-keys/storage/stored-ranks.js';
 
 /** Stores keys of several devices by the same rule as uploads. The caller updates the etag. */

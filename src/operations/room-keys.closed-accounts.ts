@@ -1,10 +1,14 @@
 import type { DataSource } from 'typeorm';
 import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
-import type { StoredUserCounts } from '../room-keys/storage/statistics.js';
-import { type Accounts, serverOf } from './closed-accounts/accounts.js';
-import { type AdminApi, synapseAdminApi } from './closed-accounts/synapse-admin-api.js';
-import { synapseDatabase } from './closed-accounts/synapse-database.js';
+import type { StoredUserCounts } from '../room-keys/storage/statistics.repository.js';
 import { RoomKeysMaintenance } from './room-keys.maintenance.js';
+import {
+  type Accounts,
+  type AdminApi,
+  serverOf,
+  synapseAdminApi,
+  synapseDatabase,
+} from './synapse-accounts.js';
 
 const MAX_SHARE = 0.1;
 
@@ -171,7 +175,7 @@ export class RoomKeysClosedAccounts {
   ): Promise<'erased' | 'changed'> {
     const [now] = await accounts.states([userId]);
     if (now !== account) return 'changed';
-    await this.maintenance.eraseUser(userId);
+    await this.maintenance.eraseUser(userId, null);
     return 'erased';
   }
 }

@@ -1,34 +1,34 @@
 import type { DataSource } from 'typeorm';
-import { restoreDeleted } from './restore-deleted.js';
-import type { RoomKeysHistoryEntry } from '../room-keys/backup-history.js';
+import {
+  restoreDeleted,
+  type RoomKeysRestoreOptions,
+  type RoomKeysRestoreResult,
+} from './restore-deleted.js';
+import type { RoomKeysHistoryEntry } from '../room-keys/room-keys.events.js';
 import { Removals } from '../room-keys/removals.js';
 import { retentionOf } from '../room-keys/retention.js';
 import type { UserSummary } from '../room-keys/room-key.js';
 import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
 import { checkUserId } from '../room-keys/service-arguments.js';
 import { HistoryRepository } from '../room-keys/storage/backup-history.js';
-import type {
-  RoomKeysDeletion,
-  RoomKeysRestoreOptions,
-  RoomKeysRestoreResult,
-} from '../room-keys/storage/deletions.js';
-import type { RoomKeysStatistics, StoredUserCounts } from '../room-keys/storage/statistics.js';
+import type { RoomKeysDeletion } from '../room-keys/storage/kept-deletions.js';
 import { RoomKeysVerifier } from '../room-keys/storage/room-keys.verifier.js';
 import type {
   RoomKeysFinding,
   RoomKeysVerificationProgress,
 } from '../room-keys/storage/verification.js';
-import type { DeletedKeys } from '../room-keys/storage/database/dialect.js';
 import type { HostTransaction } from '../room-keys/storage/database/host-transaction.js';
+import { DeletedBackupsRepository } from '../room-keys/storage/deleted-backups.repository.js';
+import { DeletedKeysRepository } from '../room-keys/storage/deleted-keys.repository.js';
 import { RetiredKeysRepository } from '../room-keys/storage/retired-keys.repository.js';
 import { RoomKeysRepository } from '../room-keys/storage/room-keys.repository.js';
-import { StatisticsRepository } from '../room-keys/storage/statistics.repository.js';
-import { UndoRepository } from '../room-keys/storage/undo.repository.js';
+import {
+  type RoomKeysStatistics,
+  StatisticsRepository,
+  type StoredUserCounts,
+} from '../room-keys/storage/statistics.repository.js';
 import { StorageCheck } from '../room-keys/storage/storage-check.js';
 
-/** Rows per transaction, as few as the sweeper of a server takes. */
-const ROWS_PER_SWEEP = 500;
-const ENTRIES_PER_LOOK = 10;
 const USERS_PER_PAGE = 500;
 
 /** Options of {@link RoomKeysMaintenance.verify}. */
@@ -52,7 +52,8 @@ export class RoomKeysMaintenance {
   private readonly retired: RetiredKeysRepository;
   private readonly statisticsRepository: StatisticsRepository;
   private readonly historyRepository: HistoryRepository;
-  private readonly undo: UndoRepository;
+  private readonly deletedBackups: DeletedBackupsRepository;
+  private readonly deletedKeys: DeletedKeysRepository;
 
   /**
    * @param dataSource initialized, of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'
@@ -67,7 +68,9 @@ export class RoomKeysMaintenance {
     ),
   ) {
     this.historyRepository = new HistoryRepository(dataSource);
-    this.undo = new UndoRepository(dataSource, retentionOf({ historyDays }).historyDays);
+    const days = retentionOf({ historyDays }).historyDays;
+    this.deletedBackups = new DeletedBackupsRepository(dataSource, days);
+    this.deletedKeys = new DeletedKeysRepository(dataSource, days);
     this.retired = new RetiredKeysRepository(dataSource);
     this.statisticsRepository = new StatisticsRepository(dataSource);
   }
@@ -110,7 +113,7 @@ export class RoomKeysMaintenance {
 
   /** Deletions of a user that can be undone, in the order in which they were made: see `keepDeletedDays`. */
   async deletions(userId: string): Promise<RoomKeysDeletion[]> {
-    const found = await this.undo.deletions(userId);
+    const found = await this.deletedKeys.deletions(userId);
     return found.map(({ kind, version, count, deletedAt, keptUntil }) => ({
       kind,
       version,
@@ -130,7 +133,7 @@ export class RoomKeysMaintenance {
     userId: string,
     options: RoomKeysRestoreOptions,
   ): Promise<RoomKeysRestoreResult | undefined> {
-    return restoreDeleted(this.undo, userId, options);
+    return restoreDeleted(this.deletedBackups, this.deletedKeys, userId, options);
   }
 
   /** What happened to the backups of a user, oldest first: see `historyDays`. */
@@ -185,19 +188,12 @@ export class RoomKeysMaintenance {
   ): Promise<{ keySets: number; rooms: number; rows: number }> {
     const done = { keySets: 0, rooms: 0, rows: 0 };
     if (staged) await this.retired.retireStaged();
-    for (;;) {
-      const retired = await this.retired.retired(ENTRIES_PER_LOOK);
-      if (retired.length === 0) return done;
-      for (const entry of retired) {
-        let removed: DeletedKeys = { rows: 0 };
-        do {
-          removed = await this.retired.remove(entry, ROWS_PER_SWEEP, removed.last);
-          done.rows += removed.rows;
-          onProgress?.(done.rows);
-        } while (removed.rows === ROWS_PER_SWEEP);
-        if (entry.roomNo === undefined) done.keySets += 1;
-        else done.rooms += 1;
-      }
+    for await (const { rows, completed } of this.retired.removeAll()) {
+      done.rows += rows;
+      onProgress?.(done.rows);
+      if (completed === 'key set') done.keySets += 1;
+      else if (completed === 'room') done.rooms += 1;
     }
+    return done;
   }
 }

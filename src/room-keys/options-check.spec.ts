@@ -4,8 +4,7 @@
  */
 import { checkOptions } from './options-check.js';
 import { RoomKeysModuleClass } from './room-keys.module-definition.js';
-import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
-import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import { ROOM_KEYS_OPTIONS, type RoomKeysOptions } from './room-keys-options.interface.js';
 
 const verifyAccessToken = () => null;
 

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { RoomKeysObserver, RoomKeysOperation } from './room-keys.events.js';
 
+/** Injection token of the module's options. */
+export const ROOM_KEYS_OPTIONS = Symbol('ROOM_KEYS_OPTIONS');
+
+/** Injection token of the host's DataSource inside this module. */
+export const ROOM_KEYS_DATA_SOURCE = Symbol('ROOM_KEYS_DATA_SOURCE');
+
 /** The owner of an access token. Null, as in a database column, means the same as undefined. */
 export interface TokenOwner {
   /** Full Matrix user id, such as `@alice:example.org`: 1 to 255 bytes. */

@@ -2,8 +2,12 @@ import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { controllersWith } from './http/controllers.js';
 import { documentControllers } from './http/documentation.js';
-import type { RoomKeysExtras, RoomKeysOptions } from './room-keys-options.interface.js';
-import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
+import {
+  ROOM_KEYS_DATA_SOURCE,
+  ROOM_KEYS_OPTIONS,
+  type RoomKeysExtras,
+  type RoomKeysOptions,
+} from './room-keys-options.interface.js';
 
 /** Injection token of a provider without a value: it documents the controllers before an OpenAPI document can be created. */
 const DOCUMENTATION = Symbol('ROOM_KEYS_DOCUMENTATION');

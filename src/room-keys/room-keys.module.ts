@@ -14,11 +14,14 @@ import {
 import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';
-import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import {
+  ROOM_KEYS_DATA_SOURCE,
+  ROOM_KEYS_OPTIONS,
+  type RoomKeysOptions,
+} from './room-keys-options.interface.js';
 import { Removals } from './removals.js';
 import { RoomKeysMaintenance } from '../operations/room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
-import { ROOM_KEYS_DATA_SOURCE, ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
 import { retentionOf } from './retention.js';
 import { HistoryRepository } from './storage/backup-history.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';

@@ -19,8 +19,7 @@ import {
   unknownKey,
   unsupportedAlgorithm,
 } from './room-keys.errors.js';
-import { ROOM_KEYS_OPTIONS } from './room-keys.tokens.js';
-import type { RoomKeysOptions } from './room-keys-options.interface.js';
+import { ROOM_KEYS_OPTIONS, type RoomKeysOptions } from './room-keys-options.interface.js';
 import {
   checkDeviceId,
   checkKeyId,

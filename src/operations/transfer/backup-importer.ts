@@ -8,8 +8,7 @@ import { decide, isUpToDate } from './decide.js';
 import { ImportReport } from './import-report.js';
 import type { RoomKeysImportOptions, RoomKeysImportResult } from './transfer.js';
 import { type ImportStorage, UserImport } from './user-import.js';
-import { shownId, shownVersion, validateUserId } from './validate.js';
-import { validateUser } from './validate-user.js';
+import { shownId, shownVersion, validateUser, validateUserId } from './validate.js';
 
 /**
  * Imports what a source has, one user after the other. It can be aborted at any point and run again. At every moment

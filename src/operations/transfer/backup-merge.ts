@@ -7,8 +7,8 @@ import type {
   LockedTarget,
   StoredKey,
 } from '../../room-keys/storage/import.repository.js';
+import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
 import type { Action } from './decide.js';
-import type { TransferKey } from './transfer.js';
 
 /** Keys that are written in one transaction. */
 const KEYS_PER_WRITE = 2000;
@@ -30,7 +30,7 @@ export interface MergeResult {
  * client knows it for other keys.
  */
 export class BackupMerge {
-  private readonly pending = new Map<string, TransferKey>();
+  private readonly pending = new Map<string, KeyOfDevice>();
   private pendingBytes = 0;
   private readonly result: MergeResult = { keys: 0, written: 0, isChanged: false };
   /** As imports know it; another one means that clients have changed keys since. */
@@ -51,7 +51,7 @@ export class BackupMerge {
    * @returns undefined where the backup was deleted meanwhile
    * @throws VerificationFailure
    */
-  async run(pages: AsyncIterable<TransferKey[]>): Promise<MergeResult | undefined> {
+  async run(pages: AsyncIterable<KeyOfDevice[]>): Promise<MergeResult | undefined> {
     const { version } = this.action;
     for await (const page of pages) {
       this.result.keys += page.length;
@@ -63,7 +63,7 @@ export class BackupMerge {
     return (await this.write(true)) ? this.result : undefined;
   }
 
-  private compare(key: TransferKey, stored: StoredKey | undefined): void {
+  private compare(key: KeyOfDevice, stored: StoredKey | undefined): void {
     if (stored && isSameKey(key, stored)) return;
     if (stored && !isBetter(key, stored)) {
       this.differs = true;
@@ -95,7 +95,7 @@ export class BackupMerge {
   }
 
   /** May run again from the start: it changes nothing of this object. */
-  private async writeLocked(target: LockedTarget, keys: readonly TransferKey[], isLast: boolean) {
+  private async writeLocked(target: LockedTarget, keys: readonly KeyOfDevice[], isLast: boolean) {
     const { backup } = target;
     const { backup: source, stored, takesAuthData } = this.action;
     const before = Number(backup.state.etag);
@@ -138,7 +138,7 @@ export class BackupMerge {
 }
 
 /** 1 statement per 500 keys: reads back what was written, before it is committed. */
-async function verify(target: LockedTarget, keys: readonly TransferKey[]): Promise<void> {
+async function verify(target: LockedTarget, keys: readonly KeyOfDevice[]): Promise<void> {
   const stored = await target.stored(keys);
   const isWrong = keys.some((key, index) => {
     const one = stored[index];
@@ -147,7 +147,7 @@ async function verify(target: LockedTarget, keys: readonly TransferKey[]): Promi
   if (isWrong) throw new VerificationFailure();
 }
 
-const isSameKey = (key: TransferKey, stored: StoredKey): boolean =>
+const isSameKey = (key: KeyOfDevice, stored: StoredKey): boolean =>
   key.isVerified === stored.isVerified &&
   key.firstMessageIndex === stored.firstMessageIndex &&
   key.forwardedCount === stored.forwardedCount &&

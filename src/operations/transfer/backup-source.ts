@@ -1,3 +1,6 @@
+/** A homeserver, or its database, cannot be read; the message says what is wrong and what to do, without a password. */
+export class SourceError extends Error {}
+
 /** A key as its source has it: not validated. */
 export interface SourceKey {
   room_id: unknown;

@@ -1,8 +1,13 @@
 /** What an import does, for each state of a version in the source beside each state of it here. */
 import { hashOf } from '../../room-keys/storage/import-records.js';
 import type { StoredBackup, StoredUser } from '../../room-keys/storage/stored-users.js';
-import { type Action, decide, type SourceVersion, type SourceVersions } from './decide.js';
-import { type ValidBackup, ValidationError } from './validate.js';
+import { type Action, decide } from './decide.js';
+import {
+  type SourceVersion,
+  type SourceVersions,
+  type ValidBackup,
+  ValidationError,
+} from './validate.js';
 
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 const authData = (publicKey: string, signature = 'first') =>

@@ -2,25 +2,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import { hashOf } from '../../room-keys/storage/import-records.js';
 import type { StoredBackup, StoredUser } from '../../room-keys/storage/stored-users.js';
-import { hasImportedAuthData, isAsImported, isSameBackup } from './same-backup.js';
+import {
+  hasImportedAuthData,
+  hasOwnCurrent,
+  isAsImported,
+  isMissing,
+  isSameBackup,
+  isStored,
+  newestOf,
+  wasDeletedHere,
+} from './comparison.js';
 import type { RoomKeysImportOptions, RoomKeysTransferIssueCode } from './transfer.js';
-import { isVersion, type ValidBackup, ValidationError } from './validate.js';
-
-/** A version in the source. */
-export interface SourceVersion {
-  version: unknown;
-  deleted: boolean;
-  backup: ValidBackup | ValidationError;
-}
-
-/** A user in the source. */
-export interface SourceVersions {
-  /** Each once. */
-  versions: readonly SourceVersion[];
-  lastVersion: number;
-  reserved?: readonly number[] | undefined;
-  othersAreDeleted?: boolean | undefined;
-}
+import {
+  isVersion,
+  type SourceVersion,
+  type SourceVersions,
+  type ValidBackup,
+  ValidationError,
+} from './validate.js';
 
 /** Why a version is not imported. */
 export interface Reason {
@@ -209,16 +208,6 @@ const asNeverDeleted = ({ versions }: SourceVersions, stored: StoredUser): Store
   ].filter((version) => version <= stored.lastVersion && !isStored(version, stored)),
 });
 
-/** The newest backup of the source that was not deleted here. */
-function newestOf({ versions }: SourceVersions, stored: StoredUser): SourceVersion | undefined {
-  let newest: SourceVersion | undefined;
-  for (const one of versions) {
-    if (one.deleted || !isVersion(one.version) || wasDeletedHere(one.version, stored)) continue;
-    if (newest === undefined || one.version > Number(newest.version)) newest = one;
-  }
-  return newest;
-}
-
 function reservedAfter(
   source: SourceVersions,
   stored: StoredUser,
@@ -238,34 +227,6 @@ function reservedAfter(
         !isCreated(version) && !isStored(version, stored) && !wasDeletedHere(version, stored),
     )
     .sort((one, other) => one - other);
-}
-
-/** Whether the source has deleted a version, as it does not list it. */
-const isMissing = (
-  version: number,
-  { versions, lastVersion, reserved, othersAreDeleted }: SourceVersions,
-): boolean =>
-  othersAreDeleted === true &&
-  version <= lastVersion &&
-  !versions.some((one) => one.version === version) &&
-  !reserved?.includes(version);
-
-const isStored = (version: number, { backups }: StoredUser): boolean =>
-  backups.some((ours) => ours.version === version);
-
-/** Whether a version was here and has been deleted. */
-const wasDeletedHere = (version: number, stored: StoredUser): boolean =>
-  version <= stored.lastVersion && !stored.reserved.includes(version) && !isStored(version, stored);
-
-/** Whether the user created the current backup here, or went on with it here after the source deleted it. */
-function hasOwnCurrent(source: SourceVersions, stored: StoredUser): boolean {
-  const current = stored.backups.find(({ version }) => version === stored.currentVersion);
-  if (!current) return false;
-  const listed = source.versions.find(({ version }) => version === current.version);
-  if (!listed) return !(isMissing(current.version, source) && isAsImported(current));
-  if (listed.deleted) return !isAsImported(current);
-  if (listed.backup instanceof ValidationError) return current.record === undefined;
-  return !isSameBackup(listed.backup, current);
 }
 
 const skip = (code: Reason['code'], version: unknown, message: string): Action => ({

@@ -1,15 +1,16 @@
 /** The SQL of two homeservers, to read their backups. */
 import type { Row } from '../../room-keys/storage/database/connection.js';
-import type {
-  BackupSource,
-  OpenSourceUser,
-  OrphanedKeys,
-  SourceBackup,
-  SourceKey,
-  SourceUser,
+import { rowsPerPage } from '../../room-keys/storage/key-set-pages.js';
+import {
+  type BackupSource,
+  type OpenSourceUser,
+  type OrphanedKeys,
+  type SourceBackup,
+  SourceError,
+  type SourceKey,
+  type SourceUser,
 } from './backup-source.js';
 import { openSourceDatabase, type SourceDatabase } from './source-database.js';
-import { SourceError } from './source-error.js';
 
 const USERS_PER_PAGE = 200;
 const ROWS_PER_PAGE = 1000;
@@ -188,10 +189,7 @@ export class HomeserverSource implements BackupSource {
     size: Promise<{ largest: number }>,
   ): AsyncGenerator<SourceKey[]> {
     const { largest } = await size;
-    const limit = Math.max(
-      1,
-      Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largest))),
-    );
+    const limit = rowsPerPage(ROWS_PER_PAGE, BYTES_PER_PAGE, largest);
     const page = (after?: SourceKey) =>
       this.database.query(
         `SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, session_data

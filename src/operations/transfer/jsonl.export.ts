@@ -1,5 +1,5 @@
 import type { ExportRepository } from '../../room-keys/storage/export.repository.js';
-import type { KeyOfDevice } from '../../room-keys/storage/staged-key-set.js';
+import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
 import { KeysChecksum } from './checksum.js';
 import { FORMAT_VERSION, type Line } from './jsonl.format.js';
 import type { RoomKeysTransferProgress } from './transfer.js';

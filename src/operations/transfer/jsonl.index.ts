@@ -1,8 +1,7 @@
 import { KeysChecksum } from './checksum.js';
-import type { SourceKey } from './backup-source.js';
+import { SourceError, type SourceKey } from './backup-source.js';
 import { FORMAT_VERSION, type Line, reservedVersions } from './jsonl.format.js';
 import { readLines, TRUNCATED } from './jsonl.lines.js';
-import { SourceError } from './source-error.js';
 import { isVersion } from './validate.js';
 
 /** Where in a file the lines of a user begin. */

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Line } from './jsonl.format.js';
-import { SourceError } from './source-error.js';
+import { SourceError } from './backup-source.js';
 
 const MAX_LINE_BYTES = 128 * 1024 * 1024;
 

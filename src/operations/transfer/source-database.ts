@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { passwordFailure } from './source-password.js';
-import { SourceError } from './source-error.js';
+import { SourceError } from './backup-source.js';
 import type { Row } from '../../room-keys/storage/database/connection.js';
 
 /** Reads from the database of a homeserver. */

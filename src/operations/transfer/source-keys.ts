@@ -1,25 +1,25 @@
 import { isBetter } from '../../room-keys/replacement.js';
+import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
 import type { OpenSourceUser, SourceKey } from './backup-source.js';
 import type { ImportReport } from './import-report.js';
-import type { TransferKey } from './transfer.js';
-import { shownId, type ValidBackup, validateKey, ValidationError } from './validate.js';
+import { type Fits, shownId, type ValidBackup, validateKey, ValidationError } from './validate.js';
 
 /** The keys of a source's backup that can be stored, page by page; the others are reported. */
 export async function* sourceKeys(
   { user: { userId }, count, keys }: Pick<OpenSourceUser, 'user' | 'count' | 'keys'>,
   { version, source }: ValidBackup,
-  fits: (json: string) => Promise<boolean>,
+  fits: Fits,
   report: ImportReport,
-): AsyncGenerator<TransferKey[]> {
+): AsyncGenerator<KeyOfDevice[]> {
   const skipped = (message: string, { room_id, session_id }: SourceKey) => {
     const place = { roomId: shownId(room_id), sessionId: shownId(session_id) };
     report.keySkipped({ code: 'key', message, userId, version: String(version), ...place });
   };
   let read = 0;
   for await (const page of keys(source)) {
-    const valid: TransferKey[] = [];
+    const valid: KeyOfDevice[] = [];
     for (const one of page) {
-      const key = await validate(one, fits);
+      const key = await validateKey(one, fits);
       if (key instanceof ValidationError) {
         skipped(key.message, one);
         continue;
@@ -45,13 +45,4 @@ export async function* sourceKeys(
     userId,
     version: String(version),
   });
-}
-
-async function validate(
-  source: SourceKey,
-  fits: (json: string) => Promise<boolean>,
-): Promise<TransferKey | ValidationError> {
-  const key = validateKey(source);
-  if (key instanceof ValidationError || (await fits(key.sessionData))) return key;
-  return new ValidationError('session_data is larger than the database can store.');
 }

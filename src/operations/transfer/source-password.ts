@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { SourceError } from './source-error.js';
+import { SourceError } from './backup-source.js';
 
 /** Where the source was looked for. */
 interface Address {

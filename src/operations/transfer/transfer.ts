@@ -1,5 +1,3 @@
-import type { RoomKey } from '../../room-keys/room-key.js';
-
 /**
  * Why something was not imported:
  *
@@ -132,9 +130,4 @@ export interface RoomKeysImportOptions {
   onProgress?: ((progress: RoomKeysTransferProgress) => void) | undefined;
   /** Called with everything that is not imported, and why. Default: none. */
   onIssue?: ((issue: RoomKeysTransferIssue) => void) | undefined;
-}
-
-/** A key that can be stored. */
-export interface TransferKey extends RoomKey {
-  deviceId?: string | undefined;
 }

@@ -11,13 +11,18 @@ import type { StoredUser } from '../../room-keys/storage/stored-users.js';
 import { BackupMerge, VerificationFailure } from './backup-merge.js';
 import type { OpenSourceUser, SourceBackup } from './backup-source.js';
 import { KeysChecksum } from './checksum.js';
-import { type Action, decide, type Decision, type SourceVersions } from './decide.js';
+import { type Action, decide, type Decision } from './decide.js';
 import type { ImportReport } from './import-report.js';
-import { hasImportedAuthData } from './same-backup.js';
+import { hasImportedAuthData } from './comparison.js';
 import { sourceKeys } from './source-keys.js';
 import type { RoomKeysImportOptions, RoomKeysTransferIssueCode } from './transfer.js';
-import { shownVersion, type ValidBackup, ValidationError } from './validate.js';
-import { validateUser } from './validate-user.js';
+import {
+  shownVersion,
+  type SourceVersions,
+  validateUser,
+  type ValidBackup,
+  ValidationError,
+} from './validate.js';
 
 /** Times that it is decided what to do, while clients change the user's backups. */
 const ATTEMPTS = 5;
@@ -132,19 +137,10 @@ export class UserImport {
     const stored = new KeysChecksum();
     for await (const page of exports.keysOf(keys.keySetId, keys.largestKey)) stored.add(page);
     if (!stored.equals(checksum)) return false;
-    const { version, algorithm, authData, etag, source } = backup;
+    const { version, authData, etag, source } = backup;
     const { createdAt, changedAt } = source;
     const record = { sourceEtag: etag, etag, authDataHash: hashOf(authData) };
-    this.staged.set(version, {
-      version,
-      algorithm,
-      authData,
-      etag,
-      keys,
-      createdAt,
-      changedAt,
-      record,
-    });
+    this.staged.set(version, { ...backup, keys, createdAt, changedAt, record });
     return true;
   }
 
@@ -180,11 +176,8 @@ export class UserImport {
       const merge = new BackupMerge(storage.imports, userId, action);
       const result = await merge.run(this.keysOf(action.backup));
       if (!result) {
-        this.issue(
-          'deleted-here',
-          action.version,
-          'The backup was deleted here during the import.',
-        );
+        const message = 'The backup was deleted here during the import.';
+        this.issue('deleted-here', action.version, message);
         return;
       }
       report.backup(result.isChanged ? 'merged' : 'unchanged');

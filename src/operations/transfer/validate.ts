@@ -1,8 +1,8 @@
 import { idFault, MAX_ID_BYTES } from '../../room-keys/json/ids.js';
 import { findJsonFault } from '../../room-keys/json/json-validator.js';
 import { MAX_JSON_DEPTH, toAscii } from '../../room-keys/json/opaque-json.js';
-import type { SourceBackup, SourceKey } from './backup-source.js';
-import type { TransferKey } from './transfer.js';
+import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
+import type { SourceBackup, SourceKey, SourceUser } from './backup-source.js';
 
 // A homeserver stored what it never validated. What comes out of here could have been stored by a client.
 
@@ -26,6 +26,25 @@ export class ValidationError {
   ) {}
 }
 
+/** Whether the database can store a JSON text. */
+export type Fits = (json: string) => Promise<boolean>;
+
+/** A version in the source. */
+export interface SourceVersion {
+  version: unknown;
+  deleted: boolean;
+  backup: ValidBackup | ValidationError;
+}
+
+/** A user in the source. */
+export interface SourceVersions {
+  /** Each once. */
+  versions: readonly SourceVersion[];
+  lastVersion: number;
+  reserved?: readonly number[] | undefined;
+  othersAreDeleted?: boolean | undefined;
+}
+
 /** @returns what is wrong with a user id, undefined where nothing is */
 export const validateUserId = (userId: unknown): string | undefined =>
   validateId('The user id', userId);
@@ -34,19 +53,44 @@ export const validateUserId = (userId: unknown): string | undefined =>
 export const isVersion = (version: unknown): version is number =>
   typeof version === 'number' && Number.isSafeInteger(version) && version >= 1;
 
-export function validateBackup(source: SourceBackup): ValidBackup | ValidationError {
+export async function validateUser(
+  { backups, lastVersion, reserved, othersAreDeleted }: SourceUser,
+  fits: Fits,
+): Promise<SourceVersions> {
+  const versions: SourceVersion[] = [];
+  for (const version of new Set(backups.map((one) => one.version))) {
+    const same = backups.filter((one) => one.version === version);
+    const [first] = same;
+    if (!first) continue;
+    // a broken unique index lets it in twice, and the keys of both name the same version
+    const backup =
+      same.length > 1
+        ? new ValidationError('The source has the version more than once.')
+        : await validateBackup(first, fits);
+    versions.push({ version, deleted: same.every(({ deleted }) => deleted), backup });
+  }
+  return { versions, lastVersion, reserved, othersAreDeleted };
+}
+
+async function validateBackup(
+  source: SourceBackup,
+  fits: Fits,
+): Promise<ValidBackup | ValidationError> {
   const { version, algorithm, authData } = source;
   if (!isVersion(version)) {
     return new ValidationError('The version is not a whole number from 1 to 2^53−1.');
   }
   const algorithmError = validateId('The algorithm', algorithm);
   if (algorithmError !== undefined) return new ValidationError(algorithmError);
-  const json = validateJson('auth_data', authData);
+  const json = await validateJson('auth_data', authData, fits);
   if (json instanceof ValidationError) return json;
   return { version, algorithm: String(algorithm), authData: json, etag: source.etag ?? 0, source };
 }
 
-export function validateKey(source: SourceKey): TransferKey | ValidationError {
+export async function validateKey(
+  source: SourceKey,
+  fits: Fits,
+): Promise<KeyOfDevice | ValidationError> {
   const idError =
     validateId('The room id', source.room_id) ?? validateId('The session id', source.session_id);
   if (idError !== undefined) return new ValidationError(idError);
@@ -59,7 +103,7 @@ export function validateKey(source: SourceKey): TransferKey | ValidationError {
   if (!([true, false, 0, 1] as unknown[]).includes(source.is_verified)) {
     return new ValidationError('is_verified is neither true nor false.');
   }
-  const sessionData = validateJson('session_data', source.session_data);
+  const sessionData = await validateJson('session_data', source.session_data, fits);
   if (sessionData instanceof ValidationError) return sessionData;
   const device = source.device_id ?? undefined;
   const deviceError = device === undefined ? undefined : validateId('The device id', device);
@@ -90,7 +134,11 @@ function validateId(what: string, id: unknown): string | undefined {
   return fault === undefined ? undefined : `${what} ${fault}.`;
 }
 
-function validateJson(what: string, value: unknown): string | ValidationError {
+async function validateJson(
+  what: string,
+  value: unknown,
+  fits: Fits,
+): Promise<string | ValidationError> {
   if (typeof value !== 'string') return new ValidationError(`${what} is not text.`);
   if (!value.isWellFormed()) return new ValidationError(`${what} is not valid Unicode.`);
   const json = value.trim();
@@ -99,7 +147,9 @@ function validateJson(what: string, value: unknown): string | ValidationError {
     return new ValidationError(`${what} is nested deeper than ${MAX_JSON_DEPTH} levels.`);
   }
   if (fault) return new ValidationError(`${what} is not JSON.`);
-  return json.startsWith('{')
-    ? toAscii(json)
-    : new ValidationError(`${what} is not a JSON object.`);
+  if (!json.startsWith('{')) return new ValidationError(`${what} is not a JSON object.`);
+  const ascii = toAscii(json);
+  return (await fits(ascii))
+    ? ascii
+    : new ValidationError(`${what} is larger than the database can store.`);
 }

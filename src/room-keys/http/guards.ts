@@ -19,12 +19,12 @@ import {
   unknownToken,
   verifierFailed,
 } from '../room-keys.errors.js';
-import { ROOM_KEYS_OPTIONS } from '../room-keys.tokens.js';
-import type {
-  RateLimitedRequest,
-  RateLimiter,
-  RoomKeysOptions,
-  TokenOwner,
+import {
+  type RateLimitedRequest,
+  type RateLimiter,
+  ROOM_KEYS_OPTIONS,
+  type RoomKeysOptions,
+  type TokenOwner,
 } from '../room-keys-options.interface.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 

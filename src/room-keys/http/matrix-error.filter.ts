@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { ApplicationConfig } from '@nestjs/core';
 import type { Response } from 'express';
-import { redactedError } from '../redacted-error.js';
+import { redactedError, StorageUnavailableError, TooManyWaitingError } from '../storage.errors.js';
 import {
   forbiddenByHost,
   internalError,
@@ -16,7 +16,6 @@ import {
   MatrixError,
   storageUnavailable,
 } from '../room-keys.errors.js';
-import { StorageUnavailableError, TooManyWaitingError } from '../storage.errors.js';
 import { RoomKeysRequest } from './room-keys.request.js';
 import { sendError } from './responses.js';
 

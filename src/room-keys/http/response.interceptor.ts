@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Response } from 'express';
 import { lastValueFrom, type Observable, of } from 'rxjs';
-import { redactedError } from '../redacted-error.js';
+import { redactedError } from '../storage.errors.js';
 import { MatrixErrorFilter } from './matrix-error.filter.js';
 import { sendJson, type JsonText } from './responses.js';
 

@@ -1,12 +1,12 @@
 /** The SQL of the history of backups: see `HistoryEntryEntity`. */
 import type { DataSource } from 'typeorm';
-import type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../backup-history.js';
+import type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../room-keys.events.js';
 import { DAY_MS } from '../retention.js';
 import type { Connection } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { asOfNow } from './database/dialect.js';
 import type { Storage } from './key-rows.js';
-import { bytes, numberOrUndefined, text } from './rows.js';
+import { bytes, numberOrUndefined, text, textOrUndefined } from './rows.js';
 
 /** Entries that are kept of a user. */
 const MOST_ENTRIES = 1000;
@@ -23,6 +23,11 @@ export interface NewEntry {
 
 /** Writes the history, in the transaction of the change, which has locked the user. */
 export class BackupHistory {
+  /** @returns undefined without a history */
+  static for(storage: Storage, historyDays: number): BackupHistory | undefined {
+    return historyDays > 0 ? new BackupHistory(storage) : undefined;
+  }
+
   constructor(private readonly storage: Storage) {}
 
   /** 2 statements, 3 for a user with 1,000 entries, of which the oldest one goes. */
@@ -94,7 +99,7 @@ export class HistoryRepository {
     return rows.map((row) => ({
       at: new Date(Number(row.happened_at)),
       what: text(row.what) as RoomKeysBackupChange,
-      deviceId: row.device_id === null ? undefined : text(row.device_id),
+      deviceId: textOrUndefined(row.device_id),
       version: id(row.version),
       currentBefore: id(row.current_before),
       currentAfter: id(row.current_after),

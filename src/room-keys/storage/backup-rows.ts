@@ -34,7 +34,7 @@ export async function insertBackup(
   connection: Connection,
   storage: Storage,
   user: Buffer,
-  { algorithm, authData }: BackupInformation,
+  information: BackupInformation,
   check?: (backupCount: number) => void,
 ): Promise<{ version: number; former: number | undefined }> {
   const { dialect, tables } = storage;
@@ -64,19 +64,8 @@ export async function insertBackup(
     check(Number(others?.count));
   }
   const keySetId = await insertKeySet(connection, storage, null);
-  await connection.execute(
-    `INSERT INTO ${backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
-       byte_count, largest_key, next_seq, created_at, changed_at)
-     VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, 0, ${dialect.now}, ${dialect.now})`,
-    [
-      user,
-      version,
-      keySetId,
-      bytes(algorithm),
-      authData.slice(0, connection.textLimits.perStatement),
-    ],
-  );
-  await appendAuthData(connection, tables, [user, version], authData);
+  const keys = { keySetId, keyCount: 0, byteCount: 0, largestKey: 0, nextSeq: 0 };
+  await insertFilledBackup(connection, storage, user, { ...information, version, etag: 0, keys });
   return { version, former };
 }
 

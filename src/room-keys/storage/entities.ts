@@ -5,13 +5,19 @@ import {
   type EntitySchemaColumnOptions,
   getMetadataArgsStorage,
 } from 'typeorm';
-import { BackupOwnerEntity } from './backup-owner.entity.js';
-import { BackupEntity } from './backup.entity.js';
-import { DeletedKeysEntity } from './deleted-keys.entity.js';
-import { HistoryEntryEntity } from './history-entry.entity.js';
-import { ImportedVersionEntity } from './imported-version.entity.js';
-import { KeyRoomEntity, KeySetEntity, RetiredRoomEntity } from './key-set.entities.js';
-import { RoomKeyEntity } from './room-key.entity.js';
+import {
+  DeletedKeysEntity,
+  KeyRoomEntity,
+  KeySetEntity,
+  RetiredRoomEntity,
+  RoomKeyEntity,
+} from './key.entities.js';
+import {
+  BackupEntity,
+  BackupOwnerEntity,
+  HistoryEntryEntity,
+  ImportedVersionEntity,
+} from './user.entities.js';
 import { dialectOf } from './database/dialects.js';
 
 const entityClasses = [

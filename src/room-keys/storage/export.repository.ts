@@ -2,15 +2,21 @@
 import type { DataSource } from 'typeorm';
 import type { Row, SqlValue } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
-import { KeySetPages, positionOf, type Query, readRooms, roomOf, START } from './key-set-pages.js';
-import { asKey, bytes, text } from './rows.js';
-import type { KeyOfDevice } from './staged-key-set.js';
+import {
+  KeySetPages,
+  positionOf,
+  type Query,
+  queryOf,
+  readRooms,
+  roomOf,
+  rowsPerPage,
+  START,
+} from './key-set-pages.js';
+import { asKeyOfDevice, bytes, KEY_COLUMNS, type KeyOfDevice, text } from './rows.js';
 import { readStoredUsers, type StoredBackup, type StoredUser } from './stored-users.js';
 
 const BYTES_PER_PAGE = 2 * 1024 * 1024;
 const ROWS_PER_PAGE = 1000;
-const KEY_COLUMNS =
-  'session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';
 
 /** Reads on behalf of exports, and what an import has stored. */
 export class ExportRepository {
@@ -51,7 +57,7 @@ export class ExportRepository {
     userId: string,
   ): AsyncGenerator<{ user: StoredUser } | { backup: StoredBackup } | { keys: KeyOfDevice[] }> {
     const snapshot = await this.database.snapshot();
-    const query: Query = (sql, parameters) => snapshot.rows(sql, parameters);
+    const query = queryOf(snapshot);
     try {
       const user = (await readStoredUsers(query, this.database, [bytes(userId)])).get(userId);
       if (!user) return;
@@ -71,7 +77,7 @@ export class ExportRepository {
   async *keysOf(keySetId: number, largestKey: number): AsyncGenerator<KeyOfDevice[]> {
     const snapshot = await this.database.snapshot();
     try {
-      yield* this.pages((sql, parameters) => snapshot.rows(sql, parameters), keySetId, largestKey);
+      yield* this.pages(queryOf(snapshot), keySetId, largestKey);
     } finally {
       await snapshot.close();
     }
@@ -84,18 +90,12 @@ export class ExportRepository {
   ): AsyncGenerator<KeyOfDevice[]> {
     const rooms = await readRooms(query, this.database, keySetId);
     const pages = new KeySetPages(this.database, keySetId, rooms, KEY_COLUMNS);
-    const limit = Math.max(
-      1,
-      Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largestKey))),
-    );
+    const limit = rowsPerPage(ROWS_PER_PAGE, BYTES_PER_PAGE, largestKey);
     for (let after = START; ;) {
       const page = await pages.page(query, after, limit);
       const last = page.at(-1);
       if (!last) return;
-      yield page.map((row) => ({
-        ...asKey(row, roomOf(Number(row.room_no), rooms)),
-        deviceId: row.device_id === null ? undefined : text(row.device_id),
-      }));
+      yield page.map((row) => asKeyOfDevice(row, roomOf(Number(row.room_no), rooms)));
       if (page.length < limit) return;
       after = positionOf(last);
     }

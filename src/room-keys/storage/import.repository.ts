@@ -2,12 +2,12 @@
 import type { DataSource } from 'typeorm';
 import type { KeyId, KeyRank } from '../room-key.js';
 import { BackupHistory } from './backup-history.js';
-import { insertFilledBackup, supersede } from './backup-rows.js';
+import { type FilledBackup, insertFilledBackup, supersede } from './backup-rows.js';
 import type { Connection } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { idHash } from './id-hash.js';
 import { type ImportRecord, ImportRecords } from './import-records.js';
-import type { Query } from './key-set-pages.js';
+import { type Query, queryOf } from './key-set-pages.js';
 import type { Storage } from './key-rows.js';
 import type { LockedBackup } from './locked-backup.js';
 import { lockUser } from './locked-user.js';
@@ -20,14 +20,8 @@ import { readStoredUsers, type StoredUser } from './stored-users.js';
 export type StoredKey = KeyRank & { sessionData: string };
 
 /** A backup to be made of a staged key set. */
-export interface StagedBackup {
-  version: number;
-  algorithm: string;
-  authData: string;
-  etag: number;
+export interface StagedBackup extends FilledBackup {
   keys: StagedKeySet;
-  createdAt?: number | undefined;
-  changedAt?: number | undefined;
   record: ImportRecord;
 }
 
@@ -62,12 +56,11 @@ export class ConcurrentChangeError extends Error {
 export class ImportRepository {
   private readonly database: Database;
   private readonly records: ImportRecords;
-
   private readonly history: BackupHistory | undefined;
 
   constructor(dataSource: DataSource, historyDays = 0) {
     this.database = Database.of(dataSource);
-    this.history = historyDays > 0 ? new BackupHistory(this.database) : undefined;
+    this.history = BackupHistory.for(this.database, historyDays);
     this.records = new ImportRecords(this.database);
   }
 
@@ -214,8 +207,3 @@ async function findStored(
   }
   return Array.from(hashes, ([key, hash]) => found.get(hash, key));
 }
-
-const queryOf =
-  (connection: Connection): Query =>
-  (sql, parameters) =>
-    connection.rows(sql, parameters);

@@ -3,6 +3,23 @@ import type { Connection } from './database/connection.js';
 import type { Storage } from './key-rows.js';
 import { bytes } from './rows.js';
 
+/**
+ * A deletion that can be undone.
+ *
+ * @publicApi
+ */
+export interface RoomKeysDeletion {
+  /** What was deleted: a backup, all keys of one, those of a room, or one key. */
+  kind: 'backup' | 'keys' | 'room' | 'key';
+  /** The backup, or the one that the keys were deleted from. */
+  version: string;
+  /** Keys that were deleted. */
+  count: number;
+  deletedAt: Date;
+  /** When the keys are removed. */
+  keptUntil: Date;
+}
+
 /** What keys are deleted from. */
 export interface DeletedFrom {
   user: Buffer;

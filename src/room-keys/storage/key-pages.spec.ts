@@ -4,9 +4,10 @@
  */
 import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
+import type { KeyPosition } from './database/dialect.js';
 import { ByteRows } from './database/raw-rows.js';
 import { KeyPage } from './key-page.js';
-import { KeyPages, type KeyPosition, type PageSource } from './key-pages.js';
+import { KeyPages, type PageSource } from './key-pages.js';
 
 interface Row {
   position: KeyPosition;

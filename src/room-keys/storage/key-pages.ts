@@ -1,5 +1,7 @@
 import type { RoomKey, StoredKeys } from '../room-key.js';
+import type { KeyPosition } from './database/dialect.js';
 import type { KeyPage } from './key-page.js';
+import { rowsPerPage, START } from './key-set-pages.js';
 
 /** Memory that one page of a restore may take, where keys are large. */
 const BYTES_PER_PAGE = 1024 * 1024;
@@ -12,12 +14,6 @@ const ROWS_PER_PAGE = 300;
 
 /** Time for which unread pages stay open; a client that reads nothing of a response is disconnected earlier. */
 const FORGOTTEN_MS = 120_000;
-
-/** Where a row stands in its key set; a page begins after one. */
-export interface KeyPosition {
-  roomNo: number;
-  seq: number;
-}
 
 /** The part of a page that is needed here. */
 type Page = Pick<KeyPage, 'last' | 'keys' | keyof StoredKeys>;
@@ -41,9 +37,9 @@ export interface PageSource {
  */
 export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
   private readonly rowsPerPage: number;
-  private after: KeyPosition = { roomNo: -1, seq: -1 };
+  private after: KeyPosition = START;
   /** The page after the one that was handed out last. */
-  private ahead: Promise<Page> | undefined;
+  private prefetched: Promise<Page> | undefined;
   private ended: boolean;
   private closed: Promise<void> | undefined;
   private isForgotten = false;
@@ -59,10 +55,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
       // a later call of next reports it
       this.close().catch(() => undefined);
     }, forgottenMs).unref();
-    this.rowsPerPage = Math.max(
-      1,
-      Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, source.largestKey))),
-    );
+    this.rowsPerPage = rowsPerPage(ROWS_PER_PAGE, BYTES_PER_PAGE, source.largestKey);
     this.ended = source.keyCount === 0;
   }
 
@@ -114,7 +107,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
   close(): Promise<void> {
     clearTimeout(this.forgotten);
     this.ended = true;
-    this.closed ??= this.closeAfter(this.ahead);
+    this.closed ??= this.closeAfter(this.prefetched);
     return this.closed;
   }
 
@@ -137,15 +130,15 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
   }
 
   private async read(): Promise<Page> {
-    const reading = this.ahead ?? this.source.page(this.after, this.rowsPerPage);
-    this.ahead = undefined;
+    const reading = this.prefetched ?? this.source.page(this.after, this.rowsPerPage);
+    this.prefetched = undefined;
     const page = await reading;
     this.after = page.last ?? this.after;
     this.ended ||= page.length < this.rowsPerPage;
     if (!this.ended && this.source.readsElsewhere) {
-      this.ahead = this.source.page(this.after, this.rowsPerPage);
+      this.prefetched = this.source.page(this.after, this.rowsPerPage);
       // an error is reported when the page is read, which may never happen
-      this.ahead.catch(() => undefined);
+      this.prefetched.catch(() => undefined);
     }
     return page;
   }

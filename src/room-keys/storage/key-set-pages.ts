@@ -1,11 +1,21 @@
 /** Reads the rows of a key set's keys in the order in which they lie: room after room, in it by arrival. */
-import type { Row, SqlValue } from './database/connection.js';
+import type { Reader, Row, SqlValue } from './database/connection.js';
 import type { KeyPosition } from './database/dialect.js';
 import type { Storage } from './key-rows.js';
 import { text } from './rows.js';
 
 /** Sends a statement that reads, in a snapshot or outside of one. */
 export type Query<Rows = Row[]> = (sql: string, parameters: readonly SqlValue[]) => Promise<Rows>;
+
+/** Reads through a connection, or in a snapshot. */
+export const queryOf =
+  (reader: Reader): Query =>
+  (sql, parameters) =>
+    reader.rows(sql, parameters);
+
+/** Rows of a page: as many as fit into so many bytes, and one at least. */
+export const rowsPerPage = (most: number, bytes: number, largestKey: number): number =>
+  Math.max(1, Math.min(most, Math.floor(bytes / Math.max(1, largestKey))));
 
 /** Comes before every row. */
 export const START: KeyPosition = { roomNo: -1, seq: -1 };

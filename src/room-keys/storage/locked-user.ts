@@ -1,4 +1,4 @@
-import type { RoomKeysBackupChange } from '../backup-history.js';
+import type { RoomKeysBackupChange } from '../room-keys.events.js';
 import type { BackupHistory } from './backup-history.js';
 import { deleteReservation } from './backup-rows.js';
 import type { Connection } from './database/connection.js';

@@ -7,7 +7,7 @@ import { ByteRows, type RawRows, type RowShape } from './database/raw-rows.js';
 import type { RestoreReader } from './database/restores.js';
 import { KeyPage } from './key-page.js';
 import { KeyPages, type PageSource } from './key-pages.js';
-import { KeySetPages, type Query, readRooms, roomOf } from './key-set-pages.js';
+import { KeySetPages, type Query, queryOf, readRooms, roomOf } from './key-set-pages.js';
 import { bytes } from './rows.js';
 
 /** Beside the position, `room_no` and `seq`. */
@@ -72,11 +72,7 @@ interface Keys {
 
 async function allRooms(database: Database, reader: RestoreReader, backup: Row): Promise<Keys> {
   const keySetId = Number(backup.key_set_id);
-  const rooms = await readRooms(
-    (sql, parameters) => reader.rows(sql, parameters),
-    database,
-    keySetId,
-  );
+  const rooms = await readRooms(queryOf(reader), database, keySetId);
   const query: Query<RawRows> = (sql, parameters) => reader.rawRows(sql, parameters, SHAPE);
   const pages = new KeySetPages(database, keySetId, rooms, COLUMNS);
   return {

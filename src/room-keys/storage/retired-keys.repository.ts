@@ -14,6 +14,18 @@ export interface RetiredKeys {
   roomNo: number | undefined;
 }
 
+/** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
+export const ROWS_PER_STEP = 500;
+const ENTRIES_PER_LOOK = 10;
+
+/** A transaction of {@link RetiredKeysRepository.removeAll}. */
+export interface RemovalStep {
+  /** Rows of keys that it removed. */
+  rows: number;
+  /** What is completely removed with it; undefined in between. */
+  completed: 'key set' | 'room' | undefined;
+}
+
 /** What waits to be removed. */
 export interface Backlog {
   keySets: number;
@@ -46,6 +58,23 @@ export class RetiredKeysRepository {
     private readonly onConflict?: (conflict: Conflict) => void,
   ) {
     this.database = Database.of(dataSource);
+  }
+
+  /** Removes all that waits, in steps small enough to disturb no request; it may be left after each. */
+  async *removeAll(): AsyncGenerator<RemovalStep> {
+    for (;;) {
+      const retired = await this.retired(ENTRIES_PER_LOOK);
+      if (retired.length === 0) return;
+      for (const entry of retired) {
+        for (let after: KeyPosition | undefined, isLast = false; !isLast;) {
+          const { rows, last } = await this.remove(entry, ROWS_PER_STEP, after);
+          isLast = rows < ROWS_PER_STEP;
+          after = last;
+          const kind = entry.roomNo === undefined ? 'key set' : 'room';
+          yield { rows, completed: isLast ? kind : undefined };
+        }
+      }
+    }
   }
 
   /** 1 statement, no lock: some of what waits to be removed, what was retired first at the front. */

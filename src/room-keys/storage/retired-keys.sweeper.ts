@@ -1,13 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { redactedError } from '../redacted-error.js';
+import { redactedError } from '../storage.errors.js';
 import type { RoomKeysSweepEvent } from '../room-keys.events.js';
-import type { KeyPosition } from './database/dialect.js';
-import type { RetiredKeysRepository } from './retired-keys.repository.js';
+import { type RetiredKeysRepository, ROWS_PER_STEP } from './retired-keys.repository.js';
 
-/** Rows per transaction: few enough that no other user notices the locks and the log it writes. */
-const ROWS_PER_STEP = 500;
-const ENTRIES_PER_LOOK = 10;
 const STOP_MS = 2000;
 
 /**
@@ -90,22 +86,14 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
   private async sweepAll(done: { rows: number; sets: number; rooms: number }): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted && (await this.trim?.(ROWS_PER_STEP)));
-    for (;;) {
-      const retired = await this.repository.retired(ENTRIES_PER_LOOK);
-      if (retired.length === 0) return;
-      for (const entry of retired) {
-        for (let after: KeyPosition | undefined; ;) {
-          if (signal.aborted) return;
-          const { rows, last } = await this.repository.remove(entry, ROWS_PER_STEP, after);
-          done.rows += rows;
-          if (rows < ROWS_PER_STEP) break;
-          after = last;
-          // leaves the connection and the disk to others between two steps
-          await sleep(1, undefined, { signal }).catch(() => undefined);
-        }
-        if (entry.roomNo === undefined) done.sets += 1;
-        else done.rooms += 1;
-      }
+    if (signal.aborted) return;
+    for await (const { rows, completed } of this.repository.removeAll()) {
+      done.rows += rows;
+      if (completed === 'key set') done.sets += 1;
+      else if (completed === 'room') done.rooms += 1;
+      // leaves the connection and the disk to others between two steps
+      else await sleep(1, undefined, { signal }).catch(() => undefined);
+      if (this.stopping.signal.aborted) return;
     }
   }
 

@@ -5,7 +5,7 @@ import type { RoomKeysFinding, RoomKeysVerificationProgress } from './verificati
 import type { Row, Snapshot } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
-import { KeySetPages, positionOf, type Query, START } from './key-set-pages.js';
+import { KeySetPages, positionOf, queryOf, rowsPerPage, START } from './key-set-pages.js';
 import { factsOf, orphanedRows } from './orphaned-rows.js';
 import type { Tables } from './tables.js';
 import {
@@ -202,11 +202,8 @@ export class RoomKeysVerifier {
     sums: Map<number, RoomSum>,
     place: Location,
   ): AsyncGenerator<RoomKeysFinding> {
-    const limit = Math.max(
-      1,
-      Math.min(ROWS_PER_PAGE, Math.floor(BYTES_PER_PAGE / Math.max(1, largest))),
-    );
-    const query: Query = (sql, parameters) => snapshot.rows(sql, parameters);
+    const limit = rowsPerPage(ROWS_PER_PAGE, BYTES_PER_PAGE, largest);
+    const query = queryOf(snapshot);
     const pages = new KeySetPages(this.database, keySetId, rooms, KEY_COLUMNS, true);
     for (let after = START, ended = false; !ended;) {
       const page = await pages.page(query, after, limit);

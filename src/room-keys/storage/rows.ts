@@ -15,6 +15,9 @@ export function* chunks<T>(all: readonly T[], size: number): Generator<T[]> {
 export const numberOrUndefined = (value: unknown) =>
   value === null || value === undefined ? undefined : Number(value);
 
+export const textOrUndefined = (value: unknown) =>
+  value === null || value === undefined ? undefined : text(value);
+
 export const asRank = (row: Row): KeyRank => ({
   isVerified: Number(row.is_verified) === 1,
   firstMessageIndex: Number(row.first_message_index),
@@ -26,6 +29,18 @@ export const asKey = (row: Row, roomId: string): RoomKey => ({
   sessionId: text(row.session_id),
   ...asRank(row),
   sessionData: row.session_data as string,
+});
+
+/** A key with the device that wrote it. */
+export type KeyOfDevice = RoomKey & { deviceId?: string | undefined };
+
+/** What {@link asKeyOfDevice} reads. */
+export const KEY_COLUMNS =
+  'session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';
+
+export const asKeyOfDevice = (row: Row, roomId: string): KeyOfDevice => ({
+  ...asKey(row, roomId),
+  deviceId: textOrUndefined(row.device_id),
 });
 
 /** The number of a version id; undefined for what is not one, which is a backup that does not exist. */

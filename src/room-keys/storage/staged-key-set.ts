@@ -1,15 +1,12 @@
-import type { RoomKey } from '../room-key.js';
 import type { Connection } from './database/connection.js';
 import { type Database, THE_SERVER } from './database/database.js';
 import { idHash } from './id-hash.js';
 import { insertKeys, insertKeySet, type RoomChange, writeRooms } from './key-rows.js';
+import type { KeyOfDevice } from './rows.js';
 
 /** How long the keys of an import that was killed stay, by the database's clock; one that goes on puts it off. */
 const LEASE_MS = 60 * 60 * 1000;
 const RENEW_BELOW_MS = 50 * 60 * 1000;
-
-/** A key with the device that wrote it. */
-export type KeyOfDevice = RoomKey & { deviceId?: string | undefined };
 
 /**
  * A key set that is being filled. No backup has it, so no reader sees it, and until one does it waits

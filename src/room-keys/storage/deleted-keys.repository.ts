@@ -1,31 +1,34 @@
-/** The SQL of undoing deletions: see `DeletedKeysEntity`. */
+/** The SQL of undoing deletions of keys: see `DeletedKeysEntity`. */
 import type { DataSource } from 'typeorm';
-import type { RoomKeysDeletion } from './deletions.js';
 import { BackupHistory } from './backup-history.js';
-import { supersede } from './backup-rows.js';
 import type { Connection, Row } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import type { KeyPosition } from './database/dialect.js';
 import {
   KeySetPages,
   positionOf,
-  type Query,
+  queryOf,
   readRooms,
   roomOf,
   type Rooms,
+  rowsPerPage,
 } from './key-set-pages.js';
-import { WHOLE_SET } from './kept-deletions.js';
+import { type RoomKeysDeletion, WHOLE_SET } from './kept-deletions.js';
 import type { LockedBackup } from './locked-backup.js';
 import { lockUser } from './locked-user.js';
-import { asKey, bytes, text } from './rows.js';
-import type { KeyOfDevice } from './staged-key-set.js';
+import {
+  asKeyOfDevice,
+  bytes,
+  KEY_COLUMNS,
+  type KeyOfDevice,
+  text,
+  textOrUndefined,
+} from './rows.js';
 
 const ROWS_PER_PAGE = 500;
 const BYTES_PER_PAGE = 2 * 1024 * 1024;
 /** Keys that are being merged stay for so long at least, whenever they are due. */
 const LEASE_MS = 60 * 60 * 1000;
-const KEY_COLUMNS =
-  'session_id, first_message_index, forwarded_count, is_verified, device_id, session_data';
 
 /** A deletion, and where its keys are. */
 export interface KeptDeletion extends RoomKeysDeletion {
@@ -35,22 +38,14 @@ export interface KeptDeletion extends RoomKeysDeletion {
   largestKey: number;
 }
 
-/** Where a backup is after it was reinstated. */
-export interface Reinstated {
-  version: number;
-  currentVersion: number;
-  /** Whether it was deleted before. */
-  wasDeleted: boolean;
-}
-
-/** Brings back what was deleted. */
-export class UndoRepository {
+/** Merges deleted keys into the backup that they were deleted from. */
+export class DeletedKeysRepository {
   private readonly database: Database;
   private readonly history: BackupHistory | undefined;
 
   constructor(dataSource: DataSource, historyDays: number) {
     this.database = Database.of(dataSource);
-    this.history = historyDays > 0 ? new BackupHistory(this.database) : undefined;
+    this.history = BackupHistory.for(this.database, historyDays);
   }
 
   /** 1 statement, no lock: of one user, in the order in which they were deleted. */
@@ -75,95 +70,9 @@ export class UndoRepository {
       keptUntil: new Date(Number(row.retired_at)),
       keySetId: Number(row.key_set_id),
       roomNo: Number(row.room_no),
-      roomId: row.room_id === null ? undefined : text(row.room_id),
+      roomId: textOrUndefined(row.room_id),
       largestKey: Number(row.largest_key),
     }));
-  }
-
-  /**
-   * 10 to 14 statements, however many keys there are; locks the user: makes a deleted backup one of the user's again,
-   * under its version id or a new one. One that is there already only gets a new id, unless it is the current one.
-   *
-   * @returns undefined if the backup does not exist
-   */
-  reinstate(userId: string, version: number, asCurrent: boolean): Promise<Reinstated | undefined> {
-    const { dialect, tables } = this.database;
-    const user = bytes(userId);
-    return this.database.change(userId, async (connection) => {
-      const { backup, currentVersion } = await lockUser(connection, this.database, userId, version);
-      const current = currentVersion === undefined ? undefined : Number(currentVersion);
-      if (backup && (!asCurrent || current === version)) {
-        return { version, currentVersion: Number(current), wasDeleted: false };
-      }
-      const [kept] = backup ? [] : await this.keptBackup(connection, user, version);
-      if (!backup && !kept) return undefined;
-      const from = backup
-        ? { table: tables.backups, where: 'user_id = ? AND version = ?', which: [user, version] }
-        : {
-            table: tables.deleted,
-            where: 'key_set_id = ? AND room_no = ?',
-            which: [Number(kept?.key_set_id), WHOLE_SET],
-          };
-      const target = asCurrent ? await this.nextVersion(connection, user) : version;
-      if (current !== undefined && target > current) {
-        await supersede(connection, this.database, user, current);
-      }
-      await connection.execute(
-        `INSERT INTO ${tables.backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
-           byte_count, largest_key, next_seq, created_at, changed_at)
-         SELECT user_id, ${target}, key_set_id, algorithm, auth_data, etag + 1, key_count,
-           byte_count, largest_key, next_seq, created_at, ${dialect.greatest('changed_at', dialect.now)}
-         FROM ${from.table} WHERE ${from.where}`,
-        from.which,
-      );
-      await connection.execute(`DELETE FROM ${from.table} WHERE ${from.where}`, from.which);
-      if (kept) {
-        await connection.execute(
-          `UPDATE ${tables.keySets} SET retired_at = NULL WHERE key_set_id = ?`,
-          [Number(kept.key_set_id)],
-        );
-      }
-      if (target !== version) {
-        // what was deleted of it goes with it
-        await connection.execute(
-          `UPDATE ${tables.deleted} SET version = ? WHERE user_id = ? AND version = ? AND kind <> ?`,
-          [target, user, version, bytes('backup')],
-        );
-      }
-      await connection.execute(
-        `UPDATE ${tables.users} SET revision = revision + 1, current_version =
-           (SELECT MAX(version) FROM ${tables.backups} WHERE user_id = ?) WHERE user_id = ?`,
-        [user, user],
-      );
-      const [now] = await connection.rows(
-        `SELECT b.etag, b.key_count, u.current_version FROM ${tables.backups} b
-         JOIN ${tables.users} u ON u.user_id = b.user_id WHERE b.user_id = ? AND b.version = ?`,
-        [user, target],
-      );
-      await this.history?.write(connection, user, {
-        what: 'restored',
-        version: target,
-        currentBefore: current,
-        count: Number(now?.key_count),
-        etag: Number(now?.etag),
-      });
-      return {
-        version: target,
-        currentVersion: Number(now?.current_version),
-        wasDeleted: kept !== undefined,
-      };
-    });
-  }
-
-  /** 1 statement, no lock: the keys that a backup has. */
-  async count(userId: string, version: number): Promise<number> {
-    const [row] = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT key_count FROM ${this.database.tables.backups} WHERE user_id = ? AND version = ?`,
-        [bytes(userId), version],
-      ),
-    );
-    return Number(row?.key_count ?? 0);
   }
 
   /** None for a room, else 1 statement, no lock: what {@link mergePage} needs to know of a deletion's rooms. */
@@ -189,7 +98,7 @@ export class UndoRepository {
     merge: (backup: LockedBackup, keys: readonly KeyOfDevice[]) => Promise<number>,
   ): Promise<{ merged: number; last: KeyPosition | undefined } | undefined> {
     const { keySetId, roomNo, rooms, largestKey } = deletion;
-    const limit = Math.min(ROWS_PER_PAGE, Math.ceil(BYTES_PER_PAGE / Math.max(1, largestKey)));
+    const limit = rowsPerPage(ROWS_PER_PAGE, BYTES_PER_PAGE, largestKey);
     return this.database.change(userId, async (connection) => {
       const traces = { history: this.history };
       const user = await lockUser(connection, this.database, userId, version, traces);
@@ -203,10 +112,7 @@ export class UndoRepository {
               limit,
             )
           : await this.pageOfRoom(connection, deletion, after, limit);
-      const keys = page.map((row) => ({
-        ...asKey(row, roomOf(Number(row.room_no), rooms)),
-        deviceId: row.device_id === null ? undefined : text(row.device_id),
-      }));
+      const keys = page.map((row) => asKeyOfDevice(row, roomOf(Number(row.room_no), rooms)));
       const merged = await merge(backup, keys);
       if (merged > 0) await backup.touch();
       const last = page.at(-1);
@@ -217,30 +123,6 @@ export class UndoRepository {
       }
       return { merged, last: isEnd ? undefined : positionOf(last) };
     });
-  }
-
-  /** 2 statements, on the user's row. */
-  private async nextVersion(connection: Connection, user: Buffer): Promise<number> {
-    const { users } = this.database.tables;
-    await connection.execute(
-      `UPDATE ${users} SET last_version = last_version + 1 WHERE user_id = ?`,
-      [user],
-    );
-    const [row] = await connection.rows(`SELECT last_version FROM ${users} WHERE user_id = ?`, [
-      user,
-    ]);
-    return Number(row?.last_version);
-  }
-
-  /** 1 statement: the key set of a deleted backup, which nothing removes until the transaction ends. */
-  private keptBackup(connection: Connection, user: Buffer, version: number): Promise<Row[]> {
-    const { dialect, tables } = this.database;
-    return connection.rows(
-      `SELECT d.key_set_id FROM ${tables.deleted} d JOIN ${tables.keySets} s ON s.key_set_id = d.key_set_id
-       WHERE d.user_id = ? AND d.version = ? AND d.kind = ? AND s.retired_at > ${dialect.now}
-       ORDER BY d.deleted_at DESC LIMIT 1${dialect.forUpdate}`,
-      [user, version, bytes('backup')],
-    );
   }
 
   private pageOfRoom(
@@ -308,8 +190,3 @@ interface Mark {
   where: string[];
   which: number[];
 }
-
-const queryOf =
-  (connection: Connection): Query =>
-  (sql, parameters) =>
-    connection.rows(sql, parameters);

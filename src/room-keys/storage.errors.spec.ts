@@ -1,5 +1,5 @@
 /** Proves that of an error of the database nothing is logged that may be a key or somebody's id. */
-import { redactedError } from './redacted-error.js';
+import { redactedError } from './storage.errors.js';
 
 const ofMysql = (code: string, message: string) =>
   Object.assign(new Error(message), { code, sqlMessage: message });

@@ -1,6 +1,61 @@
-import { fetchJson, type ServiceAnswer } from '../../access-tokens/fetch-json.js';
-import { SourceError } from '../transfer/source-error.js';
-import { type Accounts, type AccountState, serverOf } from './accounts.js';
+/** The accounts of a homeserver's users, in Synapse's database or by its admin API. */
+import { fetchJson, type ServiceAnswer } from '../access-tokens/fetch-json.js';
+import { SourceError } from './transfer/backup-source.js';
+import { openSourceDatabase } from './transfer/source-database.js';
+
+/** `closed`: the homeserver reports the user as deactivated. `unknown`: it has no such user. */
+export type AccountState = 'open' | 'closed' | 'unknown';
+
+/** Looks up accounts at a homeserver. Throws for any unclear answer, rather than guess a state. */
+export interface Accounts {
+  /** The part of its user ids after the colon. */
+  serverName(): Promise<string>;
+  /** The states of users, in the order of their ids. */
+  states(userIds: readonly string[]): Promise<AccountState[]>;
+  close(): Promise<void>;
+}
+
+/** The part of a user id after the first colon. */
+export const serverOf = (userId: string): string => userId.slice(userId.indexOf(':') + 1);
+
+/**
+ * The accounts in Synapse's database, which is only read.
+ *
+ * @param from `postgres://user@host/database`, or the path of a SQLite file
+ * @throws SourceError where it cannot be read
+ */
+export async function synapseDatabase(from: string): Promise<Accounts> {
+  const database = await openSourceDatabase(from);
+  return {
+    serverName: async () => {
+      const [user] = await database.query("SELECT name FROM users WHERE name LIKE '@%:%' LIMIT 1");
+      if (typeof user?.name !== 'string') {
+        throw new SourceError(
+          "Synapse's database has no users. Check that --from is the right one.",
+        );
+      }
+      return serverOf(user.name);
+    },
+    states: async (userIds) => {
+      if (userIds.length === 0) return [];
+      const found = await database.query(
+        `SELECT name, deactivated FROM users WHERE name IN (${userIds.map(() => '?').join(', ')})`,
+        [...userIds],
+      );
+      const states = new Map(found.map((row) => [row.name, stateInDatabase(row.deactivated)]));
+      return userIds.map((userId) => states.get(userId) ?? 'unknown');
+    },
+    close: () => database.close(),
+  };
+}
+
+function stateInDatabase(deactivated: unknown): AccountState {
+  if (deactivated === 0) return 'open';
+  if (deactivated === 1) return 'closed';
+  throw new SourceError(
+    'The column deactivated of the table users holds neither 0 nor 1. This version of Synapse is not supported.',
+  );
+}
 
 /** Synapse is one process, and serves its users meanwhile. */
 const REQUESTS_AT_ONCE = 4;

@@ -1,12 +1,20 @@
-import type { Worker } from 'node:cluster';
+import cluster, { type Worker } from 'node:cluster';
+import { EventEmitter, once } from 'node:events';
 import { AggregatorRegistry, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { FromWorker, MetricSnapshot, ToWorker } from './messages.js';
+import type { WorkerPool } from './worker-pool.js';
 
-/** The workers, as far as their metrics depend on them. */
-interface Workers {
-  readonly serving: readonly Worker[];
-  /** In milliseconds since 1970. */
-  readonly lastStart: number;
+/** A metric with its values, as it is sent from a worker to the primary. */
+type MetricSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
+
+/** What the primary asks a worker: its metrics. */
+export interface MetricsQuestion {
+  type: 'metrics';
+  question: number;
+}
+
+/** What a worker answers. */
+export interface MetricsAnswer extends MetricsQuestion {
+  metrics: MetricSnapshot[];
 }
 
 /** A worker asks services whether they answer, for 3 seconds at most; Prometheus waits for 10. */
@@ -26,12 +34,13 @@ export class AggregatedMetrics {
   private readonly last = new Map<Worker, MetricSnapshot[]>();
   /** The counters of those that ended. */
   private gone: MetricSnapshot[] = [];
-  private readonly questions = new Map<number, (answered: boolean) => void>();
+  /** An event for each question that is answered, named after its number. */
+  private readonly answers = new EventEmitter();
   private nextQuestion = 0;
 
   readonly contentType = this.own.contentType;
 
-  constructor(private readonly workers: Workers) {
+  constructor(private readonly workers: WorkerPool) {
     collectDefaultMetrics({ register: this.own });
     // of each process there is one, and of all of them the last: so a worker's end is seen as a start
     this.own.removeSingleMetric(START_TIME);
@@ -44,14 +53,27 @@ export class AggregatedMetrics {
         this.set(workers.lastStart / 1000);
       },
     });
+    cluster.on('message', (worker, { type, question, metrics }: Partial<MetricsAnswer>) => {
+      if (type !== 'metrics' || !metrics) return;
+      this.last.set(worker, metrics.map(withoutGaps));
+      this.answers.emit(String(question));
+    });
+    // after its last message
+    cluster.on('disconnect', (worker) => {
+      const counters = countersOf(this.last.get(worker) ?? []);
+      this.last.delete(worker);
+      const sum = AggregatorRegistry.aggregate([this.gone, counters]);
+      // each has its values beside it, which its type does not say
+      this.gone = sum.getMetricsAsArray() as MetricSnapshot[];
+    });
   }
 
   /** In Prometheus' text format. Of a worker that does not answer in time, the counters are those it said last. */
   async metrics(): Promise<string> {
     const answered = new Set<Worker>();
     await Promise.all(
-      this.workers.serving.map(async (worker) => {
-        if (await this.request(worker)) answered.add(worker);
+      [...this.workers.serving].map(async (worker) => {
+        if (await this.isAnsweredBy(worker)) answered.add(worker);
       }),
     );
     const own = (await this.own.getMetricsAsJSON()).map((metric) =>
@@ -64,39 +86,21 @@ export class AggregatedMetrics {
     return AggregatorRegistry.aggregate([own, ...workers, this.gone]).metrics();
   }
 
-  /** What a worker answers. */
-  heard(worker: Worker, message: FromWorker): void {
-    if (message.type !== 'metrics') return;
-    this.last.set(worker, message.metrics.map(withoutGaps));
-    this.questions.get(message.question)?.(true);
-  }
-
-  /** A worker has exited. */
-  ended(worker: Worker): void {
-    const counters = countersOf(this.last.get(worker) ?? []);
-    this.last.delete(worker);
-    const sum = AggregatorRegistry.aggregate([this.gone, counters]);
-    // each has its values beside it, which its type does not say
-    this.gone = sum.getMetricsAsArray() as MetricSnapshot[];
-  }
-
-  /** @returns whether it answered */
-  private async request(worker: Worker): Promise<boolean> {
+  /** Asks a worker for its metrics, and waits for the answer, as long as it can come. */
+  private async isAnsweredBy(worker: Worker): Promise<boolean> {
+    if (!worker.isConnected()) return false;
     const question = this.nextQuestion++;
-    const answer = new Promise<boolean>((resolve) => {
-      this.questions.set(question, resolve);
-    });
-    const giveUp = () => this.questions.get(question)?.(false);
-    const timer = setTimeout(giveUp, TIMEOUT_MS);
+    const disconnected = new AbortController();
+    const giveUp = () => {
+      disconnected.abort();
+    };
     worker.once('disconnect', giveUp);
-    worker.send({ type: 'metrics', question } satisfies ToWorker);
-    try {
-      return await answer;
-    } finally {
-      clearTimeout(timer);
-      worker.off('disconnect', giveUp);
-      this.questions.delete(question);
-    }
+    worker.send({ type: 'metrics', question } satisfies MetricsQuestion);
+    const signal = AbortSignal.any([disconnected.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    return once(this.answers, String(question), { signal })
+      .then(() => true)
+      .catch(() => false)
+      .finally(() => worker.off('disconnect', giveUp));
   }
 }
 

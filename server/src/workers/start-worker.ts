@@ -5,7 +5,8 @@ import { type Environment, readEnvironment, type Variables } from '../environmen
 import { Metrics } from '../metrics/metrics.js';
 import { startFailure } from '../start-failure.js';
 import { useLogger } from '../start.js';
-import type { FromWorker, ToWorker } from './messages.js';
+import type { MetricsAnswer, MetricsQuestion } from './aggregated-metrics.js';
+import type { StartMessage } from './worker-pool.js';
 
 /**
  * Starts the standalone server in a worker, which reports to the primary that it serves, or why it cannot.
@@ -33,7 +34,7 @@ function answerForMetrics(app: NestExpressApplication, { metricsPort }: Environm
   const { registry } = app.get(Metrics);
   const logger = new Logger('Metrics');
   // who counts requests together has other messages on the same way
-  process.on('message', ({ type, question }: Partial<ToWorker>) => {
+  process.on('message', ({ type, question }: Partial<MetricsQuestion>) => {
     if (type !== 'metrics' || question === undefined) return;
     registry.getMetricsAsJSON().then(
       (metrics) => tell({ type, question, metrics }),
@@ -43,6 +44,6 @@ function answerForMetrics(app: NestExpressApplication, { metricsPort }: Environm
 }
 
 /** @param told called when it is sent, or cannot be: a worker does not fail because its primary is gone */
-function tell(message: FromWorker, told: () => void = () => undefined): void {
+function tell(message: StartMessage | MetricsAnswer, told: () => void = () => undefined): void {
   process.send?.(message, told);
 }

@@ -33,24 +33,15 @@ export async function startWorkers(variables: Variables, onReady: () => void): P
     environment.workers,
     variablesOfWorkers(variables, environment),
     log,
-    {
-      started: (url) => {
-        report.serving(log, environment, { url, metricsUrl });
-      },
-      failed: (reason) => {
-        report.failed(() => log, reason);
-        void pool.stop().then(() => process.exit(1));
-      },
-      heard: (worker, message) => {
-        metrics.heard(worker, message);
-      },
-      ended: (worker) => {
-        metrics.ended(worker);
-      },
+    (url) => {
+      report.serving(log, environment, { url, metricsUrl });
+    },
+    (reason) => {
+      report.failed(() => log, reason);
+      void pool.stop().then(() => process.exit(1));
     },
   );
-  const metrics = new AggregatedMetrics(pool);
-  const endpoint = new MetricsEndpoint(metrics, ({ message }) => {
+  const endpoint = new MetricsEndpoint(new AggregatedMetrics(pool), ({ message }) => {
     log.warn(`The metrics cannot be read: ${message}`, 'Metrics');
   });
   stopOnSignals(pool, log);

@@ -1,8 +1,8 @@
 import cluster, { type Worker } from 'node:cluster';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Variables } from '../environment.js';
 import { STOP_TIMEOUT_MS } from '../listening.js';
-import type { FromWorker } from './messages.js';
 import type { PrimaryLog } from './primary-log.js';
 
 /** What a worker runs. */
@@ -15,40 +15,18 @@ const LONGEST_PAUSE_MS = 30_000;
 const SETTLED_MS = 60_000;
 /** Workers that are started within so long of each other count as one start. */
 const ONE_START_MS = 60_000;
-/** How many workers in a row may exit in one slot before they serve, if no other worker serves either. */
+/** How many workers in a row may exit in one place before they serve, if no other worker serves either. */
 const MOST_FAILED_STARTS = 5;
 /** How long a worker may take to end when its last request has had its time. */
 const GRACE_MS = 2_000;
-
 /** How long after its end the last words of a worker may arrive. */
 const LAST_WORDS_MS = 1_000;
 
-/** What becomes of the workers. */
-export interface PoolListener {
-  /** All of them serve, for the first time. */
-  started(url: string): void;
-  /** They cannot, for a reason that is reported to the operator. */
-  failed(reason: string): void;
-  heard(worker: Worker, message: FromWorker): void;
-  ended(worker: Worker): void;
-}
+/** What a worker tells of its start: the URL at which it listens, or the reason that is reported to the operator. */
+export type StartMessage = { type: 'serving'; url: string } | { type: 'failed'; reason: string };
 
 /** How a worker ended: its exit code, or the signal. */
 type Exit = number | NodeJS.Signals | 'no process';
-
-/** The place of one worker after the other. */
-interface Slot {
-  worker: Worker | undefined;
-  /** Why the worker could not start, if it said so. */
-  reason: string | undefined;
-  /** Since when the worker serves, by `performance.now()`. */
-  servingSince: number | undefined;
-  /** How many in a row did not live long. */
-  shortLives: number;
-  /** How many in a row ended before they served. */
-  failedStarts: number;
-  pause: NodeJS.Timeout | undefined;
-}
 
 /**
  * The worker processes: as many as there should be. Another one takes the place of each that ends.
@@ -57,46 +35,31 @@ interface Slot {
  * said once.
  */
 export class WorkerPool {
-  private readonly slots: Slot[];
-  private hasServed = false;
-  private hasStarted = false;
+  /** When the youngest of them was started, in milliseconds since 1970; of those that start together, when the first was. */
+  lastStart = Date.now();
+  /** Those that serve. */
+  readonly serving = new Set<Worker>();
+  private readonly living = new Set<Worker>();
+  /** The places, each until it stays empty. */
+  private readonly places: Promise<void>[] = [];
+  private readonly stopping = new AbortController();
   private stopped: Promise<boolean> | undefined;
-  /** Called when none is left; there as soon as they are to end. */
-  private onAllEnded: (() => void) | undefined;
-  private peaceful = true;
-  private forkedAt = Date.now();
+  private hasStarted = false;
+  private isPeaceful = true;
 
   /**
    * @param count how many
    * @param variables their environment
+   * @param onStarted called when all of them serve, for the first time
+   * @param onFailed called when they cannot, for a reason that is reported to the operator
    */
   constructor(
-    count: number,
+    private readonly count: number,
     private readonly variables: Variables,
     private readonly log: PrimaryLog,
-    private readonly listener: PoolListener,
-  ) {
-    this.slots = Array.from({ length: count }, () => ({
-      worker: undefined,
-      reason: undefined,
-      servingSince: undefined,
-      shortLives: 0,
-      failedStarts: 0,
-      pause: undefined,
-    }));
-  }
-
-  /** Those that serve. */
-  get serving(): Worker[] {
-    return this.slots.flatMap(({ worker, servingSince }) =>
-      worker && servingSince !== undefined ? [worker] : [],
-    );
-  }
-
-  /** When the youngest of them was started, in milliseconds since 1970; of those that start together, when the first was. */
-  get lastStart(): number {
-    return this.forkedAt;
-  }
+    private readonly onStarted: (url: string) => void,
+    private readonly onFailed: (reason: string) => void,
+  ) {}
 
   start(): void {
     // Each takes connections from the socket that all of them have: one that is busy takes none, and the
@@ -104,8 +67,7 @@ export class WorkerPool {
     // hand leaves its client waiting, and Node 20 does not report that it is gone.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec: PROGRAM, args: [] });
-    const [first] = this.slots;
-    if (first) this.fill(first);
+    this.places.push(this.keepFilled());
   }
 
   /**
@@ -119,114 +81,112 @@ export class WorkerPool {
 
   /** Ends them at once. */
   kill(): void {
-    for (const { worker } of this.slots) worker?.process.kill('SIGKILL');
+    for (const worker of this.living) worker.process.kill('SIGKILL');
   }
 
   private async end(): Promise<boolean> {
-    const allEnded = new Promise<void>((resolve) => {
-      this.onAllEnded = resolve;
-    });
-    for (const { pause, worker } of this.slots) {
-      clearTimeout(pause);
-      worker?.process.kill('SIGTERM');
-    }
+    this.stopping.abort();
+    for (const worker of this.living) worker.process.kill('SIGTERM');
     const deadline = setTimeout(() => {
       this.kill();
     }, STOP_TIMEOUT_MS + GRACE_MS);
-    if (this.slots.some(({ worker }) => worker)) await allEnded;
+    await Promise.all(this.places);
     clearTimeout(deadline);
-    return this.peaceful;
+    return this.isPeaceful;
   }
 
-  private fill(slot: Slot): void {
+  private isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  /** Runs one worker after the other, until they are to stop or there is no use. */
+  private async keepFilled(): Promise<void> {
+    /** How many in a row did not live long, and how many ended before they served. */
+    let [shortLives, failedStarts] = [0, 0];
+    while (!this.isStopping()) {
+      const { worker, exit, reason, servedMs } = await this.live();
+      if (this.isStopping()) {
+        // a signal may come before it listens for them
+        this.isPeaceful &&= exit === 0 || exit === 'SIGTERM' || exit === 'SIGINT';
+        return;
+      }
+      failedStarts = servedMs === 0 ? failedStarts + 1 : 0;
+      const isHopeless = failedStarts >= MOST_FAILED_STARTS && this.serving.size === 0;
+      if (isHopeless || (reason !== undefined && !this.hasStarted)) {
+        this.onFailed(reason ?? hopeless(exit));
+        return;
+      }
+      if (servedMs >= SETTLED_MS) shortLives = 0;
+      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** shortLives++, LONGEST_PAUSE_MS);
+      this.log.warn(
+        reason === undefined
+          ? `A worker ended (${nameOf(exit)}), another one takes its place`
+          : `A worker cannot start, another one tries it again: ${reason}`,
+        'Workers',
+        { worker: worker.process.pid, pauseMs },
+      );
+      await sleep(pauseMs, undefined, this.stopping).catch(() => undefined);
+    }
+  }
+
+  /** The life of a worker: how it ended, why it could not start if it said so, and how long it served. */
+  private async live() {
     const worker = cluster.fork({
       ...this.variables,
-      ...(this.hasServed && { RUN_MIGRATIONS: 'false' }),
+      // the first one has run them
+      ...(this.places.length > 1 && { RUN_MIGRATIONS: 'false' }),
     });
-    if (Date.now() - this.forkedAt > ONE_START_MS) this.forkedAt = Date.now();
-    Object.assign(slot, { worker, reason: undefined, servingSince: undefined, pause: undefined });
-    worker.on('message', (message: FromWorker) => {
-      this.hear(slot, worker, message);
+    if (Date.now() - this.lastStart > ONE_START_MS) this.lastStart = Date.now();
+    this.living.add(worker);
+    let reason: string | undefined;
+    let servingSince: number | undefined;
+    worker.on('message', (message: StartMessage) => {
+      if (message.type === 'failed') reason = message.reason;
+      if (message.type !== 'serving') return;
+      servingSince = performance.now();
+      this.serve(worker, message.url);
     });
+    const exit = await exitOf(worker);
+    this.living.delete(worker);
+    this.serving.delete(worker);
+    const servedMs = servingSince === undefined ? 0 : performance.now() - servingSince;
+    return { worker, exit, reason, servedMs };
+  }
+
+  private serve(worker: Worker, url: string): void {
+    this.serving.add(worker);
+    if (this.isStopping()) return;
+    while (this.places.length < this.count) this.places.push(this.keepFilled());
+    if (this.hasStarted) {
+      this.log.log('A new worker serves', { worker: worker.process.pid, url }, 'Workers');
+    } else if (this.serving.size === this.count) {
+      this.hasStarted = true;
+      this.onStarted(url);
+    }
+  }
+}
+
+function exitOf(worker: Worker): Promise<Exit> {
+  return new Promise((resolve) => {
     worker.on('error', () => {
       // if the process could not be spawned, there is no exit event; otherwise a message was sent to one that has just exited
-      if (worker.process.pid === undefined) this.leave(slot, worker, 'no process');
+      if (worker.process.pid === undefined) resolve('no process');
     });
     worker.once('exit', (code: number, signal: NodeJS.Signals | null) => {
-      const leave = () => {
-        clearTimeout(timeout);
-        worker.off('disconnect', leave);
-        this.leave(slot, worker, signal ?? code);
+      const end = () => {
+        resolve(signal ?? code);
       };
       // its last words may arrive after its exit code
-      const timeout = setTimeout(leave, LAST_WORDS_MS);
-      if (worker.isConnected()) worker.once('disconnect', leave);
-      else setImmediate(leave);
+      if (worker.isConnected()) worker.once('disconnect', end);
+      setTimeout(end, worker.isConnected() ? LAST_WORDS_MS : 0);
     });
-  }
-
-  private hear(slot: Slot, worker: Worker, message: FromWorker): void {
-    if (message.type === 'failed') slot.reason = message.reason;
-    else if (message.type === 'serving') this.serve(slot, worker, message.url);
-    else this.listener.heard(worker, message);
-  }
-
-  private serve(slot: Slot, { process: { pid } }: Worker, url: string): void {
-    slot.servingSince = performance.now();
-    slot.failedStarts = 0;
-    if (this.onAllEnded) return;
-    if (!this.hasServed) {
-      this.hasServed = true;
-      for (const other of this.slots) if (other !== slot) this.fill(other);
-    }
-    if (this.hasStarted) {
-      this.log.log('A new worker serves', { worker: pid, url }, 'Workers');
-    } else if (this.serving.length === this.slots.length) {
-      this.hasStarted = true;
-      this.listener.started(url);
-    }
-  }
-
-  private leave(slot: Slot, worker: Worker, how: Exit): void {
-    const { servingSince } = slot;
-    slot.worker = undefined;
-    slot.servingSince = undefined;
-    this.listener.ended(worker);
-    if (this.onAllEnded) {
-      // a signal may come before it listens for them
-      this.peaceful &&= how === 0 || how === 'SIGTERM' || how === 'SIGINT';
-      if (this.slots.every((other) => !other.worker)) this.onAllEnded();
-      return;
-    }
-    if (servingSince === undefined) slot.failedStarts++;
-    const isHopeless = slot.failedStarts >= MOST_FAILED_STARTS && this.serving.length === 0;
-    const isRefusal = slot.reason !== undefined && !this.hasStarted;
-    if (isRefusal || isHopeless) this.listener.failed(slot.reason ?? hopeless(how));
-    else this.replace(slot, worker, how, servingSince);
-  }
-
-  private replace(slot: Slot, worker: Worker, how: Exit, servingSince: number | undefined): void {
-    const { reason } = slot;
-    const lifeMs = servingSince === undefined ? 0 : performance.now() - servingSince;
-    if (lifeMs >= SETTLED_MS) slot.shortLives = 0;
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** slot.shortLives++, LONGEST_PAUSE_MS);
-    this.log.warn(
-      reason === undefined
-        ? `A worker ended (${nameOf(how)}), another one takes its place`
-        : `A worker cannot start, another one tries it again: ${reason}`,
-      'Workers',
-      { worker: worker.process.pid, pauseMs },
-    );
-    slot.pause = setTimeout(() => {
-      this.fill(slot);
-    }, pauseMs);
-  }
+  });
 }
 
-function hopeless(how: Exit): string {
-  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(how)}. Check the log above for the reason, or set a smaller WORKERS if memory is short.`;
+function hopeless(exit: Exit): string {
+  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(exit)}. Check the log above for the reason, or set a smaller WORKERS if memory is short.`;
 }
 
-function nameOf(how: Exit): string {
-  return typeof how === 'number' ? `exit code ${how}` : how;
+function nameOf(exit: Exit): string {
+  return typeof exit === 'number' ? `exit code ${exit}` : exit;
 }

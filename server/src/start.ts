@@ -2,8 +2,7 @@ import { Logger } from '@nestjs/common';
 import { createApplication, listen } from './application.js';
 import { withLastingToken } from './development-token.js';
 import { type Environment, readEnvironment, type Variables } from './environment.js';
-import { logFaults } from './logs/faults.js';
-import { ServerLogger } from './logs/server-logger.js';
+import { logFaults, ServerLogger } from './logs/server-logger.js';
 import { startFailure } from './start-failure.js';
 import { StartupBanner } from './startup-banner.js';
 
@@ -23,7 +22,7 @@ export async function start(variables: Variables, onReady: () => void): Promise<
     onReady();
     report.serving(logger, environment, await listen(app, environment));
   } catch (error) {
-    const log = () => new ServerLogger({ logFormat: 'json', logLevel: 'fatal' });
+    const log = () => new ServerLogger({ logFormat: 'json', logLevel: 'fatal', workers: 1 });
     report.failed(log, startFailure(error, variables));
     process.exit(1);
   }

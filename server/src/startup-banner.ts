@@ -3,17 +3,10 @@ import { withoutCredentials } from './database-url.js';
 import { developmentTokenFile } from './development-token.js';
 import { DOCS_PATH } from './listening.js';
 import type { Environment, Variables } from './environment.js';
-import { writesJson } from './logs/log-format.js';
+import { type ServerLogger, writesJson } from './logs/server-logger.js';
 import { isSocketPath } from './setting-parsers.js';
 import { remarksOn } from './settings-text.js';
 import { version } from './version.js';
-
-/** A log, as far as the start of the server is written to it. */
-export interface StartLog {
-  log(message: string, ...fieldsAndContext: unknown[]): void;
-  warn(message: string, context: string): void;
-  fatal(message: string, stack: undefined, context: string): void;
-}
 
 const NOBODY_ASKED =
   'No service is configured that verifies access tokens, so only the generated token is accepted. Set HOMESERVER_URL, unless this is a trial.';
@@ -27,14 +20,14 @@ export class StartupBanner {
   }
 
   /** Tells of variables that look like settings and are none, and of settings that do nothing. */
-  remarks(log: StartLog): void {
+  remarks(log: ServerLogger): void {
     for (const remark of remarksOn(this.variables)) {
       if (this.json) log.warn(remark, 'Settings');
       else process.stderr.write(`${remark}\n`);
     }
   }
 
-  serving(log: StartLog, environment: Environment, addresses: Addresses): void {
+  serving(log: ServerLogger, environment: Environment, addresses: Addresses): void {
     if (this.json) {
       log.log('Serving', bannerFields(environment, addresses), 'Server');
       if (environment.developmentTokenMadeUp) log.warn(NOBODY_ASKED, 'Server');
@@ -42,8 +35,8 @@ export class StartupBanner {
   }
 
   /** @param log makes one, which is needed only now: settings that are wrong may have kept it from being made */
-  failed(log: () => StartLog, failure: string): void {
-    if (this.json) log().fatal(failure, undefined, 'Server');
+  failed(log: () => ServerLogger, failure: string): void {
+    if (this.json) log().fatal(failure, 'Server');
     else process.stderr.write(`${failure}\n`);
   }
 }

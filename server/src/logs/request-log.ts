@@ -1,9 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { Logger } from '@nestjs/common';
 import type { RoomKeysEvent } from 'nestjs-room-keys';
 import type { RoomKeysRequestEvent } from 'nestjs-room-keys/operations';
+import { requestIds } from './server-logger.js';
 
 /** The words of paths that say nothing about anybody. */
 const WORDS = new Set([
@@ -16,8 +16,6 @@ const QUIET = /^\/(?:health\/|docs|favicon\.ico)/;
 
 /** What proxies make: hexadecimal digits, UUIDs, base64, and such things with a name before them. */
 const FORM = /^[\w.:=+/@-]{1,128}$/;
-
-const requestIds = new AsyncLocalStorage<string>();
 
 /** One line a request, and the id that ties other lines to it. */
 export class RequestLog {
@@ -98,9 +96,4 @@ export function patternOf(url: string): string {
 function requestIdOf({ headers }: IncomingMessage): string {
   const given = headers['x-request-id'];
   return typeof given === 'string' && FORM.test(given) ? given : randomUUID();
-}
-
-/** The id of the request that this is done for; undefined where it is done for none. */
-export function currentRequestId(): string | undefined {
-  return requestIds.getStore();
 }

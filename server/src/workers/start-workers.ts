@@ -1,13 +1,12 @@
 import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Environment, readEnvironment, type Variables } from '../environment.js';
 import { removeStaleSocket } from '../listening.js';
-import { logFaults } from '../logs/faults.js';
+import { logFaults, ServerLogger } from '../logs/server-logger.js';
 import { MetricsEndpoint } from '../metrics/metrics-endpoint.js';
 import { isSocketPath } from '../setting-parsers.js';
 import { startFailure } from '../start-failure.js';
 import { StartupBanner } from '../startup-banner.js';
 import { AggregatedMetrics } from './aggregated-metrics.js';
-import { PrimaryLog } from './primary-log.js';
 import { WorkerPool } from './worker-pool.js';
 
 /** A signal that comes again so soon is the same one: on Ctrl-C, npm forwards it a second time. */
@@ -24,7 +23,7 @@ const SAME_SIGNAL_MS = 1_000;
 export async function startWorkers(variables: Variables, onReady: () => void): Promise<void> {
   const environment = readEnvironment(variables);
   const { metricsPort, metricsHost = '127.0.0.1' } = environment;
-  const log = new PrimaryLog(environment);
+  const log = new ServerLogger(environment);
   const report = new StartupBanner(variables);
   logFaults(log);
   report.remarks(log);
@@ -69,7 +68,7 @@ function variablesOfWorkers(
 }
 
 /** The first signal has the workers finish what they do, and the next one ends them at once. */
-function stopOnSignals(pool: WorkerPool, log: PrimaryLog): void {
+function stopOnSignals(pool: WorkerPool, log: ServerLogger): void {
   let since: number | undefined;
   const stop = (signal: NodeJS.Signals) => {
     const now = performance.now();

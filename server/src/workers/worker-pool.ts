@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Variables } from '../environment.js';
 import { STOP_TIMEOUT_MS } from '../listening.js';
-import type { PrimaryLog } from './primary-log.js';
+import type { ServerLogger } from '../logs/server-logger.js';
 
 /** What a worker runs. */
 const PROGRAM = fileURLToPath(new URL('../main.js', import.meta.url));
@@ -56,7 +56,7 @@ export class WorkerPool {
   constructor(
     private readonly count: number,
     private readonly variables: Variables,
-    private readonly log: PrimaryLog,
+    private readonly log: ServerLogger,
     private readonly onStarted: (url: string) => void,
     private readonly onFailed: (reason: string) => void,
   ) {}
@@ -122,8 +122,8 @@ export class WorkerPool {
         reason === undefined
           ? `A worker ended (${nameOf(exit)}), another one takes its place`
           : `A worker cannot start, another one tries it again: ${reason}`,
-        'Workers',
         { worker: worker.process.pid, pauseMs },
+        'Workers',
       );
       await sleep(pauseMs, undefined, this.stopping).catch(() => undefined);
     }

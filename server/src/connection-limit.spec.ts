@@ -44,7 +44,7 @@ describe('the limit of connections', () => {
   const request = (client: Socket, path: string) =>
     client.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
 
-  async function ask(client: Socket): Promise<void> {
+  async function exchange(client: Socket): Promise<void> {
     request(client, '/');
     const [answer] = (await once(client, 'data')) as [Buffer];
     expect(answer.toString()).toContain('200 OK');
@@ -64,10 +64,10 @@ describe('the limit of connections', () => {
 
   it('closes the one that has sent nothing for longest', async () => {
     const [first, second, third] = [await open(), await open(), await open()];
-    await ask(first);
+    await exchange(first);
     const fourth = await open();
     await closed(second);
-    for (const client of [first, third, fourth]) await ask(client);
+    for (const client of [first, third, fourth]) await exchange(client);
     expect(limit.counts).toEqual({ idle: 3, busy: 0, evicted: 1 });
   });
 
@@ -77,7 +77,7 @@ describe('the limit of connections', () => {
     await keepWaiting(second);
     const fourth = await open();
     await closed(third);
-    await ask(fourth);
+    await exchange(fourth);
     expect(limit.counts).toEqual({ idle: 1, busy: 2, evicted: 1 });
     unanswered.splice(0).forEach((response) => response.end('done'));
     for (const client of [first, second]) await once(client, 'data');
@@ -91,7 +91,7 @@ describe('the limit of connections', () => {
     unanswered.splice(0).forEach((response) => response.end('done'));
     for (const client of busy) await once(client, 'data');
     while (limit.counts.busy > 0) await new Promise(setImmediate);
-    await ask(await open());
+    await exchange(await open());
   });
 
   it('forgets those that leave, in the middle of a request too', async () => {

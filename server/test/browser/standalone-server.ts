@@ -51,19 +51,19 @@ export async function startServer(developmentTokens: string, port = 0): Promise<
   });
   const stop = async () => {
     server.kill('SIGTERM');
-    const patience = setTimeout(() => server.kill('SIGKILL'), 5000);
+    const timer = setTimeout(() => server.kill('SIGKILL'), 5000);
     await gone;
-    clearTimeout(patience);
+    clearTimeout(timer);
     await rm(folder, { recursive: true, force: true });
   };
-  const patience = setTimeout(() => server.kill('SIGKILL'), 240_000);
+  const timer = setTimeout(() => server.kill('SIGKILL'), 240_000);
   try {
     return { docs: await docs, stop };
   } catch (error) {
     await stop();
     throw error;
   } finally {
-    clearTimeout(patience);
+    clearTimeout(timer);
   }
 }
 

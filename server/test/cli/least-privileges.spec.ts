@@ -175,7 +175,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('on $name', ({ 
     const running = new ServerProcess({ DATABASE_URL: server, DEV_TOKENS: 'secret=@bob:hs1' });
     try {
       const { url } = await running.serving();
-      const ask = (method: string, path: string, body?: object) =>
+      const send = (method: string, path: string, body?: object) =>
         fetch(`${url}${API}${path}`, {
           method,
           headers: { Authorization: 'Bearer secret' },
@@ -183,13 +183,13 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('on $name', ({ 
         });
       const backup = { algorithm: 'm.megolm_backup.v1.curve25519-aes-sha2', auth_data: {} };
       const key = { first_message_index: 0, forwarded_count: 0, is_verified: true };
-      expect((await ask('POST', '/version', backup)).status).toBe(200);
+      expect((await send('POST', '/version', backup)).status).toBe(200);
       const keys = { ...key, session_data: { ciphertext: 'c' } };
-      expect((await ask('PUT', '/keys/!r:hs1/s?version=1', keys)).status).toBe(200);
+      expect((await send('PUT', '/keys/!r:hs1/s?version=1', keys)).status).toBe(200);
       const better = { ...keys, first_message_index: 0, is_verified: true, forwarded_count: 0 };
-      expect((await ask('PUT', '/keys/!r:hs1/s?version=1', better)).status).toBe(200);
-      expect(await (await ask('GET', '/keys?version=1')).json()).toMatchObject({ rooms: {} });
-      expect((await ask('DELETE', '/version/1')).status).toBe(200);
+      expect((await send('PUT', '/keys/!r:hs1/s?version=1', better)).status).toBe(200);
+      expect(await (await send('GET', '/keys?version=1')).json()).toMatchObject({ rooms: {} });
+      expect((await send('DELETE', '/version/1')).status).toBe(200);
     } finally {
       await running.stop();
     }

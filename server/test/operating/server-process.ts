@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Far more than anything here takes. */
-const PATIENCE_MS = 240_000;
+const TIMEOUT_MS = 240_000;
 
 /** Builds what is to be run, unless it is built. */
 export async function build(): Promise<void> {
@@ -97,10 +97,10 @@ export class ServerProcess {
   }
 
   private async until<T>(look: () => T | undefined): Promise<T> {
-    const deadline = performance.now() + PATIENCE_MS;
-    const patience = setTimeout(() => {
+    const deadline = performance.now() + TIMEOUT_MS;
+    const timer = setTimeout(() => {
       this.hear();
-    }, PATIENCE_MS + 1);
+    }, TIMEOUT_MS + 1);
     try {
       for (;;) {
         const found = look();
@@ -112,7 +112,7 @@ export class ServerProcess {
         });
       }
     } finally {
-      clearTimeout(patience);
+      clearTimeout(timer);
     }
   }
 

@@ -27,7 +27,7 @@ const BACKUP = JSON.stringify({
 });
 
 /** A request on a socket, which `fetch` cannot make. */
-async function ask(socketPath: string, path: string): Promise<{ status?: number; body: unknown }> {
+async function get(socketPath: string, path: string): Promise<{ status?: number; body: unknown }> {
   const sent = request({ socketPath, path, headers: TOKEN }).end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   return { status: response.statusCode!, body: await readJson(response) };
@@ -65,7 +65,7 @@ describe('a server on a Unix socket', () => {
     const server = start();
     expect(await server.serving()).toMatchObject({ url: `http://unix:${socket}:` });
     expect(lstatSync(socket).mode & 0o777).toBe(0o660);
-    expect(await ask(socket, `${API}/version`)).toMatchObject({
+    expect(await get(socket, `${API}/version`)).toMatchObject({
       status: 404,
       body: { errcode: 'M_NOT_FOUND' },
     });
@@ -85,7 +85,7 @@ describe('a server on a Unix socket', () => {
     expect(message).toBe(
       `Another server listens on the socket ${socket}. Stop it, or set another path in HOST.`,
     );
-    expect((await ask(socket, '/health/live')).status).toBe(200);
+    expect((await get(socket, '/health/live')).status).toBe(200);
   });
 
   it('touches no file that is not a socket', async () => {
@@ -194,8 +194,8 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('$name', ({ nam
     const server = start({ DATABASE_URL: url, WORKERS: '2', SOCKET_MODE: '0600' });
     await server.serving();
     expect(lstatSync(socket).mode & 0o777).toBe(0o600);
-    expect((await ask(socket, `${API}/version`)).status).toBe(404);
-    expect((await ask(socket, '/health/ready')).status).toBe(200);
+    expect((await get(socket, `${API}/version`)).status).toBe(404);
+    expect((await get(socket, '/health/ready')).status).toBe(200);
     expect(await server.stop()).toBe(0);
     expect(() => lstatSync(socket)).toThrow('ENOENT');
   });

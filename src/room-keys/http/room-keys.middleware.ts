@@ -87,7 +87,7 @@ export function roomKeysMiddleware(
   };
 }
 
-const withEntrance = new WeakSet<object>();
+const withMiddleware = new WeakSet<object>();
 
 /**
  * Puts the middleware before all others of the host: it must come before body parsers and before a
@@ -95,12 +95,12 @@ const withEntrance = new WeakSet<object>();
  */
 export function installMiddleware(adapter: HttpServer, handler: RequestHandler): void {
   const express = adapter.getInstance() as { router: { stack: unknown[] } };
-  if (withEntrance.has(express)) {
+  if (withMiddleware.has(express)) {
     throw new Error(
       'RoomKeysModule: the application imports it twice, and its paths are there once: import it in one place.',
     );
   }
-  withEntrance.add(express);
+  withMiddleware.add(express);
   adapter.use(handler);
   const { stack } = express.router;
   stack.unshift(stack.pop());

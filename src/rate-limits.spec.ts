@@ -147,7 +147,7 @@ describe('the options of rateLimits', () => {
     [{ cluster: true }, /'cluster'/],
   ])('cannot be %j, and one sentence says what to write', (options, named) => {
     const attempt = () => rateLimits(options as RateLimitsOptions);
-    expect(attempt).toThrow(/^rateLimits: [^\n]+: write [^\n]+\.$/);
+    expect(attempt).toThrow(/^rateLimits: [^\n]+\. (?:Set|Use) [^\n]+\.$/);
     expect(attempt).toThrow(named);
   });
 });

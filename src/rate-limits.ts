@@ -159,14 +159,16 @@ function insured(together: Counter, alone: Counter, where: string): Counter {
     }
     try {
       const waitMs = await inTime(together(userId));
-      if (!isShared) logger.warn(`${where} is back: the processes count requests together again.`);
+      if (!isShared) logger.warn(`${where} is available again: rate limits are shared.`);
       isShared = true;
       return waitMs;
     } catch (error) {
       if (isShared) {
         askAgainAt = performance.now() + PAUSE_MS;
         const why = error instanceof Error ? error.message : 'no reason given';
-        logger.warn(`${where} fails, each process counts requests for itself meanwhile: ${why}`);
+        logger.warn(
+          `${where} failed, each process counts requests for itself until it recovers: ${why}`,
+        );
       }
       isShared = false;
       return alone(userId);
@@ -192,35 +194,35 @@ function check({ reads, writes, redis, redisPrefix, cluster, ...others }: RateLi
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
     throw new Error(
-      `rateLimits: there is no option '${unknown}': write one of reads, writes, redis, redisPrefix, cluster.`,
+      `rateLimits: there is no option '${unknown}'. Use one of reads, writes, redis, redisPrefix, cluster.`,
     );
   }
   checkRate('reads', reads);
   checkRate('writes', writes);
   if (redis !== undefined && typeof (redis as Partial<RedisClient>).defineCommand !== 'function') {
-    throw new Error("rateLimits: 'redis' must be a client of ioredis: write new Redis(url).");
+    throw new Error("rateLimits: 'redis' must be a client of ioredis. Set new Redis(url).");
   }
   checkCluster({ cluster, redis });
   if (redisPrefix !== undefined && (typeof redisPrefix !== 'string' || redisPrefix === '')) {
     throw new Error(
-      "rateLimits: 'redisPrefix' must be a text: write 'room_keys', or leave it out.",
+      "rateLimits: 'redisPrefix' must be a string. Set 'room_keys', or leave it out.",
     );
   }
 }
 
 function checkCluster({ cluster, redis }: RateLimitsOptions): void {
   if (cluster !== undefined && typeof cluster !== 'boolean') {
-    throw new Error("rateLimits: 'cluster' must be true or false: write true, or leave it out.");
+    throw new Error("rateLimits: 'cluster' must be true or false. Set true, or leave it out.");
   }
   if (!cluster) return;
   if (redis !== undefined) {
     throw new Error(
-      "rateLimits: 'cluster' and 'redis' contradict each other, because one of them counts: write only one of them.",
+      "rateLimits: 'cluster' and 'redis' contradict each other, because only one of them counts. Set only one of them.",
     );
   }
   if (!nodeCluster.isWorker) {
     throw new Error(
-      "rateLimits: 'cluster' needs a worker of Node's cluster, which this process is not: write cluster: false, or leave it out.",
+      "rateLimits: 'cluster' requires a worker of Node's cluster, which this process is not. Set false, or leave it out.",
     );
   }
 }
@@ -229,22 +231,22 @@ function checkRate(of: string, rate: RequestRate | undefined): void {
   if (rate === undefined) return;
   if (typeof rate !== 'object' || (rate as unknown) === null) {
     throw new Error(
-      `rateLimits: '${of}' must be an object: write { perSecond: 100, burst: 10000 }, or leave it out.`,
+      `rateLimits: '${of}' must be an object. Set { perSecond: 100, burst: 10000 }, or leave it out.`,
     );
   }
   const { perSecond, burst, ...others } = rate;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) {
     throw new Error(
-      `rateLimits: there is no '${of}.${unknown}': write { perSecond: 100, burst: 10000 }.`,
+      `rateLimits: there is no '${of}.${unknown}'. Set { perSecond: 100, burst: 10000 }.`,
     );
   }
   if (perSecond !== undefined && !isWhole(perSecond, 1)) {
-    throw new Error(`rateLimits: '${of}.perSecond' must be a whole number above 0: write 100.`);
+    throw new Error(`rateLimits: '${of}.perSecond' must be a whole number above 0. Set 100.`);
   }
   if (burst !== undefined && !isWhole(burst, 0)) {
     throw new Error(
-      `rateLimits: '${of}.burst' must be a whole number, 0 for no more than perSecond: write 10000.`,
+      `rateLimits: '${of}.burst' must be a whole number, 0 for no more than perSecond. Set 10000.`,
     );
   }
 }

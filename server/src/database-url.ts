@@ -19,9 +19,9 @@ const IDLE_CONNECTION_MS = 60_000;
 const EXAMPLES =
   "'sqlite:data/room-keys.db', 'postgres://user:password@host:5432/database' or 'mysql://user:password@host:3306/database'";
 const QUERY_OF_MYSQL =
-  "has more after the '?' than MySQL's socketPath. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.";
+  'has parameters other than socketPath. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
 const QUERY_OF_POSTGRES =
-  "has more after the '?' than PostgreSQL's host, port and schema. Remove it, and set DATABASE_TLS=verify-full for an encrypted connection.";
+  'has parameters other than host, port and schema. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
 
 /** A URL of PostgreSQL that names no host, or leaves it to `?host=`. */
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
@@ -44,7 +44,7 @@ function parse(text: string): URL | undefined {
 /** What is wrong with it, and what to set; undefined if nothing is. */
 function faultOf(url: URL, text: string): string | undefined {
   if (!isDecodable(url))
-    return "contains a '%' that does not encode a character. Set '%25' in its place.";
+    return "contains a '%' that does not encode a character. Replace it with '%25'.";
   switch (url.protocol) {
     case 'sqlite:':
       return url.pathname === '' || url.hostname || url.search || url.hash
@@ -69,7 +69,7 @@ function mysqlFault(url: URL): string | undefined {
   const socket = query.get('socketPath');
   if (socket === null || (socket.startsWith('/') && url.hostname === 'localhost' && !url.port))
     return undefined;
-  return "has a socketPath that is not an absolute path, or beside a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.";
+  return "has a socketPath that is not an absolute path, or that is combined with a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.";
 }
 
 function postgresFault(url: URL, text: string): string | undefined {

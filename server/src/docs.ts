@@ -15,12 +15,12 @@ export const SECURITY_SCHEME = 'accessToken';
 /** The OpenAPI document, from the decorators of controllers and DTOs. */
 export function openApiDocument(app: INestApplication): OpenAPIObject {
   const description = [
-    'The server-side key backup of Matrix: a client stores the encrypted keys of its messages here,',
-    'and gets them back when it has lost every device.',
+    "Matrix's server-side key backup: clients store the encrypted keys of messages here, and users",
+    'who lost all of their devices get them back.',
     '',
-    'Try it: press **Authorize** and paste an access token. The examples are about backup `1`, the',
-    'first of a user, and work as they are: create it, store keys, read them back, and delete the',
-    'backup last. Later backups get other ids: put what `POST version` answers in place of `1`.',
+    'Try it: press **Authorize** and paste an access token. The examples use backup `1`, the',
+    'first one of a user, and work as they are: create it, store keys, read them back, and delete the',
+    'backup last. Later backups have other version ids: replace `1` by the one that `POST version` returns.',
   ].join('\n');
   return SwaggerModule.createDocument(
     app,
@@ -35,7 +35,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
         type: 'http',
         scheme: 'bearer',
         description:
-          'The access token of a Matrix client. A server that was started for development prints one.',
+          'The access token of a Matrix client. Without token verification, the server prints one at start.',
       })
       .build(),
   );

@@ -123,13 +123,13 @@ function contradictionsIn(values: SettingValues): string[] {
     }).find(([, most]) => most !== undefined) ?? [];
   const sharedHost = metricsPort === values.port && metricsPort ? hostOfBoth(values) : undefined;
   const sentences = {
-    [`DATABASE_PASSWORD is set, and DATABASE_URL names a SQLite file, which has no password. ${aServer}, or remove the password.`]:
+    [`DATABASE_PASSWORD is set, but DATABASE_URL names a SQLite file, which has no password. ${aServer}, or remove the password.`]:
       values.databasePassword !== undefined && isLocal(databaseUrl),
-    'DATABASE_TLS=verify-full compares the host name with the certificate, and DATABASE_URL has an address. Set the host name in DATABASE_URL, or DATABASE_TLS=verify-ca.':
+    'DATABASE_TLS=verify-full compares the host name with the certificate, but DATABASE_URL has an address. Set the host name in DATABASE_URL, or DATABASE_TLS=verify-ca.':
       values.databaseTls === 'verify-full' && isIP(hostOf(databaseUrl)),
-    [`WORKERS starts ${values.workers} processes, and DATABASE_URL names a SQLite file, which only one process can use. ${aServer}, or WORKERS=1.`]:
+    [`WORKERS starts ${values.workers} processes, but DATABASE_URL names a SQLite file, which only one process can use. ${aServer}, or WORKERS=1.`]:
       values.workers > 1 && isLocal(databaseUrl),
-    'HOMESERVER_URL and INTROSPECTION_URL are both set, and only one service can verify access tokens. Set only one of them.':
+    'HOMESERVER_URL and INTROSPECTION_URL are both set, but only one service can verify access tokens. Set only one of them.':
       homeserverUrl && introspectionUrl,
     [idle('INTROSPECTION_CLIENT_ID')]:
       !introspectionUrl && values.introspectionClientId !== undefined,
@@ -143,9 +143,9 @@ function contradictionsIn(values: SettingValues): string[] {
     )]: introspectionUrl && values.introspectionClientSecret === undefined,
     [needs('SERVER_NAME', "the part of user ids after the colon, for example 'example.org'")]:
       introspectionUrl && values.serverName === undefined,
-    [`${exposed} DEV_TOKENS is only for development. Set ${homeserver} in its place, or HOST=127.0.0.1.`]:
+    [`${exposed} DEV_TOKENS is only for development. Set ${homeserver} instead, or HOST=127.0.0.1.`]:
       exposed && devTokens,
-    [`${exposed} no service is configured that verifies access tokens. Set HOMESERVER_URL, for example ${homeserver}, or HOST=127.0.0.1.`]:
+    [`${exposed} no token verification is configured. Set HOMESERVER_URL, for example ${homeserver}, or HOST=127.0.0.1.`]:
       exposed && !devTokens && !homeserverUrl && !introspectionUrl,
     [`METRICS_HOST has no effect without METRICS_PORT. Set METRICS_PORT, for example to ${METRICS_PORT.example}, or remove both.`]:
       metricsPort === undefined && metricsHost !== undefined,

@@ -13,7 +13,7 @@ function reasonsIn(environment: Environment): Partial<Record<SettingName, string
   const noService =
     !environment.homeserver &&
     !environment.introspection &&
-    'unless a service verifies access tokens. Set HOMESERVER_URL or INTROSPECTION_URL';
+    'without token verification. Set HOMESERVER_URL or INTROSPECTION_URL';
   const larger = (what: string) =>
     `if it is larger than MAX_BODY_BYTES, which refuses the request earlier. Set a larger MAX_BODY_BYTES for such ${what}`;
   const noRates = !environment.rates && 'with RATE_LIMIT=off. Set RATE_LIMIT=on';
@@ -46,7 +46,7 @@ function reasonsIn(environment: Environment): Partial<Record<SettingName, string
     MAX_AUTH_DATA_BYTES: maxAuthDataBytes > maxBodyBytes && larger('backups'),
     LIMITS_INFO_URI:
       (limits.keysPerBackup ?? limits.bytesPerUser ?? limits.backupsPerUser) === undefined &&
-      'without a limit that it is about. Set MAX_KEYS_PER_BACKUP, MAX_BYTES_PER_USER or MAX_BACKUPS_PER_USER',
+      'without a limit on keys, bytes or backups. Set MAX_KEYS_PER_BACKUP, MAX_BYTES_PER_USER or MAX_BACKUPS_PER_USER',
     LOG_USER_IDS:
       environment.logUserIds &&
       ['error', 'fatal'].includes(environment.logLevel) &&

@@ -3,11 +3,11 @@ import { readEnvironment, type Variables } from './environment.js';
 import { checkConfig, settingsHelp } from './settings-text.js';
 import { startFailure } from './start-failure.js';
 
-const USAGE = `Matrix's server-side key backup, as a server of its own.
+const USAGE = `Matrix's server-side key backup, as a standalone server.
 
-npm start                    starts it
-npm start -- --help          lists its settings
-npm start -- --check-config  checks whether it would start with the current ones
+npm start                    start the server
+npm start -- --help          list the settings
+npm start -- --check-config  check whether it would start with the current settings
 `;
 
 /**

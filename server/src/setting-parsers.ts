@@ -93,7 +93,7 @@ export const tokensOfUsers = anyText
   )
   .refine(
     (pairs) => pairs.every(({ length }) => length > 0),
-    "is not a list of tokens and users. Set 'token=@user:server', and further ones after commas.",
+    "is not a list of tokens and users. Set 'token=@user:server', or several separated by commas.",
   )
   .transform((pairs) => pairs.map(([, token = '', userId = '']) => ({ token, userId })));
 

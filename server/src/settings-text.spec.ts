@@ -46,7 +46,7 @@ describe('--check-config', () => {
 
   it('shows what is set, but no secret', () => {
     const text = checkConfig(variables);
-    expect(text).toMatch(/^The settings are good\.\n/);
+    expect(text).toMatch(/^The settings are valid\.\n/);
     expect(text).toContain('\n  HOMESERVER_URL=http://synapse:8008\n');
     expect(text).toContain('\n  DATABASE_URL=… (not shown)\n');
     expect(text).not.toContain('hunter2');

@@ -82,10 +82,10 @@ export function checkConfig(variables: Variables): string {
     return [`${INDENT}${source}=${secret && source === name ? '… (not shown)' : value}`];
   });
   return [
-    'The settings are good.',
+    'The settings are valid.',
     ...(set.length > 0
       ? ['Set, all others have their defaults:', ...set]
-      : ['All of them have their defaults.']),
+      : ['All settings have their defaults.']),
     ...remarksOn(variables),
     '',
   ].join('\n');

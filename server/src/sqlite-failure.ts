@@ -19,7 +19,7 @@ export function sqliteFailure(code: string, file: string | undefined): string {
   const owner = nameOf(uid);
   const permissions = `mode ${(mode & 0o777).toString(8).padStart(4, '0')}`;
   return uid === own
-    ? `${refused} is not writable for its owner ${owner} (${permissions}). Run 'chmod u+rw ${refused}'.`
+    ? `${refused} is not writable by its owner ${owner} (${permissions}). Run 'chmod u+rw ${refused}'.`
     : `${refused} belongs to ${owner} (${permissions}), and this process runs as ${ownName()}, which may not write to it. Run 'chown ${ownName()} ${refused}'${refused === path ? ', and the same for its -wal and -shm' : ''}, and run commands as ${ownName()}.`;
 }
 

@@ -9,7 +9,7 @@ import { remarksOn } from './settings-text.js';
 import { version } from './version.js';
 
 const NOBODY_ASKED =
-  'No service is configured that verifies access tokens, so only the generated token is accepted. Set HOMESERVER_URL, unless this is a trial.';
+  'No token verification is configured, so only the generated token is accepted. Set HOMESERVER_URL, unless this is a trial.';
 
 /** What is said about the start of the server: for a person as it is, else as lines of the log. */
 export class StartupBanner {

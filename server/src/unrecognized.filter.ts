@@ -24,7 +24,7 @@ export class UnrecognizedFilter implements ExceptionFilter {
       status >= 500
         ? error.getResponse()
         : status === 404
-          ? { errcode: 'M_UNRECOGNIZED', error: 'There is no such endpoint.' }
+          ? { errcode: 'M_UNRECOGNIZED', error: 'Unknown endpoint.' }
           : { errcode: 'M_UNKNOWN', error: 'The request cannot be served.' };
     response.status(status).json(body);
   }

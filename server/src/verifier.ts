@@ -49,7 +49,7 @@ export function verifierOf(
  */
 const nobodyBeyondThisMachine: AccessTokenVerifier = (_token, { headers }) => {
   if (PASSED_ON.some((name) => headers[name] !== undefined)) {
-    throw new Error('no service is configured that verifies access tokens: set HOMESERVER_URL.');
+    throw new Error('no token verification is configured: set HOMESERVER_URL.');
   }
   return null;
 };

@@ -23,8 +23,8 @@ const BURST = 20;
 /** Requests that are under way at once while one user is counted. */
 const AT_ONCE = 16;
 /** What a worker says when it begins to count for itself, and when it counts with others again. */
-const FAILS = /^The primary process fails, each process counts requests for itself/;
-const BACK = /^The primary process is back/;
+const FAILS = /^The primary process failed, each process counts requests for itself/;
+const BACK = /^The primary process is available again/;
 const COUNT = 'room_keys_request_duration_seconds_count';
 
 const [found] = serverDatabases;
@@ -240,8 +240,8 @@ const [found] = serverDatabases;
         }
       });
       process.kill(victim, 'SIGKILL');
-      await server.line(({ message }) => message === 'A new worker serves');
-      const { worker } = logged(server, 'A new worker serves')[0] as { worker: number };
+      await server.line(({ message }) => message === 'A new worker is ready');
+      const { worker } = logged(server, 'A new worker is ready')[0] as { worker: number };
       while (!answering(server).has(worker)) await call(url, 'OPTIONS');
       isOver = true;
       await Promise.all(clients);
@@ -316,7 +316,7 @@ const [found] = serverDatabases;
 
     it('say so of SQLite', async () => {
       expect(await fatal({ DATABASE_URL: 'sqlite:data/room-keys.db' })).toMatch(
-        /^WORKERS starts 2 processes, and DATABASE_URL names a SQLite file, .*\. Set DATABASE_URL .*, or WORKERS=1\.$/,
+        /^WORKERS starts 2 processes, but DATABASE_URL names a SQLite file, .*\. Set DATABASE_URL .*, or WORKERS=1\.$/,
       );
     });
 
@@ -344,7 +344,7 @@ const [found] = serverDatabases;
       const dying = encodeURIComponent("if (process.send) process.kill(process.pid, 'SIGKILL')");
       const message = await fatal({ NODE_OPTIONS: `--import=data:text/javascript,${dying}` });
       expect(message).toMatch(
-        /^5 workers in a row ended before they served, the last one by SIGKILL\. Check .*\.$/,
+        /^5 workers in a row ended before they were ready, the last one by SIGKILL\. Check .*\.$/,
       );
     });
   });

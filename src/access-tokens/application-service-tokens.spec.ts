@@ -121,9 +121,9 @@ describe('an application service', () => {
 
   it.each([
     [{ token: 't', userId: '@a:b', rateLimited: 'no' as never }, /'rateLimited' must be true/],
-    [{ token: '', userId: '@a:b' }, /'token' must be a text/],
+    [{ token: '', userId: '@a:b' }, /'token' must be a string/],
     [{ token: 't', userId: 'a' }, /'userId' must be a user id/],
-    [{ token: 'hunter2', userId: '@a:b', users: ['@(:b'] }, /'users' must hold regular expr/],
+    [{ token: 'hunter2', userId: '@a:b', users: ['@(:b'] }, /'users' must be regular expr/],
   ])('is described by a token and a user id, and regular expressions: not %j', (one, message) => {
     expect(() => applicationServiceTokens([one])).toThrow(message);
     expect(() => applicationServiceTokens([one])).not.toThrow(/hunter2/);

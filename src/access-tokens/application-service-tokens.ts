@@ -49,7 +49,7 @@ export function applicationServiceTokens(
     services.map(({ token, userId, users = [], rateLimited = true }) => {
       checkText('token', token, 'the as_token of the registration');
       if (!/^@[^:]*:./.test(userId))
-        throw new Error("'userId' must be a user id: write one such as '@bridge:example.org'.");
+        throw new Error("'userId' must be a user id. Set one, for example '@bridge:example.org'.");
       if (typeof rateLimited !== 'boolean')
         throw new Error("'rateLimited' must be true or false, as in the registration.");
       const server = serverOf(userId);
@@ -92,7 +92,7 @@ function startingWith(pattern: string): RegExp {
     return new RegExp(`^(?:${pattern})`);
   } catch {
     throw new Error(
-      "'users' must hold regular expressions: write some such as '@_bridge_.*:example\\\\.org'.",
+      "'users' must be regular expressions. Set some, for example '@_bridge_.*:example\\\\.org'.",
     );
   }
 }

@@ -46,7 +46,7 @@ export async function fetchJson(question: Question): Promise<ServiceAnswer> {
 
 /** The error for a response that says nothing about the token. */
 export function unusable(service: string, { status, body }: ServiceAnswer): Error {
-  return new Error(`${service} answered ${status}${body ? '' : ', and no JSON object'}`);
+  return new Error(`${service} answered ${status}${body ? '' : ' without a JSON object'}`);
 }
 
 async function readAll(response: Response): Promise<Buffer | undefined> {

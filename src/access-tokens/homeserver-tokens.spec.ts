@@ -263,11 +263,11 @@ describe('no answer about a token', () => {
 
 describe('the options', () => {
   it.each([
-    ['', /'homeserverUrl' must be a URL/],
-    ['matrix.example.org', /'homeserverUrl' must be a URL/],
-    ['ftp://matrix.example.org', /'homeserverUrl' must be a URL/],
-    ['https://a:hunter2@matrix.example.org', /'homeserverUrl' must not hold a user/],
-    ['https://matrix.example.org?a=b', /'homeserverUrl' must not hold .* a query/],
+    ['', /'homeserverUrl' must be an HTTP or HTTPS URL/],
+    ['matrix.example.org', /'homeserverUrl' must be an HTTP or HTTPS URL/],
+    ['ftp://matrix.example.org', /'homeserverUrl' must be an HTTP or HTTPS URL/],
+    ['https://a:hunter2@matrix.example.org', /'homeserverUrl' must not contain a user/],
+    ['https://matrix.example.org?a=b', /'homeserverUrl' must not contain .* a query/],
   ])('name a homeserver, not %j', (homeserverUrl, message) => {
     expect(() => homeserverTokens({ homeserverUrl })).toThrow(message);
     expect(() => homeserverTokens({ homeserverUrl })).not.toThrow(/hunter2/);

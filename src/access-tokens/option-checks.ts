@@ -7,7 +7,7 @@ export function checkWhole(name: string, value: number, least: number, most: num
 /** @throws Error with one sentence that says what to set instead */
 export function checkText(name: string, value: string, example: string): void {
   if (typeof value !== 'string' || value === '')
-    throw new Error(`'${name}' must be a text: write one such as '${example}'.`);
+    throw new Error(`'${name}' must be a string. Set one, for example '${example}'.`);
 }
 
 /**
@@ -18,11 +18,11 @@ export function checkText(name: string, value: string, example: string): void {
 export function serviceUrl(name: string, value: string, example: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol))
-    throw new Error(`'${name}' must be a URL of http or https: write one such as '${example}'.`);
+    throw new Error(`'${name}' must be an HTTP or HTTPS URL. Set one, for example '${example}'.`);
   // fetch rejects URLs with a user and a password; a query would end up in the middle of our URL
   if (url.username || url.password || url.search || url.hash) {
     throw new Error(
-      `'${name}' must not hold a user, a password, a query or a fragment: write one such as '${example}'.`,
+      `'${name}' must not contain a user, a password, a query or a fragment. Set one without these, for example '${example}'.`,
     );
   }
   return url.href;

@@ -129,8 +129,8 @@ function unusable({ status, body }: ServiceAnswer): SourceError {
     status === 401 || status === 403
       ? 'Set --admin-token-file to a file with the access token of a server admin.'
       : 'Set --homeserver to Synapse itself, not to a proxy that hides its admin API.';
-  const what = body ? '' : ', and no JSON object';
+  const what = body ? '' : ' without a JSON object';
   return new SourceError(
-    `The homeserver answered ${status}${what}, which says nothing of the user. ${advice}`,
+    `The homeserver answered ${status}${what}, so the state of the account is unknown. ${advice}`,
   );
 }

@@ -129,7 +129,7 @@ export class Limits {
   ): Promise<void> {
     if (json.length > most) throw tooLarge(`${field} is larger than ${most} bytes.`);
     if (!(await this.database.fits(userId, json))) {
-      throw tooLarge(`${field} is larger than the database takes.`);
+      throw tooLarge(`${field} is larger than the database can store.`);
     }
   }
 }

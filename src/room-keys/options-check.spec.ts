@@ -20,7 +20,7 @@ function refusal(options: unknown): string {
 
 /** One sentence that names the option, ends in a full stop, and says what to write. */
 const sentenceOn = (option: string) =>
-  new RegExp(`^RoomKeysModule: [^\\n]*'${option}'[^\\n]*: write [^\\n]+\\.$`);
+  new RegExp(`^RoomKeysModule: [^\\n]*'${option}'[^\\n]*\\. (?:Set|Use) [^\\n]+\\.$`);
 
 describe('the options of the module', () => {
   it.each([
@@ -54,7 +54,7 @@ describe('the options of the module', () => {
 
   it.each([undefined, null, 'options', 1, true, () => undefined])('cannot be %s', (options) => {
     expect(refusal(options)).toBe(
-      'RoomKeysModule: forRoot needs options: write RoomKeysModule.forRoot({ verifyAccessToken: … }).',
+      'RoomKeysModule: forRoot requires options. Use RoomKeysModule.forRoot({ verifyAccessToken: … }).',
     );
   });
 

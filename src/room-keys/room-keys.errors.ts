@@ -31,14 +31,13 @@ const matrixError = (status: number, errcode: string, error: string, more: objec
 // --- the request as such --------------------------------------------------------------------
 
 /** No such path below `/room_keys`. */
-export const unrecognizedPath = () =>
-  matrixError(404, 'M_UNRECOGNIZED', 'There is no such endpoint.');
+export const unrecognizedPath = () => matrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint.');
 
 /** The path exists, with other methods: `allowed` lists them. */
 export const wrongMethod = (allowed: readonly string[]) =>
   new MatrixError(
     405,
-    { errcode: 'M_UNRECOGNIZED', error: `This endpoint takes ${allowed.join(', ')} only.` },
+    { errcode: 'M_UNRECOGNIZED', error: `This endpoint accepts only ${allowed.join(', ')}.` },
     { Allow: [...allowed, 'OPTIONS'].join(', ') },
   );
 
@@ -166,7 +165,7 @@ export const storageUnavailable = () =>
 export const bodiesAtOnce = () =>
   new MatrixError(
     503,
-    { errcode: 'M_UNKNOWN', error: 'The server takes no more uploads at the moment.' },
+    { errcode: 'M_UNKNOWN', error: 'Too many uploads in progress. Try again later.' },
     { 'Retry-After': '2' },
   );
 

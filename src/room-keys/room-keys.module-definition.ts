@@ -44,12 +44,12 @@ export const {
 function checkExtras(decorators: unknown = [], securityScheme: unknown = 'bearer'): void {
   if (!Array.isArray(decorators) || decorators.some((one) => typeof one !== 'function')) {
     throw new Error(
-      "RoomKeysModule: 'decorators' must be a list of class decorators: write [Public(), SkipThrottle()], or leave it out.",
+      "RoomKeysModule: 'decorators' must be a list of class decorators. Set [Public(), SkipThrottle()], or leave it out.",
     );
   }
   if (typeof securityScheme !== 'string' || securityScheme === '') {
     throw new Error(
-      "RoomKeysModule: 'securityScheme' must be the name of a security scheme: write 'bearer', or leave it out.",
+      "RoomKeysModule: 'securityScheme' must be the name of a security scheme. Set 'bearer', or leave it out.",
     );
   }
 }
@@ -58,7 +58,7 @@ function checkExtras(decorators: unknown = [], securityScheme: unknown = 'bearer
 function hostDataSource(name: string | undefined): Provider {
   if (name !== undefined && (typeof name !== 'string' || name === '')) {
     throw new Error(
-      "RoomKeysModule: 'dataSource' must be the name of a DataSource: write 'keys', or leave it out for the one without a name.",
+      "RoomKeysModule: 'dataSource' must be the name of a DataSource. Set 'keys', or leave it out for the one without a name.",
     );
   }
   const hasName = name !== undefined && name !== 'default';
@@ -68,8 +68,8 @@ function hostDataSource(name: string | undefined): Provider {
       if (dataSource) return dataSource;
       throw new Error(
         hasName
-          ? `RoomKeysModule: there is no DataSource with the name '${name}': import TypeOrmModule.forRoot({ name: '${name}', … }) beside it.`
-          : 'RoomKeysModule: there is no DataSource: import TypeOrmModule.forRoot({ … }) beside it.',
+          ? `RoomKeysModule: there is no DataSource with the name '${name}'. Import TypeOrmModule.forRoot({ name: '${name}', … }) beside it.`
+          : 'RoomKeysModule: there is no DataSource. Import TypeOrmModule.forRoot({ … }) beside it.',
       );
     },
     inject: [{ token: hasName ? `${name}DataSource` : DataSource, optional: true }],

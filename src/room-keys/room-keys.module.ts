@@ -134,7 +134,7 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
     // with request-scoped options Nest creates an instance per request, and calls this on none of them
     if ((this.adapterHost as HttpAdapterHost | undefined) === undefined) {
       throw new Error(
-        'RoomKeysModule: its options depend on a provider of request scope, but are needed when the application starts: inject only providers of the default scope.',
+        'RoomKeysModule: its options depend on a request-scoped provider, but are needed when the application starts. Inject only providers of the default scope.',
       );
     }
     // none in an application context without HTTP, such as a script that uses RoomKeysService
@@ -144,12 +144,12 @@ export class RoomKeysModule extends RoomKeysModuleClass implements NestModule {
       string | undefined;
     if (path !== undefined) {
       throw new Error(
-        `RoomKeysModule: RouterModule moves its routes below '${path}', where no client looks for them: take RoomKeysModule out of RouterModule.register.`,
+        `RoomKeysModule: RouterModule moves its routes below '${path}', where clients do not find them. Remove RoomKeysModule from RouterModule.register.`,
       );
     }
     if (adapter.getType() !== 'express') {
       throw new Error(
-        'RoomKeysModule needs @nestjs/platform-express: create the application with it.',
+        'RoomKeysModule requires @nestjs/platform-express. Create the application with it.',
       );
     }
     const routes = routesOf(roomKeysControllers);

@@ -109,7 +109,7 @@ function validateObject(what: string, value: unknown): string {
   const fault = json.isWellFormed()
     ? findJsonFault(json, { maxDepth: MAX_JSON_DEPTH })
     : 'not JSON';
-  if (fault === 'too deep') throw badJson(`${what} nests deeper than ${MAX_JSON_DEPTH} levels`);
+  if (fault === 'too deep') throw badJson(`${what} is nested deeper than ${MAX_JSON_DEPTH} levels`);
   if (fault !== undefined) throw notJson(`${what} is not JSON.`);
   if (!json.startsWith('{')) throw badJson(`${what} must be an object`);
   return toAscii(json);

@@ -49,7 +49,7 @@ export class TransactionConflictError extends Error {
     cause: Error,
   ) {
     super(
-      `The database gave the transaction up in favour of another one (${code}): roll it back, and begin it again.`,
+      `The database aborted the transaction because of a conflict (${code}). Roll it back and retry it.`,
       { cause },
     );
   }

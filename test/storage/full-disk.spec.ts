@@ -44,7 +44,7 @@ it('answers 503 while the disk is full, goes on reading, and stores again once t
   expect(new Set(statuses)).toEqual(new Set([200, 503]));
   expect(new Set(errors)).toEqual(
     new Set([
-      'The database is not available (SQLITE_FULL), the client gets 503. The disk is full: make room.',
+      'The database is not available (SQLITE_FULL), the client gets 503. The disk is full. Free some space.',
     ]),
   );
   const stored = 1 + statuses.filter((status) => status === 200).length;
@@ -87,7 +87,7 @@ it('is not begun on a file that cannot be written to', async () => {
   await (await startApplication(database)).close();
   const readOnly = { ...database.dataSourceOptions, readonly: true, enableWAL: false };
   await expect(startApplication({ ...database, dataSourceOptions: readOnly })).rejects.toThrow(
-    'RoomKeysModule: the database is read-only: let ',
+    'RoomKeysModule: the database is read-only. Allow ',
   );
   await database.drop();
 });
@@ -111,7 +111,7 @@ describe.each(postgres)('a full disk under $name', (full) => {
     expect(answer.status).toBe(503);
     expect(answer.headers.get('retry-after')).toMatch(/^\d+$/);
     expect(errors).toEqual([
-      'The database is not available (53100), the client gets 503. The disk is full: make room.',
+      'The database is not available (53100), the client gets 503. The disk is full. Free some space.',
     ]);
     expect((await alice.get('/version')).body).toMatchObject({ count: 1, etag: '1' });
     expect((await alice.get('/keys?version=1')).text.match(/"session_data"/g)).toHaveLength(1);

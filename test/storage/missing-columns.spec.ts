@@ -34,7 +34,7 @@ describe.each(databases)('on $name, tables', ({ create }) => {
     await other.destroy();
 
     await expect(startApplication(database)).rejects.toThrow(
-      /^RoomKeysModule: its tables cannot be read, or lack columns: add roomKeysMigrations /,
+      /^RoomKeysModule: its tables cannot be read, or lack columns. Add roomKeysMigrations /,
     );
   });
 });

@@ -142,7 +142,7 @@ default_pool_size = ${CONNECTIONS}
     await startBouncer('statement');
     const dataSource = await open();
     await expect(prepareDataSource(dataSource)).rejects.toThrow(
-      /^RoomKeysModule: the pooler in front of PostgreSQL allows no transactions: set pool_mode=transaction /,
+      /^RoomKeysModule: the pooler in front of PostgreSQL does not allow transactions. Set pool_mode=transaction /,
     );
     await dataSource.destroy();
   });

@@ -142,7 +142,7 @@ describe.each(postgres)('sessions on $name', ({ create }) => {
     }
   });
 
-  it.each<[string, string]>([['synchronous_commit', 'loses the keys of the last moments']])(
+  it.each<[string, string]>([['synchronous_commit', 'loses the most recent keys']])(
     'are reported at the start with %s off',
     async (setting, loss) => {
       await setInDatabase({ [setting]: 'off' });

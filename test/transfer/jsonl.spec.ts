@@ -193,7 +193,7 @@ describe.each(databases)('a file of JSON lines, by way of $name', ({ create }) =
       /reserved_versions must be versions/,
     ],
     ['is no such file', () => '{"hello":"world"}\n', /not an export/],
-    ['is no JSON', () => 'hello\n', /not a JSON object/],
+    ['is not JSON', () => 'hello\n', /not a JSON object/],
     ['is empty', () => '', /is truncated/],
     ['goes on after its end', (text) => `${text}{"type":"end"}\n`, /goes on after its end/],
   ])('is refused when it %s, and nothing is written', async (_, damage, sentence) => {

@@ -31,7 +31,7 @@ export function addClosedAccounts(program: Command): void {
     .command('closed-accounts')
     .description('backups of users whose accounts were closed at the homeserver');
   databaseCommand(group, 'erase')
-    .description('delete the backups of all users whom Synapse reports as deactivated, for good')
+    .description('permanently delete the backups of all users that Synapse reports as deactivated')
     .addOption(
       new Option(
         '--from <database>',
@@ -41,12 +41,12 @@ export function addClosedAccounts(program: Command): void {
     .addOption(
       new Option(
         '--homeserver <url>',
-        "Synapse's own address, to ask its admin API: http://127.0.0.1:8008",
+        'base URL of Synapse itself, for its admin API: http://127.0.0.1:8008',
       ),
     )
-    .option('--admin-token-file <file>', 'a file with the access token of a server admin')
-    .option('--server-name <name>', 'the name of the homeserver; leaves users of others alone')
-    .option('--erase-unknown', 'also erase users whom the homeserver does not know')
+    .option('--admin-token-file <file>', 'file that contains the access token of a server admin')
+    .option('--server-name <name>', 'name of the homeserver; users of other servers are skipped')
+    .option('--erase-unknown', 'also erase users that the homeserver does not know')
     .option(
       '--max-share <share>',
       'refuse if more than this share of the users would be erased',
@@ -54,16 +54,19 @@ export function addClosedAccounts(program: Command): void {
       0.1,
     )
     .option('--dry-run', 'report only')
-    .option('--report <file>', 'write every user whose account is not open, as JSON lines')
+    .option(
+      '--report <file>',
+      'write every user without an open account to this file, as JSON lines',
+    )
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-All users are looked up first. If an answer fails, if the homeserver knows none of the users or has another name,
-or if too many users would be erased, none is. Each user is looked up again right before they are erased. Users whom
-the homeserver does not know are listed and kept. Synapse's database is only read; set its password in PGPASSWORD.
+All users are looked up first. None is erased if a lookup fails, if the homeserver knows none of the users or has another
+name, or if too many users would be erased. Each user is looked up again immediately before the deletion. Users unknown
+to the homeserver are listed and kept. Synapse's database is only read; set its password in PGPASSWORD.
 
-Exit codes: 0 done, 1 refused, or the homeserver gave no plain answer, 130 or 143 interrupted.
+Exit codes: 0 done, 1 refused, or the homeserver gave no clear answer, 130 or 143 interrupted.
 
 Examples:
   $ room-keys-server closed-accounts erase --from postgres://synapse@127.0.0.1/synapse --dry-run
@@ -101,11 +104,11 @@ async function erase(options: ClosedAccountsOptions): Promise<void> {
   try {
     const result = await withReport(options.report, work);
     print(options.json, result, () => summary(result, shown, options));
-    if (result.refusal !== undefined) throw new Failure(`Nobody was erased. ${result.refusal}`);
+    if (result.refusal !== undefined) throw new Failure(`No user was erased. ${result.refusal}`);
   } catch (error) {
     if (!(error instanceof RoomKeysSourceError)) throw error;
     const before =
-      erased === 0 ? 'Nobody was erased.' : `${counted(erased, 'user')} had been erased.`;
+      erased === 0 ? 'No user was erased.' : `${counted(erased, 'user')} had been erased.`;
     throw new Failure(`${before} ${error.message}`);
   }
 }
@@ -147,7 +150,7 @@ function summary(
         `${userId}: ${account}, ${outcome.replaceAll('-', ' ')} (${counted(backups, 'backup')}, ${counted(keys, 'key')})`,
     ),
     ...(more > 0
-      ? [`… and ${grouped(more)} more${report ? '' : '; --report FILE writes all'}`]
+      ? [`… and ${grouped(more)} more${report ? '' : '; use --report FILE to list all'}`]
       : []),
     `Accounts: ${grouped(open)} open, ${grouped(closed)} closed, ${grouped(unknown)} unknown to the homeserver${ofOtherServers > 0 ? `, ${grouped(ofOtherServers)} of other servers` : ''}.`,
     `Erased ${counted(erased.backups, 'backup')} with ${counted(erased.keys, 'key')} of ${counted(erased.users, 'user')}.`,
@@ -157,5 +160,5 @@ function summary(
 function share(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= 0 && value <= 1) return value;
-  throw new InvalidArgumentError('Write a number from 0 to 1.');
+  throw new InvalidArgumentError('Use a number from 0 to 1.');
 }

@@ -20,17 +20,17 @@ interface ExportCommandOptions extends DatabaseOptions {
 export function addExport(program: Command): void {
   const group = program
     .command('export')
-    .description('write backups into a file that any database can take over');
-  requireOption(databaseCommand(group, 'jsonl'), '--to <file>', 'the file, or - for stdout')
-    .description('write the backups of all users, or of one, as JSON lines')
+    .description('export backups to a file that can be imported into any database');
+  requireOption(databaseCommand(group, 'jsonl'), '--to <file>', 'output file, or - for stdout')
+    .description('export the backups of all users, or of one, as JSON lines')
     .option('--force', 'replace the file if it exists')
-    .option('--user <user-id>', 'write one user only', userId)
-    .option('--json', 'print a JSON document in the end, unless the file is stdout')
+    .option('--user <user-id>', 'export only this user', userId)
+    .option('--json', 'print a JSON document at the end, unless the output is stdout')
     .addHelpText(
       'after',
       `
-It can run beside servers that are in use: each user is written from a consistent snapshot. The file ends with a count
-of all that is in it, and each backup with a checksum; it appears under its name when it is complete.
+Can run while servers are in use: each user is exported from a consistent snapshot. Each backup ends with a checksum,
+and the file with its totals. The file appears under its name only when it is complete.
 
 Examples:
   $ room-keys-server export jsonl --to backups.jsonl
@@ -80,7 +80,7 @@ function refuseToReplace({ to, force }: ExportCommandOptions): void {
 }
 
 const brokenOff = (to: string) =>
-  `Broken off. ${to === '-' ? 'What was written is not complete' : 'No file was written'}; run the same command again.`;
+  `Interrupted. ${to === '-' ? 'The output is incomplete' : 'No file was written'}; run the same command again.`;
 
 async function write(to: string, signal: AbortSignal, text: AsyncIterable<string>): Promise<void> {
   // bytes: lines are handed on as they come, however many of them wait

@@ -47,7 +47,7 @@ export function addImport(program: Command): void {
     'jsonl',
     'import a file written by `export jsonl`',
     '<file>',
-    'the file, or - for stdin',
+    'input file, or - for stdin',
   )
     .addHelpText(
       'after',
@@ -123,9 +123,9 @@ function importCommand(
     )
     .option(
       '--again',
-      'with --user: import backups too that were deleted or erased here, as after a trial import',
+      'with --user: also import backups that were deleted or erased here, for example after a trial import',
     )
-    .option('--report <file>', 'write what was not imported, and why, as JSON lines')
+    .option('--report <file>', 'write what was not imported, and why, to this file, as JSON lines')
     .option('--json', 'print a JSON document');
 }
 
@@ -134,7 +134,7 @@ async function runImport(
   work: (transfer: RoomKeysTransfer, more: RoomKeysImportOptions) => Promise<RoomKeysImportResult>,
 ): Promise<void> {
   if (options.again && options.user === undefined) {
-    throw new Failure('Write --user beside --again: it imports one user again.', EXIT.usage);
+    throw new Failure('Set --user with --again, which imports one user again.', EXIT.usage);
   }
   const { RoomKeysTransfer, RoomKeysSourceError } = await import('nestjs-room-keys/operations');
   const shown: RoomKeysTransferIssue[] = [];
@@ -190,7 +190,7 @@ function summary(
   return [
     ...shown.map(sentence),
     ...(more > 0
-      ? [`… and ${grouped(more)} more${report ? '' : '; --report FILE writes all'}`]
+      ? [`… and ${grouped(more)} more${report ? '' : '; use --report FILE to list all'}`]
       : []),
     ...(total > 0 ? [''] : []),
     ...table([

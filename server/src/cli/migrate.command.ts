@@ -6,12 +6,12 @@ import { print } from './output.js';
 /** `migrate`: creates the tables, or brings them up to date. */
 export function addMigrate(program: Command): void {
   databaseCommand(program, 'migrate')
-    .description('create the tables, or bring them up to date; a server that starts does so itself')
-    .option('--json', 'print the names of the migrations that were run as JSON')
+    .description('create or update the tables; by default, servers do so at start')
+    .option('--json', 'print the names of the migrations that were run, as JSON')
     .addHelpText(
       'after',
       `
-Safe beside servers that start at the same time: one runs the migrations, the others wait.
+Can run while servers start: one process runs the migrations, the others wait.
 
 Examples:
   $ room-keys-server migrate

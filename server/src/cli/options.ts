@@ -12,7 +12,7 @@ export interface DatabaseOptions {
 export const databaseOption = () =>
   new Option(
     '--database <url>',
-    'sqlite:FILE, postgres://…, mysql://… or mariadb://…; takes the place of DATABASE_URL, and of DATABASE_PASSWORD unless a password is all it lacks. A password is better kept in the file that DATABASE_PASSWORD_FILE names: others see the arguments of a command',
+    'sqlite:FILE, postgres://…, mysql://… or mariadb://…; overrides DATABASE_URL. DATABASE_PASSWORD still applies if the URL lacks only the password. Keep passwords in the file named by DATABASE_PASSWORD_FILE, because other users can see the arguments of a command',
   );
 
 /** A command of the server's database. */

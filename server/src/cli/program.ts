@@ -29,7 +29,7 @@ const COMMANDS = [
 /** All commands; each parses its own options, and imports what it needs when it is called. */
 function program(): Command {
   const root = new Command('room-keys-server')
-    .description("Matrix's server-side key backup: the server, and what its operator needs.")
+    .description("Matrix's server-side key backup: the server and its maintenance commands.")
     .version(version)
     .exitOverride()
     // `user restore --version` is another one
@@ -38,9 +38,9 @@ function program(): Command {
     .addHelpText(
       'after',
       `
-The database is the server's: DATABASE_URL and DATABASE_PASSWORD_FILE, or --database.
+Commands use the server's database: DATABASE_URL and DATABASE_PASSWORD_FILE, or --database.
 
-Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 broken off by SIGINT or SIGTERM.
+Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 interrupted by SIGINT or SIGTERM.
 
 Examples:
   $ room-keys-server serve

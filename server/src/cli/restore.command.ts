@@ -19,21 +19,23 @@ interface RestoreOptions extends DatabaseOptions {
 /** `user restore`: brings back what was deleted. */
 export function addRestore(user: Command): void {
   databaseCommand(user, 'restore')
-    .description('bring back a backup, or keys of one, that a user deleted')
-    .argument('<user-id>', 'such as @alice:example.org', userId)
-    .addOption(new Option('--version <version>', 'the backup; needed where there are several'))
-    .option('--as-current', 'give it a new version, so that clients read it')
-    .option('--list', 'only list what can be restored')
-    .option('--dry-run', 'only say what would be restored')
+    .description('restore a backup, or keys of one, that a user deleted')
+    .argument('<user-id>', 'for example @alice:example.org', userId)
+    .addOption(
+      new Option('--version <version>', 'version of the backup; required if there are several'),
+    )
+    .option('--as-current', 'restore it under a new version, so that clients read it')
+    .option('--list', 'list what can be restored, and change nothing')
+    .option('--dry-run', 'print what would be restored, and change nothing')
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-It works for KEEP_DELETED_DAYS after a deletion, as set when it was made. A deleted backup comes back with the keys it
-had; keys that were deleted from a backup are merged into it, each unless a better one is there.
+A deletion can be undone for KEEP_DELETED_DAYS, as set when it was made. A deleted backup is restored with its keys;
+keys that were deleted from a backup are merged into it, unless it has a better one by now.
 
-Clients read the newest backup only. After a reset, write --as-current: the old backup gets a new version and is the
-current one again; the newer one stays as it is. To read it, the user needs the recovery key of the old backup.
+Clients read the newest backup only. After a reset, use --as-current: the old backup gets a new version and becomes the
+current one again; the newer one is kept unchanged. To read it, the user needs the recovery key of the old backup.
 
 Examples:
   $ room-keys-server user restore '@alice:example.org' --list
@@ -73,7 +75,7 @@ async function restore(
   const result = await maintenance.restore(id, { version, asCurrent });
   if (result) return result;
   throw new Failure(
-    `There is nothing to restore of version ${version} of ${id}. --list shows what there is.`,
+    `Nothing of version ${version} of ${id} can be restored. Use --list to see what can.`,
   );
 }
 
@@ -82,12 +84,12 @@ function onlyVersion(id: string, deletions: readonly RoomKeysDeletion[]): string
   const [version, ...others] = new Set(deletions.map((one) => one.version));
   if (version === undefined) {
     throw new Failure(
-      `Nothing of ${id} can be restored: nothing was deleted while KEEP_DELETED_DAYS was set, or its time is over.`,
+      `Nothing of ${id} can be restored: nothing was deleted while KEEP_DELETED_DAYS was set, or that time has passed.`,
     );
   }
   if (others.length === 0) return version;
   throw new Failure(
-    `Several backups of ${id} can be restored: write --version ${[version, ...others].join(' or ')}. --list shows them.`,
+    `Several backups of ${id} can be restored. Set --version ${[version, ...others].join(' or ')}; --list shows them.`,
   );
 }
 
@@ -121,7 +123,7 @@ function sentences(
   return [
     `Restored version ${asked} of ${id}${moved}: it has ${counted(count, 'key')} now${gained}.`,
     version === currentVersion
-      ? 'It is the current backup. To read it, the user enters the recovery key that belongs to it.'
-      : `The current backup is version ${currentVersion}, and clients read no other. To make this one current, run the command again with --version ${version} --as-current.`,
+      ? 'It is the current backup. To read it, the user enters its recovery key.'
+      : `The current backup is version ${currentVersion}, and clients read only that one. To make this one current, run the command again with --version ${version} --as-current.`,
   ];
 }

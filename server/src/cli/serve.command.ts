@@ -6,8 +6,8 @@ import { databaseCommand, type DatabaseOptions, environmentWith } from './option
 /** `serve`: the standalone server, as `npm start` runs it. */
 export function addServe(program: Command): void {
   databaseCommand(program, 'serve')
-    .description('run the server, with the settings in its environment')
-    .option('--check-config', 'check the settings, report whether it would start, and exit')
+    .description('run the server with the settings from the environment')
+    .option('--check-config', 'check the settings, report whether the server would start, and exit')
     .addHelpText(
       'after',
       `

@@ -7,8 +7,8 @@ import { counted, grouped, print, sized, table } from './output.js';
 /** `stats`: how much is stored. */
 export function addStats(program: Command): void {
   databaseCommand(program, 'stats')
-    .description('count users, backups, keys and bytes, and name the largest backups')
-    .option('--largest <number>', 'how many of the largest backups to name', wholeNumber, 10)
+    .description('count users, backups, keys and bytes, and list the largest backups')
+    .option('--largest <number>', 'number of largest backups to list', wholeNumber, 10)
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
@@ -62,7 +62,7 @@ export function waitingRows({
   if (staged.until) {
     rows.push([
       'Import',
-      `${counted(staged.keys, 'key')} of an import that runs or broke off, not part of any backup yet: removed after ${staged.until.toISOString()}, or by sweep --now`,
+      `${counted(staged.keys, 'key')} of an import that is running or was interrupted, not yet part of a backup: removed after ${staged.until.toISOString()}, or by sweep --now`,
     ]);
   }
   if (kept.lastUntil) {

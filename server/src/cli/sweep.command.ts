@@ -7,17 +7,17 @@ import { waitingRows } from './stats.command.js';
 /** `sweep`: removes the rows of deleted keys. */
 export function addSweep(program: Command): void {
   databaseCommand(program, 'sweep')
-    .description('remove the rows of deleted backups now; a server that runs does so itself')
-    .option('--now', 'also what an import left that broke off: no import may run meanwhile')
+    .description('remove the rows of deleted backups now; running servers do so by themselves')
+    .option('--now', 'also remove what interrupted imports left; no import may be running')
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-It works in small steps beside servers that are in use, and can be broken off at any time.
+Works in small steps while servers are in use, and can be interrupted at any time.
 
-What an import has stored is part of no backup until it is complete, and is removed after an hour if the import
-broke off. With --now it is removed at once; an import that runs meanwhile fails, and is to be run again. What user
-restore can bring back stays in any case until its time is over.
+What an import has stored is not part of a backup until it is complete, and is removed an hour after an interruption.
+With --now it is removed at once; an import that runs meanwhile fails, and must be run again. Deletions that user
+restore can undo are always kept until their time has passed.
 
 Examples:
   $ room-keys-server sweep
@@ -32,7 +32,7 @@ Examples:
       });
       print(options.json, { ...done, staged: left.staged, kept: left.kept }, () => [
         done.keySets + done.rooms === 0
-          ? 'There is nothing to sweep.'
+          ? 'Nothing to sweep.'
           : `Removed ${counted(done.keySets, 'key set')} and ${counted(done.rooms, 'deleted room')} with ${counted(done.rows, 'key')}.`,
         ...table(waitingRows(left)),
       ]);

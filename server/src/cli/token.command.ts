@@ -7,15 +7,15 @@ import { print } from './output.js';
 export function addToken(program: Command): void {
   program
     .command('token')
-    .description('access tokens for development')
+    .description('development access tokens')
     .command('create')
-    .description('make up an access token, for DEV_TOKENS of a server on a loopback address')
-    .option('--user <user-id>', 'whose token it is to be', userId, '@dev:localhost')
+    .description('generate an access token for DEV_TOKENS of a server on a loopback address')
+    .option('--user <user-id>', 'owner of the token', userId, '@dev:localhost')
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-Nothing is stored: the server takes the token while DEV_TOKENS names it.
+Nothing is stored: the server accepts the token as long as it is in DEV_TOKENS.
 
 Example:
   $ DEV_TOKENS=$(room-keys-server token create --user '@alice:localhost') room-keys-server serve`,

@@ -10,21 +10,21 @@ import { addRestore } from './restore.command.js';
 export function addUser(program: Command): void {
   const user = program
     .command('user')
-    .description('show, restore or erase what is stored of one user');
+    .description('show, restore or erase the backups of one user');
 
   databaseCommand(user, 'show')
     .description('list the backups of a user')
-    .argument('<user-id>', 'such as @alice:example.org', userId)
+    .argument('<user-id>', 'for example @alice:example.org', userId)
     .option(
       '--history',
-      'list what happened to them: who created, changed, deleted or restored which',
+      'list their history: which device created, changed, deleted or restored which backup',
     )
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-With --history, each line ends with the current backup, before and after: a client whose uploads are refused with 403
-writes to one that is not current any more.
+With --history, each line ends with the current backup before and after the change: a client whose uploads are refused
+with 403 writes to a backup that is no longer current.
 
 Examples:
   $ room-keys-server user show '@alice:example.org'
@@ -68,16 +68,16 @@ Examples:
   addRestore(user);
 
   databaseCommand(user, 'erase')
-    .description('delete all backups and keys of a user, for good')
-    .argument('<user-id>', 'such as @alice:example.org', userId)
-    .option('--yes', 'do not ask')
+    .description('permanently delete all backups and keys of a user')
+    .argument('<user-id>', 'for example @alice:example.org', userId)
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-The keys are gone at once for every reader; their rows are removed before the command ends, and those that user restore
-could bring back with them. A later import leaves the user out; with --user and --again it does not.
-What stays is the number of the user's last backup, so that none is given out twice.
+Clients can no longer read the keys from that moment on. Their rows are removed before the command ends, including those
+that user restore could bring back. Later imports skip the user, unless run with --user and --again. Only the number of
+the user's last backup is kept, so that no version is used twice.
 
 Examples:
   $ room-keys-server user erase '@alice:example.org'
@@ -96,7 +96,7 @@ Examples:
         const { backups, count, isKnown } = await maintenance.summary(id);
         if (!isKnown) throw unknownUser(id);
         const what = `${counted(backups.length, 'backup')} with ${counted(count, 'key')}`;
-        if (!options.yes) await confirm(`This deletes ${what} of ${id} for good.`, id);
+        if (!options.yes) await confirm(`This permanently deletes ${what} of ${id}.`, id);
         const { kept } = await maintenance.eraseUser(id);
         await maintenance.sweep();
         print(
@@ -113,7 +113,7 @@ Examples:
 
 /** What is to be known before the user is imported again. */
 const imports = (id: string) =>
-  `An import leaves the user out from now on. To import the user again, run the import with --user '${id}' --again.`;
+  `Imports skip the user from now on. To import the user again, run the import with --user '${id}' --again.`;
 
 const NOTHING_DELETED = 'Nothing was deleted.';
 
@@ -129,7 +129,7 @@ async function confirm(warning: string, answer: string): Promise<void> {
   // Ctrl-C, and Ctrl-D or a terminal that is gone
   asking.once('SIGINT', leave(EXIT.interrupted)).once('close', closed);
   try {
-    const given = await asking.question(`${warning}\nType the user id to go on: `, left);
+    const given = await asking.question(`${warning}\nType the user id to continue: `, left);
     if (given.trim() !== answer) throw new Failure(NOTHING_DELETED);
   } catch (error) {
     left.signal.throwIfAborted();

@@ -15,16 +15,21 @@ interface VerifyCommandOptions extends DatabaseOptions {
 export function addVerify(program: Command): void {
   databaseCommand(program, 'verify')
     .description(
-      'check every backup and key, and change nothing; exit code 1 when something is wrong',
+      'check every backup and key without changing anything; exit code 1 if something is wrong',
     )
-    .option('--user <user-id>', 'check what is stored of one user only', userId)
-    .option('--show <number>', 'how many findings to print; all are counted', wholeNumber, 1000)
+    .option('--user <user-id>', 'check only this user', userId)
+    .option(
+      '--show <number>',
+      'maximum number of findings to print; all are counted',
+      wholeNumber,
+      1000,
+    )
     .option('--json', 'print a JSON document')
     .addHelpText(
       'after',
       `
-Counts and sizes, versions, ids and their hashes, ranks, whether session_data can be read, and rows that
-belong to nothing. It can run beside servers that are in use: each user is read from a consistent snapshot.
+Checks counts and sizes, versions, ids and their hashes, ranks, whether session_data can be read, and orphaned rows.
+Can run while servers are in use: each user is read from a consistent snapshot.
 
 Examples:
   $ room-keys-server verify
@@ -64,8 +69,7 @@ Examples:
     });
 }
 
-const BROKEN_OFF =
-  'Broken off. Not everything was checked; run the same command again to know whether all is well.';
+const BROKEN_OFF = 'Interrupted before everything was checked. Run the same command again.';
 
 function sentence({ code, message, userId: user, version, keySetId, ...ids }: RoomKeysFinding) {
   const place = [

@@ -26,10 +26,10 @@ export class ActivityLog {
     } else if (event.type === 'conflict') {
       const { code, attempt, gaveUp } = event;
       if (gaveUp) {
-        const message = `A transaction gave way to others (${code}) too often, the client gets 503`;
+        const message = `A transaction was aborted too often (${code}), the client gets 503`;
         this.conflicts.warn(message, { code, attempt });
       } else {
-        const message = `A transaction gave way to another (${code}), it is begun again`;
+        const message = `A transaction was aborted (${code}) and is retried`;
         this.conflicts.log(message, { code, attempt });
       }
     } else if (event.type === 'sweep' && event.failure === undefined) {

@@ -32,7 +32,7 @@ function showConnections(registry: Registry, lookedUp: () => LookedUp | undefine
   const activity = () => lookedUp()?.activity();
   new Gauge({
     name: 'room_keys_database_connections',
-    help: "Connections of the server's pool to the database: used or free.",
+    help: 'Database connections of the pool: used or free.',
     labelNames: ['state'],
     registers: [registry],
     collect() {
@@ -44,7 +44,7 @@ function showConnections(registry: Registry, lookedUp: () => LookedUp | undefine
   });
   new Gauge({
     name: 'room_keys_database_connections_max',
-    help: 'The most connections that the pool opens.',
+    help: 'Maximum number of connections of the pool.',
     registers: [registry],
     collect() {
       const now = activity()?.connections;
@@ -91,7 +91,7 @@ function showRestores(registry: Registry, lookedUp: () => LookedUp | undefined):
   const activity = () => lookedUp()?.activity();
   new Gauge({
     name: 'room_keys_restores',
-    help: 'Restores: under_way, or waiting for their turn to begin.',
+    help: 'Restores: under_way, or waiting to begin.',
     labelNames: ['state'],
     registers: [registry],
     collect() {
@@ -103,7 +103,7 @@ function showRestores(registry: Registry, lookedUp: () => LookedUp | undefined):
   });
   new Gauge({
     name: 'room_keys_changes_waiting',
-    help: 'Changes that wait for their turn: those of one user are made one after the other.',
+    help: 'Changes that wait for their turn: the changes of a user are made one at a time.',
     registers: [registry],
     collect() {
       const now = activity();
@@ -116,7 +116,7 @@ function showDependencies(registry: Registry, lookedUp: () => LookedUp | undefin
   const dependencies = () => lookedUp()?.dependencies();
   new Gauge({
     name: 'room_keys_dependency_up',
-    help: 'Whether a service that this one needs can be used, 1 or 0: database, verifier, redis.',
+    help: 'Whether a dependency is available, 1 or 0: database, verifier, redis.',
     labelNames: ['dependency'],
     aggregator: 'min',
     registers: [registry],

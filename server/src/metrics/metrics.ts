@@ -24,26 +24,26 @@ export class Metrics {
 
   private readonly requests = new Histogram({
     name: 'room_keys_request_duration_seconds',
-    help: 'Time from the first look at a request to the end of its answer; of a restore, as fast as its client reads.',
+    help: 'Request duration, including streaming the response; a restore lasts as long as its client reads.',
     labelNames: ['operation', 'status'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers: [this.registry],
   });
   private readonly requestBytes = new Counter({
     name: 'room_keys_request_bytes_total',
-    help: 'Bytes of request bodies, after decompression.',
+    help: 'Size of request bodies in bytes, after decompression.',
     labelNames: ['operation'],
     registers: [this.registry],
   });
   private readonly responseBytes = new Counter({
     name: 'room_keys_response_bytes_total',
-    help: 'Bytes of the bodies of answers.',
+    help: 'Size of response bodies in bytes.',
     labelNames: ['operation'],
     registers: [this.registry],
   });
   private readonly aborted = new Counter({
     name: 'room_keys_requests_aborted_total',
-    help: 'Requests whose connection ended before their answer did, by either side.',
+    help: 'Requests whose connection was closed, by either side, before the response was complete.',
     labelNames: ['operation'],
     registers: [this.registry],
   });
@@ -54,19 +54,19 @@ export class Metrics {
   });
   private readonly keys = new Counter({
     name: 'room_keys_uploaded_keys_total',
-    help: 'Keys of uploads: added, in place of a worse one (replaced), or not stored because the one that is there is to stay (kept).',
+    help: 'Keys in uploads: added, replaced (the stored key was worse), or kept (the stored key was as good or better).',
     labelNames: ['result'],
     registers: [this.registry],
   });
   private readonly conflicts = new Counter({
     name: 'room_keys_conflicts_total',
-    help: "Transactions that the database gave up in favour of another, by the database's code: retried, or given_up and answered 503.",
+    help: 'Transactions that the database aborted because of a conflict, by its error code: retried, or given_up and answered 503.',
     labelNames: ['code', 'result'],
     registers: [this.registry],
   });
   private readonly sweeps = new Counter({
     name: 'room_keys_sweeps_total',
-    help: 'Looks for deleted keys whose rows are still there: completed, or failed before they were through.',
+    help: 'Sweeps that remove rows of deleted keys: completed or failed.',
     labelNames: ['result'],
     registers: [this.registry],
   });
@@ -77,7 +77,7 @@ export class Metrics {
   });
   private readonly backlog = new Gauge({
     name: 'room_keys_sweep_backlog',
-    help: 'Deleted backups (or deletions of all keys of one) whose rows are still there, in the whole database, after the last sweep.',
+    help: 'Deletions with rows that are still stored, in the whole database, after the last sweep.',
     aggregator: 'max',
     registers: [this.registry],
   });
@@ -90,13 +90,13 @@ export class Metrics {
   });
   private readonly keptKeys = new Gauge({
     name: 'room_keys_kept_keys',
-    help: 'Deleted keys that can be brought back, in the whole database, after the last sweep.',
+    help: 'Deleted keys that can be restored, in the whole database, after the last sweep.',
     aggregator: 'max',
     registers: [this.registry],
   });
   private readonly changes = new Counter({
     name: 'room_keys_backup_changes_total',
-    help: 'Changes of backups beside uploads: created, auth_data, keys_deleted, deleted, erased.',
+    help: 'Changes to backups other than uploads: created, auth_data, keys_deleted, deleted, erased.',
     labelNames: ['change'],
     registers: [this.registry],
   });
@@ -165,7 +165,7 @@ export class Metrics {
   private showBuild(): void {
     new Gauge({
       name: 'room_keys_build_info',
-      help: 'Always 1; which version of the server it is.',
+      help: 'Always 1; the label has the version of the server.',
       labelNames: ['version'],
       aggregator: 'first',
       registers: [this.registry],
@@ -176,7 +176,7 @@ export class Metrics {
     const age = () => (this.oldestRetired === undefined ? 0 : Date.now() - this.oldestRetired);
     new Gauge({
       name: 'room_keys_sweep_oldest_seconds',
-      help: 'How long the oldest of the backlog has waited; 0 without any.',
+      help: 'How long the oldest deletion of the backlog has waited; 0 if there is none.',
       aggregator: 'max',
       registers: [this.registry],
       collect() {

@@ -18,7 +18,7 @@ export class TokenMetrics {
     const registers = [registry];
     this.outcomes = new Counter({
       name: 'room_keys_token_checks_total',
-      help: 'Access tokens that came with requests: known, unknown (401), refused (401 or 403), failed (could not be checked, 503 or 429).',
+      help: 'Access tokens of requests, by outcome: known, unknown (401), refused (401 or 403), failed (could not be checked, 503 or 429).',
       labelNames: ['outcome'],
       registers,
     });
@@ -30,20 +30,20 @@ export class TokenMetrics {
     });
     this.checkDuration = new Histogram({
       name: 'room_keys_verifier_duration_seconds',
-      help: 'Time that the homeserver, or the introspection endpoint, took to say whose a token is.',
+      help: 'Response time of the homeserver or the introspection endpoint.',
       labelNames: ['outcome'],
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers,
     });
     this.checks = new Gauge({
       name: 'room_keys_verifier_checks',
-      help: 'Checks of access tokens: under_way at the homeserver or the introspection endpoint, or waiting because too many are.',
+      help: 'Checks of access tokens: under_way at the homeserver or the introspection endpoint, or waiting for others to end.',
       labelNames: ['state'],
       registers,
     });
     this.refusedChecks = new Counter({
       name: 'room_keys_verifier_checks_refused_total',
-      help: 'Checks of access tokens that waited too long, or with too many others: of one client address (429), or in the process (503).',
+      help: 'Checks of access tokens that were refused after waiting too long or with too many others: of one client address (429), or in the process (503).',
       labelNames: ['limit'],
       registers,
     });

@@ -120,8 +120,8 @@ export class WorkerPool {
       const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** shortLives++, LONGEST_PAUSE_MS);
       this.log.warn(
         reason === undefined
-          ? `A worker ended (${nameOf(exit)}), another one takes its place`
-          : `A worker cannot start, another one tries it again: ${reason}`,
+          ? `A worker ended (${nameOf(exit)}) and is replaced`
+          : `A worker failed to start, another one is started: ${reason}`,
         { worker: worker.process.pid, pauseMs },
         'Workers',
       );
@@ -158,7 +158,7 @@ export class WorkerPool {
     if (this.isStopping()) return;
     while (this.places.length < this.count) this.places.push(this.keepFilled());
     if (this.hasStarted) {
-      this.log.log('A new worker serves', { worker: worker.process.pid, url }, 'Workers');
+      this.log.log('A new worker is ready', { worker: worker.process.pid, url }, 'Workers');
     } else if (this.serving.size === this.count) {
       this.hasStarted = true;
       this.onStarted(url);
@@ -184,7 +184,7 @@ function exitOf(worker: Worker): Promise<Exit> {
 }
 
 function hopeless(exit: Exit): string {
-  return `${MOST_FAILED_STARTS} workers in a row ended before they served, the last one by ${nameOf(exit)}. Check the log above for the reason, or set a smaller WORKERS if memory is short.`;
+  return `${MOST_FAILED_STARTS} workers in a row ended before they were ready, the last one by ${nameOf(exit)}. Check the log above for the reason, or set a smaller WORKERS if memory is short.`;
 }
 
 function nameOf(exit: Exit): string {

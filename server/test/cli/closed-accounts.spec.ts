@@ -52,9 +52,9 @@ describe('closed-accounts erase', () => {
     [['--homeserver', 'http://127.0.0.1:1'], 'Set --from, or'],
     [['--homeserver', 'ftp://hs', '--admin-token-file', 'token'], 'Set --homeserver to a URL'],
     [['--from', 'x', '--homeserver', 'http://127.0.0.1:1'], "'--from <database>' cannot be used"],
-    [['--from', 'x', '--max-share', '1.1'], 'Write a number from 0 to 1.'],
-    [['--from', 'x', '--max-share', ''], 'Write a number from 0 to 1.'],
-    [['--from', 'x', '--max-share', 'NaN'], 'Write a number from 0 to 1.'],
+    [['--from', 'x', '--max-share', '1.1'], 'Use a number from 0 to 1.'],
+    [['--from', 'x', '--max-share', ''], 'Use a number from 0 to 1.'],
+    [['--from', 'x', '--max-share', 'NaN'], 'Use a number from 0 to 1.'],
   ])('%j is wrong usage', async (args, message) => {
     const { code, out, err } = await erase(...args);
     expect({ code, out }).toEqual({ code: 2, out: '' });
@@ -66,7 +66,7 @@ describe('closed-accounts erase', () => {
     [['--homeserver', NOBODY, '--admin-token-file', 'none'], /\(ENOENT\)/],
     [
       ['--homeserver', NOBODY, '--admin-token-file', 'token'],
-      /^Nobody was erased\. The homeserver did not answer \(ECONNREFUSED\)\.\n$/,
+      /^No user was erased\. The homeserver did not answer \(ECONNREFUSED\)\.\n$/,
     ],
   ])('%j fails, and erases nobody', async (args, message) => {
     const { code, out, err } = await erase(...args);
@@ -91,7 +91,7 @@ Erased ${erased}.
     expect(await erase('--from', synapse, '--max-share', '0.05')).toMatchObject({
       code: 1,
       out: lines('refused', nothing),
-      err: expect.stringMatching(/Nobody was erased\. 1 of 12 users would be erased/),
+      err: expect.stringMatching(/No user was erased\. 1 of 12 users would be erased/),
     });
     expect(await has('user3')).toBe(200);
     const report = join(folder, 'report.jsonl');

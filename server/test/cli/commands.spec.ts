@@ -91,7 +91,7 @@ describe('the commands', () => {
     expect(code).toBe(0);
     for (const [word] of COMMANDS) expect(out).toMatch(new RegExp(`^ {2}${word}\\b`, 'm'));
     expect(out).toContain(
-      'Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 broken off by SIGINT or SIGTERM.',
+      'Exit codes: 0 done, 1 failed or found something, 2 wrong usage, 130 or 143 interrupted by SIGINT or SIGTERM.',
     );
     expect((await command(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
@@ -381,7 +381,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
       out += text;
     });
     expect(await once(child, 'close')).toEqual([exit, null]);
-    expect(out).toContain('This deletes 1 backup with 1,200 keys of @alice:hs1 for good.');
+    expect(out).toContain('This permanently deletes 1 backup with 1,200 keys of @alice:hs1.');
     expect(out).toMatch(/\nNothing was deleted\.\r\n$/);
     expect((await application.client('alice').get('/version')).body.count).toBe(1200);
   });
@@ -458,7 +458,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
       staged: { keySets: 0, keys: 0 },
       kept: { deletions: 0, keys: 0 },
     });
-    expect((await onDatabase('sweep')).out).toBe('There is nothing to sweep.\n');
+    expect((await onDatabase('sweep')).out).toBe('Nothing to sweep.\n');
   });
 });
 

@@ -233,12 +233,9 @@ Verified  nothing: no keys were read
       const own = await mkdtemp(join(folder, 'broken-off-'));
       const file = join(own, 'all.jsonl');
       for (const [args, sentence] of [
-        [['export', 'jsonl', '--to', file], /^Broken off\. No file was written; .*\.$/m],
-        [
-          ['export', 'jsonl', '--to', '-'],
-          /^Broken off\. What was written is not complete; .*\.$/m,
-        ],
-        [['verify'], /^Broken off\. Not everything was checked; .*\.$/m],
+        [['export', 'jsonl', '--to', file], /^Interrupted\. No file was written; .*\.$/m],
+        [['export', 'jsonl', '--to', '-'], /^Interrupted\. The output is incomplete; .*\.$/m],
+        [['verify'], /^Interrupted before everything was checked\. .*\.$/m],
       ] as const) {
         const { child, ended } = startCommand(args, { DATABASE_URL: database.url });
         // the bar is there before the first key is read

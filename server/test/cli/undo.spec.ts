@@ -99,14 +99,14 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
 
     expect(await printed('user', 'restore', ALICE, '--version', '1')).toEqual([
       `Restored version 1 of ${ALICE}: it has 5 keys now.`,
-      'The current backup is version 2, and clients read no other. To make this one current, run the command again with --version 1 --as-current.',
+      'The current backup is version 2, and clients read only that one. To make this one current, run the command again with --version 1 --as-current.',
     ]);
     expect((await phone.get('/version/1')).body).toMatchObject({ count: 5, etag: '2' });
     expect((await phone.get('/version')).body).toMatchObject({ version: '2' });
 
     expect(await printed('user', 'restore', ALICE, '--version', '1', '--as-current')).toEqual([
       `Restored version 1 of ${ALICE} as version 3: it has 5 keys now.`,
-      'It is the current backup. To read it, the user enters the recovery key that belongs to it.',
+      'It is the current backup. To read it, the user enters its recovery key.',
     ]);
     expect((await phone.get('/version')).body).toMatchObject({
       version: '3',
@@ -120,7 +120,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
     expect((await phone.put('/keys?version=3', batch(7))).body).toMatchObject({ count: 7 });
     expect(await onDatabase('user', 'restore', ALICE, '--version', '1')).toMatchObject({
       code: 1,
-      err: `There is nothing to restore of version 1 of ${ALICE}. --list shows what there is.\n`,
+      err: `Nothing of version 1 of ${ALICE} can be restored. Use --list to see what can.\n`,
     });
     expect((await onDatabase('verify')).code).toBe(0);
   });
@@ -146,7 +146,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
     );
     // time alone removes it
     expect(await printed('sweep', '--now')).toEqual([
-      'There is nothing to sweep.',
+      'Nothing to sweep.',
       expect.stringMatching(/^Kept +2 deletions with 3 keys/),
     ]);
 
@@ -168,7 +168,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
     const erased = await printed('user', 'erase', ALICE, '--yes');
     expect(erased).toEqual([
       `Erased 1 backup with 0 keys of ${ALICE}, and 1 deletion that could have been undone.`,
-      `An import leaves the user out from now on. To import the user again, run the import with --user '${ALICE}' --again.`,
+      `Imports skip the user from now on. To import the user again, run the import with --user '${ALICE}' --again.`,
     ]);
     expect(await asJson('stats')).toMatchObject({
       kept: { deletions: 0 },
@@ -200,7 +200,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
       }
       expect(await onDatabase(...from, '--again')).toMatchObject({
         code: 2,
-        err: 'Write --user beside --again: it imports one user again.\n',
+        err: 'Set --user with --again, which imports one user again.\n',
       });
       expect(await onDatabase(...from, '--user', ALICE, '--again')).toMatchObject({ code: 0 });
       expect((await phone.get('/version/1')).body).toMatchObject({ count: 10, etag: '4' });
@@ -240,10 +240,10 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
       );
     }
     const left =
-      /^Import +3 keys of an import that runs or broke off, not part of any backup yet: removed after \S+Z, or by sweep --now$/m;
+      /^Import +3 keys of an import that is running or was interrupted, not yet part of a backup: removed after \S+Z, or by sweep --now$/m;
     expect((await printed('stats')).join('\n')).toMatch(left);
     const [nothing, ...more] = await printed('sweep');
-    expect(nothing).toBe('There is nothing to sweep.');
+    expect(nothing).toBe('Nothing to sweep.');
     expect(more.join('\n')).toMatch(left);
     expect(await asJson('stats')).toMatchObject({
       staged: { keySets: 1, keys: 3 },

@@ -26,13 +26,13 @@ export class BackupVersionsController {
   @Operation({
     id: 'postRoomKeysVersion',
     summary: 'Create a new backup.',
-    description: 'Creates a new backup, which is the current one from then on.',
+    description: 'Creates a new backup, which becomes the current one.',
     body: { type: CreateBackupDto, description: 'The backup configuration.' },
     answer: CreatedBackupDto,
     answerDescription: 'The version id of the new backup.',
     badRequest: {
       description:
-        'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or the server does not take the algorithm (`M_INVALID_PARAM`).',
+        'The body is not JSON (`M_NOT_JSON`) or has the wrong shape (`M_BAD_JSON`), or the server does not accept the algorithm (`M_INVALID_PARAM`).',
       errcode: 'M_BAD_JSON',
       error: 'auth_data must be an object',
     },

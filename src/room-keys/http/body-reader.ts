@@ -219,4 +219,4 @@ function releaseMemory(memory: Buffer): void {
 }
 
 const largerThan = (bytes: number) => tooLarge(`The body is larger than ${bytes} bytes.`);
-const brokenOff = () => notJson('The body broke off.');
+const brokenOff = () => notJson('The body is incomplete.');

@@ -62,7 +62,7 @@ export function documentIsMade(): void {
   if (!isSchemeMissing) return;
   isSchemeMissing = false;
   new Logger('RoomKeysModule').warn(
-    `Its operations ask for a security scheme in the OpenAPI document: add .addSecurity('${SECURITY_SCHEME}', { type: 'http', scheme: 'bearer' }) to your DocumentBuilder and securityScheme: '${SECURITY_SCHEME}' to the options of the module, or only the latter with the name of a scheme that is there.`,
+    `Its operations refer to a security scheme that the OpenAPI document may lack. Add .addSecurity('${SECURITY_SCHEME}', { type: 'http', scheme: 'bearer' }) to your DocumentBuilder and securityScheme: '${SECURITY_SCHEME}' to the options of the module, or only the latter, with the name of an existing scheme.`,
   );
 }
 

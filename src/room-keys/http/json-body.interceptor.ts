@@ -84,7 +84,7 @@ export function hideBodyFromParsers(request: IncomingMessage): void {
 /**
  * Reads the body as JSON, regardless of its content type.
  *
- * @throws 400 `M_NOT_JSON` if it is not UTF-8 or not JSON, 400 `M_BAD_JSON` if it nests deeper than
+ * @throws 400 `M_NOT_JSON` if it is not UTF-8 or not JSON, 400 `M_BAD_JSON` if it is nested deeper than
  *   1000 levels, 413 `M_TOO_LARGE` for more than a million values; and as {@link readBytes} does
  */
 export async function readJson(request: Request, bounds: BodyBounds): Promise<JsonBody> {
@@ -98,8 +98,8 @@ export async function readJson(request: Request, bounds: BodyBounds): Promise<Js
 
 const REFUSALS: Readonly<Record<JsonFault, () => MatrixError>> = {
   'not JSON': () => notJson('The body is not JSON.'),
-  'too deep': () => badJson(`The body nests deeper than ${MAX_JSON_DEPTH} levels.`),
-  'too many values': () => tooLarge(`The body holds more than ${MAX_VALUES} values.`),
+  'too deep': () => badJson(`The body is nested deeper than ${MAX_JSON_DEPTH} levels.`),
+  'too many values': () => tooLarge(`The body contains more than ${MAX_VALUES} values.`),
 };
 
 async function textOf(request: Request, bounds: BodyBounds): Promise<string> {
@@ -129,7 +129,7 @@ async function bytesOfHost(request: Request, bounds: BodyBounds): Promise<Buffer
   const bytes = [body, rawBody].find((one) => Buffer.isBuffer(one));
   if (!bytes) {
     throw new Error(
-      'The body of a /room_keys/ request was read before RoomKeysModule could, and is no Buffer in request.body or request.rawBody: let your middleware skip these paths.',
+      'The body of a /room_keys/ request was read before RoomKeysModule could, and is not a Buffer in request.body or request.rawBody. Make your middleware skip these paths.',
     );
   }
   if (bytes.length > bounds.maxBytes)

@@ -148,7 +148,7 @@ const EVERYWHERE: readonly DocumentedError[] = [
   {
     status: 503,
     description:
-      'The server cannot check the token or reach its database at the moment, or takes no more bodies. Try again later.',
+      'The server cannot check the token or reach its database at the moment, or has too many uploads in progress. Try again later.',
     example: { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
   },
 ];
@@ -170,7 +170,7 @@ const OF_BODIES: readonly DocumentedError[] = [
   {
     status: 413,
     description:
-      'The body, or a value in it, is larger than the server takes, or it holds more than 20,000 keys.',
+      'The body, or a value in it, is larger than the server accepts, or it contains more than 20,000 keys.',
     example: { errcode: 'M_TOO_LARGE', error: 'The body is larger than 16777216 bytes.' },
   },
 ];

@@ -48,7 +48,7 @@ const here: Path = () => '';
 function readRoom(cursor: JsonCursor, roomId: string, path: Path, keys: RoomKey[]): void {
   readMap(cursor, 'sessions', path, (sessionId) => {
     checkId('A session id', sessionId);
-    if (keys.length === MAX_KEYS) throw tooLarge(`The body holds more than ${MAX_KEYS} keys.`);
+    if (keys.length === MAX_KEYS) throw tooLarge(`The body contains more than ${MAX_KEYS} keys.`);
     const inSession = () => `${path()}sessions[${quoted(sessionId)}].`;
     keys.push(readKey(cursor, roomId, sessionId, inSession));
   });
@@ -119,7 +119,7 @@ function readObject(cursor: JsonCursor, path: Path, member: (name: string) => vo
   cursor.object((name) => {
     if (!names.add(name)) throw badJson(`${what()} has the same name twice`);
     if (names.count > MAX_MEMBERS) {
-      throw tooLarge(`The body holds an object with more than ${MAX_MEMBERS} members.`);
+      throw tooLarge(`The body contains an object with more than ${MAX_MEMBERS} members.`);
     }
     member(name);
   });

@@ -97,7 +97,7 @@ export function installMiddleware(adapter: HttpServer, handler: RequestHandler):
   const express = adapter.getInstance() as { router: { stack: unknown[] } };
   if (withMiddleware.has(express)) {
     throw new Error(
-      'RoomKeysModule: the application imports it twice, and its paths are there once: import it in one place.',
+      'RoomKeysModule: the application imports it twice, but its paths exist only once. Import it in one place.',
     );
   }
   withMiddleware.add(express);

@@ -415,7 +415,7 @@ describe('pages of keys that nobody reads on', () => {
     const pages = new KeyPages(source, 20);
     await pages.next();
     while (source.closes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    await expect(pages.next()).rejects.toThrow('not read on for too long');
+    await expect(pages.next()).rejects.toThrow('paused for too long');
     await pages.close();
     expect(source.closes).toBe(1);
   });

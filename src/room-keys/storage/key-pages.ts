@@ -72,8 +72,7 @@ export class KeyPages implements AsyncIterable<RoomKey>, AsyncDisposable {
 
   /** As {@link next}, without an object for each key. @internal */
   async nextPage(): Promise<Page | undefined> {
-    if (this.isForgotten)
-      throw new Error('The keys were not read on for too long: read them again.');
+    if (this.isForgotten) throw new Error('Reading the keys paused for too long. Read them again.');
     if (!this.closed) this.forgotten.refresh();
     if (this.ended) {
       await this.close();

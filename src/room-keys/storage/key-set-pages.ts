@@ -51,7 +51,7 @@ export async function readRooms(
 export function roomOf(roomNo: number, { ids }: Rooms): string {
   const roomId = ids.get(roomNo);
   if (roomId === undefined) {
-    throw new Error('A key is in a room that its backup does not have: run a verification.');
+    throw new Error('A key is in a room that its backup does not have. Run a verification.');
   }
   return roomId;
 }

@@ -43,7 +43,7 @@ export async function* orphanedRows(
     const count = await countRows(snapshot, keys, keySetId);
     yield finding(
       'key-set-without-backup',
-      `The key set belongs to no backup and does not wait to be swept; ${plural(count, 'key')} in it would stay for ever.`,
+      `The key set belongs to no backup and does not wait to be swept; ${plural(count, 'key')} in it would never be removed.`,
       { keySetId },
     );
   }
@@ -60,8 +60,8 @@ export async function* orphanedRows(
     yield finding(
       'deleted-keys',
       row.owner === null
-        ? 'A deletion is remembered of a user who has no row.'
-        : 'A deletion is remembered whose keys do not wait to be removed.',
+        ? 'A deletion that can be undone belongs to a user who has no row.'
+        : 'The keys of a deletion that can be undone do not wait to be removed.',
       {
         userId: shown(row.user_id),
         version: String(Number(row.version)),

@@ -45,7 +45,7 @@ export class StorageCheck implements OnApplicationBootstrap {
       const renamed = names.find(([name, itsName]) => name !== itsName);
       if (!renamed) continue;
       throw new Error(
-        `RoomKeysModule: the naming strategy of the DataSource makes '${renamed[1]}' of '${renamed[0]}': let it keep names that entities state themselves, or give the module a DataSource of its own.`,
+        `RoomKeysModule: the naming strategy of the DataSource renames '${renamed[0]}' to '${renamed[1]}'. Make it keep explicit names, or give the module its own DataSource.`,
       );
     }
   }
@@ -63,7 +63,7 @@ export class StorageCheck implements OnApplicationBootstrap {
       // it says more than that they cannot be read
       if (error instanceof StorageUnavailableError) throw error;
       const failure = new Error(
-        'RoomKeysModule: its tables cannot be read, or lack columns: add roomKeysMigrations to `migrations` of your DataSource and run them before the application starts.',
+        'RoomKeysModule: its tables cannot be read, or lack columns. Add roomKeysMigrations to `migrations` of your DataSource and run them before the application starts.',
         { cause: error },
       );
       throw isMissingTable(error) ? Object.assign(failure, { code: NO_TABLES }) : failure;
@@ -94,7 +94,7 @@ export class StorageCheck implements OnApplicationBootstrap {
       // one that takes no writes for another reason may do so later
       if (!isReadOnlyFile(error)) return;
       throw new Error(
-        'RoomKeysModule: the database is read-only: let the user of this process write to the file and to its folder.',
+        'RoomKeysModule: the database is read-only. Allow the user of this process to write to the file and to its folder.',
         { cause: error },
       );
     }
@@ -108,7 +108,7 @@ export class StorageCheck implements OnApplicationBootstrap {
     if (Math.abs(aheadMs) < CLOCK_MS) return;
     const minutes = Math.round(Math.abs(aheadMs) / 6000) / 10;
     this.logger.warn(
-      `The clock of this machine is ${minutes} minutes ${aheadMs > 0 ? 'ahead of' : 'behind'} that of the database: set one of them right.`,
+      `The clock of this machine is ${minutes} minutes ${aheadMs > 0 ? 'ahead of' : 'behind'} that of the database. Correct one of them.`,
     );
   }
 

@@ -29,7 +29,7 @@ export function* versionsOf(
   if (!(Number.isSafeInteger(Number(user.last_version)) && Number(user.last_version) >= least)) {
     yield finding(
       'last-version',
-      `The last version that was given is ${asText(user.last_version)}, and it must be at least ${least}.`,
+      `The last version that was assigned is ${asText(user.last_version)}, and it must be at least ${least}.`,
       place,
     );
   }
@@ -177,13 +177,13 @@ export function* wrongInKey(
 }
 
 function faultOfJson(value: unknown): string | undefined {
-  if (typeof value !== 'string' || !value.startsWith('{')) return 'is no JSON object';
+  if (typeof value !== 'string' || !value.startsWith('{')) return 'is not a JSON object';
   try {
     JSON.parse(value);
   } catch {
-    return 'is no JSON';
+    return 'is not JSON';
   }
-  return isAscii(value) ? undefined : 'holds characters beyond ASCII';
+  return isAscii(value) ? undefined : 'contains characters other than ASCII';
 }
 
 const isAscii = (text: string) => Buffer.byteLength(text) === text.length;

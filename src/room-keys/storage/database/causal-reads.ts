@@ -64,7 +64,7 @@ export async function checkCausalReads(
   if (!session?.isMultiPrimary || !session.missing) return session;
   const { name, value } = session.missing;
   throw new Error(
-    `RoomKeysModule: a member of your ${session.kind} may not have applied yet what was stored through another: call prepareDataSource() with your DataSource once it is initialized, or set ${name}=${value} in the configuration of each member.`,
+    `RoomKeysModule: a member of your ${session.kind} may not yet have applied what was stored through another. Call prepareDataSource() with your DataSource once it is initialized, or set ${name}=${value} in the configuration of each member.`,
   );
 }
 

@@ -16,6 +16,6 @@ export function dialectOf(type: DataSourceOptions['type']): Dialect {
   if (type === 'postgres') return postgresDialect;
   if (type === 'better-sqlite3') return sqliteDialect;
   throw new Error(
-    `RoomKeysModule cannot use a DataSource of type '${type}': give it one of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'.`,
+    `RoomKeysModule does not support a DataSource of type '${type}'. Use one of type 'mysql', 'mariadb', 'postgres' or 'better-sqlite3'.`,
   );
 }

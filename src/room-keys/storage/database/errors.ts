@@ -131,10 +131,10 @@ const DISK_FULL = /^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|ENOSPC|53100)$
 
 /** Advice for the operator, for causes that do not go away by themselves. */
 const ADVICE: readonly [codes: RegExp, advice: string][] = [
-  [DISK_FULL, 'The disk is full: make room.'],
+  [DISK_FULL, 'The disk is full. Free some space.'],
   [
     /^SQLITE_READONLY_DBMOVED$/,
-    'The file was moved or removed: put it back, or start the server again.',
+    'The file was moved or removed. Put it back, or restart the server.',
   ],
   [
     /^SQLITE_(READONLY|CANTOPEN)/,

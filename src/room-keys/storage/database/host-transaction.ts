@@ -13,7 +13,7 @@ export function runnerOf(transaction: HostTransaction, dataSource: DataSource): 
   const runner = 'startTransaction' in transaction ? transaction : transaction.queryRunner;
   if (!runner?.isTransactionActive || runner.isReleased) {
     throw new Error(
-      'RoomKeysService: there is no transaction to join: pass the EntityManager that dataSource.transaction() gives, or a QueryRunner after startTransaction().',
+      'RoomKeysService: there is no transaction to join. Pass the EntityManager of dataSource.transaction(), or a QueryRunner after startTransaction().',
     );
   }
   // TypeORM 1 calls it `dataSource`, TypeORM 0.3 `connection`
@@ -23,7 +23,7 @@ export function runnerOf(transaction: HostTransaction, dataSource: DataSource): 
   };
   if ((its ?? connection) !== dataSource) {
     throw new Error(
-      'RoomKeysService: the transaction is one of another DataSource than the one that has the tables of RoomKeysModule: begin it on that.',
+      'RoomKeysService: the transaction belongs to another DataSource than the tables of RoomKeysModule. Begin it on theirs.',
     );
   }
   return runner;

@@ -8,7 +8,7 @@ export const MIGRATIONS_MS = 60_000;
 /** The error of a process that has waited for so long. */
 export function stillMigrating(more = '', cause?: unknown): Error {
   return new Error(
-    `RoomKeysModule: another server is still running migrations: start again when it is done.${more}`,
+    `RoomKeysModule: another server is still running migrations. Start again when it is done.${more}`,
     { cause },
   );
 }

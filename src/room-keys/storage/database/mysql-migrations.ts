@@ -87,7 +87,7 @@ async function lockedInCluster(dataSource: DataSource, lock: ClusterLock): Promi
   if (next === 'nothing to do') return [];
   if (next === undefined) {
     throw stillMigrating(
-      ` If none is, one ended in the middle: ${lock.release}, and start again.`,
+      ` If none is, one was interrupted: ${lock.release}, and start again.`,
       taken,
     );
   }

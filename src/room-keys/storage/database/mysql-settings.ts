@@ -23,7 +23,7 @@ async function checkBinaryLog(dataSource: DataSource): Promise<void> {
     isolation === 'READ-COMMITTED'
   ) {
     throw new Error(
-      'RoomKeysModule: the database stores nothing while binlog_format is STATEMENT and transactions are READ COMMITTED: set binlog_format=ROW or transaction_isolation=REPEATABLE-READ in its configuration.',
+      'RoomKeysModule: the database rejects every write while binlog_format is STATEMENT and transactions are READ COMMITTED. Set binlog_format=ROW or transaction_isolation=REPEATABLE-READ in its configuration.',
     );
   }
 }
@@ -33,6 +33,6 @@ function warnOfLostNodes({ options }: DataSource): void {
   const { replication } = options as { replication?: { restoreNodeTimeout?: number } };
   if (!replication || replication.restoreNodeTimeout) return;
   new Logger('RoomKeysModule').warn(
-    'The DataSource has replication without restoreNodeTimeout: after five failed connections mysql2 gives a server up until the process starts again. Set replication.restoreNodeTimeout, for example to 1000.',
+    'The DataSource has replication without restoreNodeTimeout: after five failed connections, mysql2 does not use a server again until the process restarts. Set replication.restoreNodeTimeout, for example to 1000.',
   );
 }

@@ -189,7 +189,7 @@ export class StandbyError extends Error {
   readonly code = READ_ONLY;
 
   constructor() {
-    super('The database server is a standby, which takes no writes: connect to the primary.');
+    super('The database server is a standby, which takes no writes. Connect to the primary.');
   }
 }
 

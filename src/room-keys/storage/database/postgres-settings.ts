@@ -14,13 +14,13 @@ export async function checkPostgresSettings(dataSource: DataSource): Promise<voi
   );
   if (Number(row?.version) < OLDEST * 10_000) {
     throw new Error(
-      `RoomKeysModule: the database is PostgreSQL ${row?.name}: it has to be ${OLDEST} or newer.`,
+      `RoomKeysModule: the database is PostgreSQL ${row?.name}. Version ${OLDEST} or newer is required.`,
     );
   }
   for (const [setting, loss] of LOSSES) {
     if (row?.[setting] !== 'off') continue;
     new Logger('RoomKeysModule').warn(
-      `${setting} of the database is off: ${loss}, although clients have got 200 for them. Set ${setting}=on.`,
+      `${setting} of the database is off: ${loss}, although they were acknowledged to clients. Set ${setting}=on.`,
     );
   }
 }
@@ -33,7 +33,7 @@ async function checkTransactions(dataSource: DataSource): Promise<void> {
     // whatever else is wrong, statements of requests are answered so as well
     if (!(error as Error).message.includes(STATEMENT_POOLING)) return;
     throw new Error(
-      'RoomKeysModule: the pooler in front of PostgreSQL allows no transactions: set pool_mode=transaction in the configuration of pgBouncer.',
+      'RoomKeysModule: the pooler in front of PostgreSQL does not allow transactions. Set pool_mode=transaction in the configuration of pgBouncer.',
       { cause: error },
     );
   }
@@ -43,7 +43,7 @@ async function checkTransactions(dataSource: DataSource): Promise<void> {
 const STATEMENT_POOLING = 'statement pooling mode';
 
 const LOSSES = [
-  ['synchronous_commit', 'a crash of the server loses the keys of the last moments'],
+  ['synchronous_commit', 'a crash of the server loses the most recent keys'],
   ['fsync', 'a loss of power can destroy all keys'],
   ['full_page_writes', 'a loss of power can destroy keys'],
 ] as const;

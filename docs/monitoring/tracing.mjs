@@ -1,5 +1,5 @@
 // Traces of the server by OpenTelemetry, which is none of its dependencies: docs/monitoring.md says what
-// to install. It leaves out what is a secret or somebody's id: by default the instrumentations put the
+// to install. It masks secrets and ids of users: by default the instrumentations put the
 // query string, which may hold an access token, and whole statements with the keys in them into spans.
 import { register } from 'node:module';
 

@@ -12,7 +12,7 @@ import { PrometheusServer } from './prometheus-server.js';
 import { build, ServerProcess } from './server-process.js';
 
 /** These have no series before the first one, and none was made here. */
-const MAYBE_EMPTY = ['Conflicts in the database', 'Starts', 'Rate limited', 'Broken off'];
+const MAYBE_EMPTY = ['Conflicts in the database', 'Starts', 'Rate limited', 'Aborted'];
 
 const program = serverProgram('prometheus', 'prometheus');
 const { create } = databases.at(-1)!;

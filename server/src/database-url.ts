@@ -19,9 +19,9 @@ const IDLE_CONNECTION_MS = 60_000;
 const EXAMPLES =
   "'sqlite:data/room-keys.db', 'postgres://user:password@host:5432/database' or 'mysql://user:password@host:3306/database'";
 const QUERY_OF_MYSQL =
-  'has parameters other than socketPath. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
+  'has a fragment, or parameters other than socketPath. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
 const QUERY_OF_POSTGRES =
-  'has parameters other than host, port and schema. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
+  'has a fragment, or parameters other than host, port and schema. Remove them, and set DATABASE_TLS=verify-full for an encrypted connection.';
 
 /** A URL of PostgreSQL that names no host, or leaves it to `?host=`. */
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;

@@ -377,7 +377,8 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     });
     let out = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (!out.includes('continue: ') && (out + text).includes('continue: ')) child.stdin.write(typed);
+      if (!out.includes('continue: ') && (out + text).includes('continue: '))
+        child.stdin.write(typed);
       out += text;
     });
     expect(await once(child, 'close')).toEqual([exit, null]);

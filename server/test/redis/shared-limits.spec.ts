@@ -63,7 +63,7 @@ const program = serverProgram('redis-server', 'redis-server');
     // each change is said once, not for each request
     for (const { said } of all) {
       for (const [n, change] of (said().match(CHANGE) ?? []).entries())
-        expect(change.startsWith('Redis fails')).toBe(n % 2 === 0);
+        expect(change.startsWith('Redis failed')).toBe(n % 2 === 0);
     }
   });
 
@@ -115,7 +115,7 @@ const program = serverProgram('redis-server', 'redis-server');
     return said().match(CHANGE) ?? [];
   };
   const countsAlone = (changes: readonly string[]) =>
-    changes.at(-1)?.startsWith('Redis fails') ?? false;
+    changes.at(-1)?.startsWith('Redis failed') ?? false;
   /** Makes requests until it is so: a server finds out about Redis when it is asked something. */
   const until = async (server: Server, what: string, isSo: () => Promise<boolean>) => {
     const deadline = performance.now() + LIMIT_MS;

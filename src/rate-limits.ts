@@ -7,6 +7,13 @@ import {
   RateLimiterRedis,
   RateLimiterRes,
 } from 'rate-limiter-flexible';
+import {
+  checkOptionRules,
+  isObject,
+  isText,
+  isWhole,
+  type OptionRule,
+} from './room-keys/option-rules.js';
 import type { RateLimiter } from './room-keys/room-keys-options.interface.js';
 
 export type { RateLimitedRequest, RateLimiter } from './room-keys/room-keys-options.interface.js';
@@ -77,7 +84,7 @@ export const DEFAULT_RATES = {
 
 const BURST_SECONDS = 60;
 /** Timeout of Redis or of the primary. */
-const PATIENCE_MS = 500;
+const TIMEOUT_MS = 500;
 /** Interval between attempts to reach it again. */
 const PAUSE_MS = 1000;
 
@@ -112,7 +119,7 @@ function counterOf(of: 'reads' | 'writes', options: RateLimitsOptions): Counter 
   );
   if (cluster) {
     const inPrimary = (limit: typeof rate) =>
-      new RateLimiterCluster({ ...limit, timeoutMs: PATIENCE_MS });
+      new RateLimiterCluster({ ...limit, timeoutMs: TIMEOUT_MS });
     const together = counting(new BurstyRateLimiter(inPrimary(rate), inPrimary(more)));
     return insured(together, alone, 'The primary process');
   }
@@ -149,13 +156,13 @@ function counting(limiter: BurstyRateLimiter): Counter {
  */
 function insured(together: Counter, alone: Counter, where: string): Counter {
   let isShared = true;
-  let askAgainAt = 0;
+  let retryAt = 0;
   return async (userId) => {
     if (!isShared) {
       const now = performance.now();
-      if (now < askAgainAt) return alone(userId);
+      if (now < retryAt) return alone(userId);
       // one request tries whether it is back; the others do not wait for it
-      askAgainAt = now + PAUSE_MS;
+      retryAt = now + PAUSE_MS;
     }
     try {
       const waitMs = await inTime(together(userId));
@@ -164,7 +171,7 @@ function insured(together: Counter, alone: Counter, where: string): Counter {
       return waitMs;
     } catch (error) {
       if (isShared) {
-        askAgainAt = performance.now() + PAUSE_MS;
+        retryAt = performance.now() + PAUSE_MS;
         const why = error instanceof Error ? error.message : 'no reason given';
         logger.warn(
           `${where} failed, each process counts requests for itself until it recovers: ${why}`,
@@ -180,8 +187,8 @@ async function inTime<T>(answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`no answer in ${PATIENCE_MS} ms`));
-    }, PATIENCE_MS);
+      reject(new Error(`no answer in ${TIMEOUT_MS} ms`));
+    }, TIMEOUT_MS);
   });
   try {
     return await Promise.race([answer, tooLate]);
@@ -190,66 +197,36 @@ async function inTime<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-function check({ reads, writes, redis, redisPrefix, cluster, ...others }: RateLimitsOptions): void {
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new Error(
-      `rateLimits: there is no option '${unknown}'. Use one of reads, writes, redis, redisPrefix, cluster.`,
-    );
-  }
-  checkRate('reads', reads);
-  checkRate('writes', writes);
-  if (redis !== undefined && typeof (redis as Partial<RedisClient>).defineCommand !== 'function') {
-    throw new Error("rateLimits: 'redis' must be a client of ioredis. Set new Redis(url).");
-  }
-  checkCluster({ cluster, redis });
-  if (redisPrefix !== undefined && (typeof redisPrefix !== 'string' || redisPrefix === '')) {
-    throw new Error(
-      "rateLimits: 'redisPrefix' must be a string. Set 'room_keys', or leave it out.",
-    );
-  }
-}
+const RULES: Record<keyof RateLimitsOptions, OptionRule> = {
+  reads: [isObject, 'an object', '{ perSecond: 100, burst: 10000 }, or leave it out'],
+  writes: [isObject, 'an object', '{ perSecond: 100, burst: 10000 }, or leave it out'],
+  redis: [
+    (value) => typeof (value as Partial<RedisClient> | null)?.defineCommand === 'function',
+    'a client of ioredis',
+    'new Redis(url)',
+  ],
+  redisPrefix: [isText, 'a string', "'room_keys', or leave it out"],
+  cluster: [(value) => typeof value === 'boolean', 'true or false', 'true, or leave it out'],
+};
 
-function checkCluster({ cluster, redis }: RateLimitsOptions): void {
-  if (cluster !== undefined && typeof cluster !== 'boolean') {
-    throw new Error("rateLimits: 'cluster' must be true or false. Set true, or leave it out.");
-  }
-  if (!cluster) return;
-  if (redis !== undefined) {
+const RATE_RULES: Record<keyof RequestRate, OptionRule> = {
+  perSecond: [isWhole(1), 'a whole number above 0', '100'],
+  burst: [isWhole(0), 'a whole number, 0 for no more than perSecond', '10000'],
+};
+
+function check(options: RateLimitsOptions): void {
+  checkOptionRules('rateLimits', options, RULES);
+  const { reads = {}, writes = {}, cluster, redis } = options;
+  checkOptionRules('rateLimits', reads, RATE_RULES, 'reads.');
+  checkOptionRules('rateLimits', writes, RATE_RULES, 'writes.');
+  if (cluster && redis) {
     throw new Error(
       "rateLimits: 'cluster' and 'redis' contradict each other, because only one of them counts. Set only one of them.",
     );
   }
-  if (!nodeCluster.isWorker) {
+  if (cluster && !nodeCluster.isWorker) {
     throw new Error(
       "rateLimits: 'cluster' requires a worker of Node's cluster, which this process is not. Set false, or leave it out.",
     );
   }
 }
-
-function checkRate(of: string, rate: RequestRate | undefined): void {
-  if (rate === undefined) return;
-  if (typeof rate !== 'object' || (rate as unknown) === null) {
-    throw new Error(
-      `rateLimits: '${of}' must be an object. Set { perSecond: 100, burst: 10000 }, or leave it out.`,
-    );
-  }
-  const { perSecond, burst, ...others } = rate;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new Error(
-      `rateLimits: there is no '${of}.${unknown}'. Set { perSecond: 100, burst: 10000 }.`,
-    );
-  }
-  if (perSecond !== undefined && !isWhole(perSecond, 1)) {
-    throw new Error(`rateLimits: '${of}.perSecond' must be a whole number above 0. Set 100.`);
-  }
-  if (burst !== undefined && !isWhole(burst, 0)) {
-    throw new Error(
-      `rateLimits: '${of}.burst' must be a whole number, 0 for no more than perSecond. Set 10000.`,
-    );
-  }
-}
-
-const isWhole = (value: unknown, least: number) =>
-  Number.isSafeInteger(value) && (value as number) >= least;

@@ -160,7 +160,9 @@ describe('the options of the module', () => {
   });
 
   it('cannot have a limit that there is not', () => {
-    expect(refusal({ verifyAccessToken, limits: { keys: 5 } })).toMatch(/'keys'.*keysPerBackup/);
+    expect(refusal({ verifyAccessToken, limits: { keys: 5 } })).toMatch(
+      /'limits\.keys'.*keysPerBackup/,
+    );
   });
 
   it.each(['backupsPerUser', 'keysPerBackup', 'bytesPerUser'])(

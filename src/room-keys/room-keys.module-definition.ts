@@ -2,6 +2,7 @@ import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { controllersWith } from './http/controllers.js';
 import { documentControllers } from './http/documentation.js';
+import { checkOptionRules, isFunction, isText, type OptionRule } from './option-rules.js';
 import {
   ROOM_KEYS_DATA_SOURCE,
   ROOM_KEYS_OPTIONS,
@@ -24,8 +25,9 @@ export const {
   // named here, so that Nest takes them out of the options
   .setExtras<RoomKeysExtras>(
     { dataSource: undefined, decorators: undefined, securityScheme: undefined },
-    (definition, { dataSource, decorators, securityScheme }) => {
-      checkExtras(decorators, securityScheme);
+    (definition, extras) => {
+      const { dataSource, decorators, securityScheme } = extras;
+      checkOptionRules('RoomKeysModule', { dataSource, decorators, securityScheme }, EXTRAS);
       const controllers = controllersWith(decorators ?? []);
       const documentation: Provider = {
         provide: DOCUMENTATION,
@@ -41,26 +43,22 @@ export const {
   )
   .build();
 
-function checkExtras(decorators: unknown = [], securityScheme: unknown = 'bearer'): void {
-  if (!Array.isArray(decorators) || decorators.some((one) => typeof one !== 'function')) {
-    throw new Error(
-      "RoomKeysModule: 'decorators' must be a list of class decorators. Set [Public(), SkipThrottle()], or leave it out.",
-    );
-  }
-  if (typeof securityScheme !== 'string' || securityScheme === '') {
-    throw new Error(
-      "RoomKeysModule: 'securityScheme' must be the name of a security scheme. Set 'bearer', or leave it out.",
-    );
-  }
-}
+const EXTRAS: Record<keyof RoomKeysExtras, OptionRule> = {
+  dataSource: [
+    isText,
+    'the name of a DataSource',
+    "'keys', or leave it out for the one without a name",
+  ],
+  decorators: [
+    (value) => Array.isArray(value) && value.every(isFunction),
+    'a list of class decorators',
+    '[Public(), SkipThrottle()], or leave it out',
+  ],
+  securityScheme: [isText, 'the name of a security scheme', "'bearer', or leave it out"],
+};
 
 /** The host's DataSource, under the token that @nestjs/typeorm gives it. */
 function hostDataSource(name: string | undefined): Provider {
-  if (name !== undefined && (typeof name !== 'string' || name === '')) {
-    throw new Error(
-      "RoomKeysModule: 'dataSource' must be the name of a DataSource. Set 'keys', or leave it out for the one without a name.",
-    );
-  }
   const hasName = name !== undefined && name !== 'default';
   return {
     provide: ROOM_KEYS_DATA_SOURCE,

@@ -29,7 +29,7 @@ const INDEX = [
 ];
 const TYPEORM = ['^(?:typeorm|@nestjs/typeorm)(?:/|$)', 'Only storage/ speaks to the database.'];
 const HTTP = [own('http/'), 'A request flows one way: http/, then the service, then storage/.'];
-const STORAGE = [own('storage/'), 'http/ asks the service; only the service asks storage/.'];
+const STORAGE = [own('storage/'), 'http/ calls the service; only the service calls storage/.'];
 const OPERATIONS = [own('operations/'), 'What operators need stands around the request path.'];
 const SERVICE = [own('room-keys\\.(?:service|module)\\.js$'), 'storage/ serves; it does not ask.'];
 const INSIDES = [
@@ -138,7 +138,7 @@ export default defineConfig(
     },
   },
   {
-    // An example has a tsconfig.json of its own, for whoever copies it; here the root's knows where
+    // An example has its own tsconfig.json, to be copied with it; here the root's knows where
     // the package that it imports is.
     files: ['examples/**/*.ts'],
     languageOptions: {

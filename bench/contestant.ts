@@ -2,7 +2,7 @@ import type { Key, KeySource } from './keys.js';
 
 /**
  * One of those that do the same work: our server, another homeserver, or the bare driver. Whatever
- * does not do it right fails, and with it the run: a wrong server is no fast one.
+ * does not do it correctly fails the run: a wrong server is not a fast one.
  */
 export interface Contestant {
   readonly name: 'ours' | 'floor' | 'peer';

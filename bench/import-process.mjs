@@ -1,6 +1,6 @@
 // Does one thing in a process of its own, so that its peak of memory is its own:
 //   node import-process.mjs import|verify DATABASE-URL KEYS [SOURCE-URL]
-// and tells the bench, which knows how many keys there are to be, how long it took, and how much memory.
+// and reports to the bench, which knows the expected number of keys, the time and the memory that it took.
 import { performance } from 'node:perf_hooks';
 import { DataSource } from 'typeorm';
 import { roomKeysEntities, roomKeysMigrations } from '../dist/index.js';

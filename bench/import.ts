@@ -128,7 +128,7 @@ async function inProcess(
     args.filter((one) => one !== undefined),
   );
   let result: Taken | undefined;
-  child.once('message', (told) => (result = told as Taken));
+  child.once('message', (message) => (result = message as Taken));
   await once(child, 'close');
   if (!result || child.exitCode !== 0) throw new Error(`The process ended with ${child.exitCode}.`);
   if (result.keys !== Number(args[2]))
@@ -175,14 +175,14 @@ try {
   }
   await connection.end();
   const ratio = median(floors) / median(imports);
-  const told = (name: string, all: number[]) =>
+  const line = (name: string, all: number[]) =>
     `${name.padEnd(34)} ${(median(all) / 1000).toFixed(1).padStart(6)} s  ${Math.round((count / median(all)) * 1000)} keys/s\n`;
   process.stdout.write(
     `${count} keys, medians of ${values.rounds}, ${database.description}, Node ${process.versions.node}\n` +
-      told('bare driver, the same rows', floors) +
-      told('import, with its verification', imports) +
-      told('import again, nothing to do', again) +
-      told('verify', verifications) +
+      line('bare driver, the same rows', floors) +
+      line('import, with its verification', imports) +
+      line('import again, nothing to do', again) +
+      line('verify', verifications) +
       `speed against the bare driver: ${ratio.toFixed(2)} (goal: at least ${GOAL}) ${ratio >= GOAL ? 'reached' : 'MISSED'}\n` +
       `peak memory of the import: ${Math.round(Math.max(...peaks) / 1024 / 1024)} MiB\n`,
   );

@@ -186,6 +186,6 @@ function tokens(text: string): string[] {
 function stages(text: string): Stage[] {
   const names = text.split(',');
   const unknown = names.find((name) => !STAGES.includes(name as Stage));
-  if (unknown !== undefined) throw new InvalidArgumentError(`There is no stage '${unknown}'.`);
+  if (unknown !== undefined) throw new InvalidArgumentError(`Unknown stage '${unknown}'.`);
   return names as Stage[];
 }

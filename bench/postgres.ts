@@ -50,7 +50,7 @@ const part: Part = {
 try {
   for (const name of values.parts.split(',')) {
     const run = parts[name];
-    if (!run) throw new Error(`There is no part '${name}'.`);
+    if (!run) throw new Error(`Unknown part '${name}'.`);
     await run(part);
   }
 } finally {

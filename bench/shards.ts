@@ -100,7 +100,7 @@ console.log('| databases | the fullest against the average | used up there |\n| 
 for (let shards = 1, most = Infinity; most > 1; shards *= 2) {
   const share = fullest(shards);
   const used = Object.entries(usage(share)).sort(([, one], [, other]) => other - one);
-  const told = used.map(([resource, part]) => `${resource} ${percent(part)}`).join(', ');
-  console.log(`| ${shards} | ${percent((share.keys * shards) / total)} | ${told} |`);
+  const text = used.map(([resource, part]) => `${resource} ${percent(part)}`).join(', ');
+  console.log(`| ${shards} | ${percent((share.keys * shards) / total)} | ${text} |`);
   most = Math.max(...used.map(([, part]) => part));
 }

@@ -24,10 +24,10 @@ export async function warmUp({ ours, floor, peer, progress }: Run, seconds: numb
     for (const contestant of all) {
       const begun = performance.now();
       const turn = Math.min(TURN, left);
-      let told = 0;
-      while (told < turn) {
+      let ticks = 0;
+      while (ticks < turn) {
         await once(contestant);
-        for (; told < turn && performance.now() - begun > (told + 1) * 1000; told++) tick();
+        for (; ticks < turn && performance.now() - begun > (ticks + 1) * 1000; ticks++) tick();
       }
     }
   }

@@ -11,7 +11,7 @@ const PORT = '18090';
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
 
-// TypeORM loads this driver when a DATABASE_URL asks for it, which the SQLite one below does not.
+// TypeORM loads this driver only for a DATABASE_URL of its kind, which the SQLite one below is not.
 await import('mysql2');
 
 const folder = mkdtempSync(join(tmpdir(), 'room-keys-smoke-'));
@@ -51,7 +51,7 @@ try {
   const [code, signal] = end;
   // Exit code 0, not death by the signal: the kernel keeps that from process 1, which it is in the image.
   if (code !== 0) fail(`answered SIGTERM with ${signal ?? `exit code ${code}`}`);
-  console.log('The server starts, is ready, and stops when it is told to.');
+  console.log('The server starts, is ready, and stops on request.');
 } finally {
   server.kill('SIGKILL');
   await ended;

@@ -44,9 +44,7 @@ function upToDate() {
 
 function build() {
   const old = existsSync(BUILT);
-  console.log(
-    old ? 'The build is older than the sources: building' : 'There is no build yet: building',
-  );
+  console.log(old ? 'The build is older than the sources: building' : 'No build yet: building');
   const { status } = spawnSync('npm run -s build', { shell: true, stdio: 'inherit' });
   process.exitCode = status ?? 1;
 }

@@ -9,7 +9,7 @@ import { type Attempt, attempt, type Effect, Samples } from './samples.js';
 /** Users of the bench by what they do. */
 export const USERS = { busy: 0, secondBusy: 1, reader: 2, uploader: 3 } as const;
 
-/** What other users ask for. */
+/** The requests of other users. */
 export const REQUESTS = ['version', 'upload', 'restore'] as const;
 export type Request = (typeof REQUESTS)[number];
 

@@ -73,7 +73,7 @@ export class Lab {
     await this.dataSource.destroy();
   }
 
-  /** What the statistics of the tables say, when sessions have told them. */
+  /** The statistics of the tables, once sessions have reported them. */
   async counters(table: string): Promise<Record<string, number>> {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     const [row = {}] = await this.sql(

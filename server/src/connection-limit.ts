@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 /**
  * Keeps the client connections of a server within a number, so that clients which only hold connections open do not keep
- * others out. A new connection beyond it takes the place of the one that has been idle longest; where all are busy, the new
+ * others out. A new connection beyond it replaces the one that has been idle longest; if all are busy, the new
  * one is closed.
  *
  * A connection is busy while a request is under way on it, from the end of its head to the end of its answer.

@@ -25,10 +25,10 @@ const LINGER_MS = 1_000;
 /** Has the server answer in the form of Matrix errors also what never reaches a route. */
 export function answerMalformedRequests(server: Server): void {
   /** Node reports each piece that follows the first fault again. */
-  const told = new WeakSet<Duplex>();
+  const answered = new WeakSet<Duplex>();
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (told.has(socket)) return;
-    told.add(socket);
+    if (answered.has(socket)) return;
+    answered.add(socket);
     afterAnswers(socket, () => {
       refuse(error, socket);
     });

@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Response } from 'express';
 
-/** Answers what no other filter did, such as paths that do not exist, in the form of Matrix errors. */
+/** Answers every other error, for example for unknown paths, in the format of Matrix errors. */
 @Catch()
 export class UnrecognizedFilter implements ExceptionFilter {
   private readonly logger = new Logger('Server');

@@ -6,7 +6,7 @@ import { UsersService } from './users/users.service.js';
 
 /**
  * The key backup: its routes are there once this module is imported. It exports `RoomKeysModule`, for
- * whoever injects `RoomKeysService`.
+ * providers that inject `RoomKeysService`.
  */
 @Module({
   imports: [

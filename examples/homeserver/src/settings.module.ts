@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Environment } from './environment.js';
 
-/** What the environment says, for whoever injects it. */
+/** The settings from the environment, as a provider. */
 export class Settings implements Pick<Environment, 'serverName' | 'adminToken'> {
   constructor(
     readonly serverName: string,

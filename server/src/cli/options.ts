@@ -37,7 +37,7 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
   if (database === undefined) return process.env;
   // empty, which counts as not set
   const url = { DATABASE_URL: database, DATABASE_URL_FILE: '' };
-  // the password of the environment would take the place of one in the URL
+  // the password of the environment would replace one in the URL
   const password = lacksPassword(database)
     ? {}
     : { DATABASE_PASSWORD: '', DATABASE_PASSWORD_FILE: '' };

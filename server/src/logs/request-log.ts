@@ -11,7 +11,7 @@ const WORDS = new Set([
   ...['health', 'live', 'ready', 'docs', 'docs-json', 'metrics', 'favicon.ico', ''],
 ]);
 const MOST_WORDS = 12;
-/** What supervisors and browsers ask for all day long. */
+/** Requests that supervisors and browsers repeat all day long. */
 const QUIET = /^\/(?:health\/|docs|favicon\.ico)/;
 
 /** What proxies make: hexadecimal digits, UUIDs, base64, and such things with a name before them. */

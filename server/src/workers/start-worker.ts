@@ -23,9 +23,9 @@ export async function startWorker(variables: Variables, onReady: () => void): Pr
     // of the metrics the primary has those of all workers
     const { url } = await listen(app, { ...environment, metricsPort: undefined });
     answerForMetrics(app, environment);
-    tell({ type: 'serving', url });
+    send({ type: 'serving', url });
   } catch (error) {
-    tell({ type: 'failed', reason: startFailure(error, variables) }, () => process.exit(1));
+    send({ type: 'failed', reason: startFailure(error, variables) }, () => process.exit(1));
   }
 }
 
@@ -37,13 +37,13 @@ function answerForMetrics(app: NestExpressApplication, { metricsPort }: Environm
   process.on('message', ({ type, question }: Partial<MetricsQuestion>) => {
     if (type !== 'metrics' || question === undefined) return;
     registry.getMetricsAsJSON().then(
-      (metrics) => tell({ type, question, metrics }),
+      (metrics) => send({ type, question, metrics }),
       (error: unknown) => logger.error(`The metrics cannot be read: ${(error as Error).message}`),
     );
   });
 }
 
-/** @param told called when it is sent, or cannot be: a worker does not fail because its primary is gone */
-function tell(message: StartMessage | MetricsAnswer, told: () => void = () => undefined): void {
-  process.send?.(message, told);
+/** @param done called when the message is sent, or cannot be: a worker does not fail because its primary is gone */
+function send(message: StartMessage | MetricsAnswer, done: () => void = () => undefined): void {
+  process.send?.(message, done);
 }

@@ -22,14 +22,14 @@ const GRACE_MS = 2_000;
 /** How long after its end the last words of a worker may arrive. */
 const LAST_WORDS_MS = 1_000;
 
-/** What a worker tells of its start: the URL at which it listens, or the reason that is reported to the operator. */
+/** The result of a worker's start: the URL at which it listens, or the reason that is reported to the operator. */
 export type StartMessage = { type: 'serving'; url: string } | { type: 'failed'; reason: string };
 
 /** How a worker ended: its exit code, or the signal. */
 type Exit = number | NodeJS.Signals | 'no process';
 
 /**
- * The worker processes: as many as there should be. Another one takes the place of each that ends.
+ * The worker processes: a fixed number. Each that ends is replaced.
  *
  * The first one starts alone. It runs the migrations, and if settings or database are wrong, that is
  * said once.
@@ -99,7 +99,7 @@ export class WorkerPool {
     return this.stopping.signal.aborted;
   }
 
-  /** Runs one worker after the other, until they are to stop or there is no use. */
+  /** Runs one worker after the other, until the pool stops or gives up. */
   private async keepFilled(): Promise<void> {
     /** How many in a row did not live long, and how many ended before they served. */
     let [shortLives, failedStarts] = [0, 0];

@@ -1,7 +1,7 @@
 /**
  * Why something was not imported:
  *
- * | code                    | what it is about                                                                   | `complete` |
+ * | code                    | meaning                                                                            | `complete` |
  * | ----------------------- | ---------------------------------------------------------------------------------- | ----- |
  * | `user-id`               | the user id is not valid; the user was skipped                                     | false |
  * | `newest-backup`         | the user's newest backup cannot be read; all backups of the user were skipped      | false |

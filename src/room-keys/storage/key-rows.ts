@@ -5,7 +5,7 @@ import type { Dialect } from './database/dialect.js';
 import { chunks } from './rows.js';
 import type { Tables } from './tables.js';
 
-/** Characters per statement at most, where a connection does not ask for fewer. */
+/** Characters per statement at most, unless a connection allows fewer. */
 const CHARACTERS_PER_STATEMENT = 1024 * 1024;
 /** Half of the bytes of a row's numbers, its hash and what stands between its values. */
 const CHARACTERS_OF_A_ROW = 80;
@@ -122,7 +122,7 @@ export async function insertKeys(
   }
 }
 
-/** Ends an INSERT of keys that take the place of stored ones. */
+/** Ends an INSERT of keys that replace stored ones. */
 export const replaceKeys = (dialect: Dialect): string =>
   `${dialect.onConflict('key_set_id, room_no, seq')} ` +
   ['first_message_index', 'forwarded_count', 'is_verified', 'device_id', 'session_data']

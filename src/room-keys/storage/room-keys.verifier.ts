@@ -32,8 +32,8 @@ const ROWS_PER_PAGE = 1000;
 const BYTES_PER_PAGE = 4 * 1024 * 1024;
 
 /**
- * Reads all users, backups and keys, and writes nothing. What belongs to one user is read as of one
- * moment, so that uploads that go on meanwhile are no findings.
+ * Reads all users, backups and keys, and writes nothing. What belongs to one user is read from one consistent
+ * snapshot, so that concurrent uploads are not reported.
  */
 export class RoomKeysVerifier {
   private readonly database: Database;

@@ -1,4 +1,4 @@
-/** The SQL of what operators ask for. */
+/** The SQL of statistics for operators. */
 import type { DataSource } from 'typeorm';
 import type { BackupSummary, UserSummary } from '../room-key.js';
 import type { Row, SqlValue } from './database/connection.js';

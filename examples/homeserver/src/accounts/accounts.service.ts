@@ -21,7 +21,7 @@ export class AccountsService {
   /**
    * Ends an account: its password, its sessions and its backups are gone together, or all still there.
    *
-   * @returns false where there is no such user
+   * @returns false if the user does not exist
    */
   async deactivate(userId: string): Promise<boolean> {
     return this.dataSource.transaction(async (manager) => {

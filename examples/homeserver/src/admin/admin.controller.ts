@@ -24,7 +24,7 @@ import { UsersService } from '../users/users.service.js';
 import { CreateUserDto } from './admin.dto.js';
 import { AdminGuard } from './admin.guard.js';
 
-/** For whoever runs the server: no Matrix, hence below the global prefix, in the house's own form. */
+/** For operators of the server: not part of Matrix, hence below the global prefix and in the host's own format. */
 @Controller('users')
 @UseGuards(AdminGuard)
 @ApiTags('Admin')
@@ -53,7 +53,7 @@ export class AdminController {
   @ApiOkResponse({ description: 'A user, and what the key backup holds of them.' })
   async get(@Param('userId') userId: string) {
     const account = await this.accounts.find(userId);
-    if (!account) throw new NotFoundException('There is no such user.');
+    if (!account) throw new NotFoundException('Unknown user.');
     return { ...asPublic(account.user), keys: account.keys };
   }
 
@@ -62,7 +62,7 @@ export class AdminController {
   @ApiNoContentResponse({ description: 'The account is deactivated, its backups are gone.' })
   async deactivate(@Param('userId') userId: string): Promise<void> {
     if (!(await this.accounts.deactivate(userId))) {
-      throw new NotFoundException('There is no such user.');
+      throw new NotFoundException('Unknown user.');
     }
   }
 }

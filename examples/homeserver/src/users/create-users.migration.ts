@@ -3,7 +3,7 @@ import { type MigrationInterface, type QueryRunner, Table, type TableColumnOptio
 /** Our own tables, on each of the databases. */
 export class CreateUsers1700000000000 implements MigrationInterface {
   async up(queryRunner: QueryRunner): Promise<void> {
-    // device ids are case-sensitive: SQLite and PostgreSQL compare bytes, MySQL has to be told
+    // device ids are case-sensitive: SQLite and PostgreSQL compare bytes, MySQL needs a collation for that
     const { type } = queryRunner.dataSource.options;
     const exact = type === 'mysql' || type === 'mariadb' ? { collation: 'utf8mb4_bin' } : {};
     const text = (name: string, more: Partial<TableColumnOptions> = {}): TableColumnOptions => ({

@@ -20,7 +20,7 @@ export interface Login {
   deviceId: string;
 }
 
-/** Compared with where there is no such user, so that an answer takes as long. */
+/** Compared if the user does not exist, so that the response takes as long. */
 const NOBODYS_PASSWORD = await hashPassword(randomBytes(16).toString('hex'));
 
 /** The users of this server and their access tokens. */

@@ -14,7 +14,7 @@ const MOST_CHARACTERS = 256 * 1024 * 1024;
 const CHARACTERS_PER_STATEMENT = 4 * 1024 * 1024;
 
 /**
- * Settings for one transaction, whatever those of the role, the database or the session are, and whoever uses
+ * Settings for one transaction, whatever those of the role, the database or the session are, and whatever uses
  * the connection next: a pooler may give each transaction another one. PostgreSQL 17 has a time-out more.
  *
  * Without statistics, as for some time after many keys were added, PostgreSQL would rather sort what is left of a

@@ -19,7 +19,7 @@ export interface ValueSyntax {
  * In a template, the values must be read in the order in which they appear.
  */
 export class SqlValues {
-  /** What takes the place of the placeholders. */
+  /** The values of the placeholders. */
   readonly parameters: SqlValue[] = [];
 
   constructor(private readonly syntax: ValueSyntax) {}

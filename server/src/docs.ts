@@ -20,7 +20,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     '',
     'Try it: press **Authorize** and paste an access token. The examples use backup `1`, the',
     'first one of a user, and work as they are: create it, store keys, read them back, and delete the',
-    'backup last. Later backups have other version ids: replace `1` by the one that `POST version` returns.',
+    'backup last. Later backups have other version ids: replace `1` with the one that `POST version` returns.',
   ].join('\n');
   return SwaggerModule.createDocument(
     app,

@@ -80,6 +80,16 @@ describe('the dashboard', () => {
     expect(missing).toEqual([]);
   });
 
+  it('has its panels listed in docs/monitoring.md, by row', () => {
+    const rows: { title: string; titles: string[] }[] = [];
+    for (const { type, title } of dashboard.panels) {
+      if (type === 'row') rows.push({ title, titles: [] });
+      else rows.at(-1)?.titles.push(title);
+    }
+    const list = rows.map(({ title, titles }) => `- ${title}: ${titles.join('; ')}\n`).join('');
+    expect(monitoring).toContain(`\n\n${list}\n`);
+  });
+
   it('has no panel without a query, and no number twice', () => {
     const panels = dashboard.panels.filter(({ type }) => type !== 'row');
     expect(panels.filter(({ targets = [] }) => targets.length === 0)).toEqual([]);

@@ -40,16 +40,6 @@ export class Population {
     for (let n = 0; n < users; n++) this.work.push(this.live(`user${n}`, pauseMs));
   }
 
-  /** Has somebody ask 50 times a second. */
-  async hurry(forMs: number): Promise<void> {
-    const until = performance.now() + forMs;
-    const busy = new MatrixClient(this.url, 'busy');
-    while (performance.now() < until) {
-      await this.quietly(() => busy.get('/version'));
-      await sleep(20);
-    }
-  }
-
   async end(): Promise<void> {
     this.stopped = true;
     await Promise.all(this.work);

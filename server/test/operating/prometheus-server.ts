@@ -9,12 +9,6 @@ import { monitoringFile } from './monitoring.files.js';
 
 const START_LIMIT_MS = 240_000;
 
-/** A series that a query returns: its labels, and its points in time, in seconds. */
-export interface Series {
-  metric: Record<string, string>;
-  values: [time: number, value: string][];
-}
-
 /** An alert that is pending or fires. */
 export interface ActiveAlert {
   labels: Record<string, string>;
@@ -77,12 +71,6 @@ export class PrometheusServer {
   ): Promise<{ metric: Record<string, string>; value: [number, string] }[]> {
     const { result } = await this.call<{ result: never[] }>('query', { query });
     return result;
-  }
-
-  /** What it returned over a time; both ends and the step in seconds. */
-  async range(query: string, start: number, end: number, step: number): Promise<Series[]> {
-    const times = { start: String(start), end: String(end), step: String(step) };
-    return (await this.call<{ result: Series[] }>('query_range', { query, ...times })).result;
   }
 
   async alerts(): Promise<ActiveAlert[]> {

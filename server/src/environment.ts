@@ -192,7 +192,7 @@ function derivedFrom(values: SettingValues) {
     homeserver: homeserverUrl && { homeserverUrl: homeserverUrl.href, timeoutMs },
     /** The authorization server that verifies access tokens by introspection. */
     introspection:
-      // the others are there with the URL, or it would have been said
+      // the others are set if the URL is: this was checked before
       introspectionUrl &&
       clientId !== undefined &&
       clientSecret !== undefined &&
@@ -213,7 +213,7 @@ function derivedFrom(values: SettingValues) {
     developmentTokens: developmentTokenMadeUp
       ? [{ token, userId: '@dev:localhost' }]
       : (devTokens ?? []),
-    /** Whether the development token was made up, and is to be printed. */
+    /** Whether the development token was generated, and must be printed. */
     developmentTokenMadeUp,
     allowedAlgorithms: values.allowedAlgorithms ?? [],
     /** How much each user may store, in the terms of the module. */

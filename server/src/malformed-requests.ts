@@ -44,7 +44,7 @@ const answerOn = (socket: Duplex) =>
   (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage;
 
 /**
- * Waits for the answers to requests that had come whole: what is wrong is only what came after them.
+ * Waits for the responses to complete requests: only the bytes after them are malformed.
  * Told at once, it would be taken for the answer to the first of them, which may have stored keys.
  */
 function afterAnswers(socket: Duplex, then: () => void): void {

@@ -68,7 +68,7 @@ function workersOf(variables: Variables): number {
   try {
     return readEnvironment(variables).workers;
   } catch {
-    // what is wrong with the settings says the one who is to start with them
+    // invalid settings are reported by the process that starts with them
     return 1;
   }
 }

@@ -11,7 +11,7 @@ import { version } from './version.js';
 const NOBODY_ASKED =
   'No token verification is configured, so only the generated token is accepted. Set HOMESERVER_URL, unless this is a trial.';
 
-/** What is said about the start of the server: for a person as it is, else as lines of the log. */
+/** The messages at the start of the server: plain text on a terminal, otherwise lines of the log. */
 export class StartupBanner {
   private readonly json: boolean;
 

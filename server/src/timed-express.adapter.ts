@@ -6,7 +6,7 @@ import type { Environment } from './environment.js';
 const LOOK_EVERY_MS = 5_000;
 /**
  * How long an idle connection is kept. Longer than proxies keep theirs, 60 seconds in most: of the two
- * the proxy is to be the one that closes, or it sends a request into a connection that is just being
+ * the proxy must be the one that closes, or it sends a request into a connection that is just being
  * closed, and its client gets a 502. Node's own default is 5 seconds.
  */
 const KEEP_ALIVE_MS = 75_000;

@@ -79,7 +79,7 @@ export class CheckQueue {
   async run<T>(check: Check, work: () => Promise<T>): Promise<T> {
     if (this.mayStart(check.address)) this.begin(check);
     else await this.wait(check);
-    // a later request must not change what is counted
+    // a later request must not change the count
     const { address } = check;
     try {
       return await work();

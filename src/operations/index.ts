@@ -1,4 +1,4 @@
-/** What operators need outside of requests, and the types of what is observed: `nestjs-room-keys/operations`. */
+/** What operators need outside of requests, and the types of events: `nestjs-room-keys/operations`. */
 
 // --- statistics, verification, sweeping ---------------------------------------------------------
 export { RoomKeysMaintenance, type VerifyOptions } from './room-keys.maintenance.js';

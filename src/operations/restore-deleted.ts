@@ -6,7 +6,7 @@ import type { DeletedBackupsRepository } from '../room-keys/storage/deleted-back
 import type { DeletedKeysRepository } from '../room-keys/storage/deleted-keys.repository.js';
 
 /**
- * What is to be restored.
+ * What to restore.
  *
  * @publicApi
  */

@@ -43,7 +43,7 @@ export interface RateLimitedRequest {
   /** The owner of its token, whose `isRateLimited` is not false. */
   owner: TokenOwner;
   operation: RoomKeysOperation;
-  /** Whether the operation can change what is stored. */
+  /** Whether the operation can change stored data. */
   kind: 'read' | 'write';
 }
 

@@ -10,7 +10,7 @@ export class StorageUnavailableError extends Error {
 
   /**
    * @param isKnownCode whether the code is enough to explain the error; otherwise the message is
-   * @param advice what the operator can do, for a cause that does not go away by itself
+   * @param advice what the operator can do about a permanent cause
    * @param isDiskFull whether the database has no space left
    */
   constructor(

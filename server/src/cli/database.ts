@@ -8,12 +8,12 @@ import { settingMeant } from '../unknown-settings.js';
 import { type DatabaseOptions, environmentWith } from './options.js';
 import { Failure } from './output.js';
 
-/** How many days the history of backups goes back; 0 where there is to be none. */
+/** How many days the history of backups is kept; 0 disables it. */
 interface History {
   historyDays: number;
 }
 
-/** The database that the command is about, as the server would find it, and what is written there beside the work. */
+/** The settings of the command's database, read as the server reads them, and those of its history. */
 export function databaseSettings(options: DatabaseOptions): DatabaseSettings & History {
   const variables = Object.entries(environmentWith(options));
   // these alone, misspelt ones among them: a command does not mind how the server would listen, or check tokens
@@ -29,7 +29,7 @@ export function openForCommand(settings: DatabaseSettings): Promise<DataSource> 
   return openDatabase(settings, false);
 }
 
-/** Opens the database, whose tables must be there, and closes it when `work` is through. */
+/** Opens the database, whose tables must exist, and closes it after `work`. */
 export async function withDatabase<T>(
   options: DatabaseOptions,
   work: (dataSource: DataSource, history: History) => Promise<T>,

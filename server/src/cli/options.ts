@@ -44,7 +44,7 @@ export function environmentWith({ database }: DatabaseOptions): Variables {
   return { ...process.env, ...url, ...password };
 }
 
-/** Reads an argument that is to be a full Matrix user id. */
+/** Reads an argument that must be a full Matrix user id. */
 export function userId(text: string): string {
   if (/^@[^:]*:./s.test(text) && Buffer.byteLength(text) <= 255) return text;
   throw new InvalidArgumentError("Use a full user id, for example '@alice:example.org'.");

@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 /** What the exit code of a command says. */
 export const EXIT = {
   done: 0,
-  /** It failed, or what it looked for is there. */
+  /** It failed, or found a problem. */
   failed: 1,
   usage: 2,
   /** By SIGINT and SIGTERM, as shells count them. */

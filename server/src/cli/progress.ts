@@ -11,7 +11,7 @@ export interface Progress {
 export interface ProgressOptions {
   /** What is counted, such as `keys`. */
   what: string;
-  /** Whether there is to be one: not beside `--json`. */
+  /** Whether to show it: not with `--json`. */
   shown: boolean;
   /** What a signal ends the command with; one sentence. */
   brokenOff: string;

@@ -53,7 +53,7 @@ Examples:
     });
 }
 
-/** What is not to be swept yet: what an import has stored that broke off, and what deletions keep. */
+/** What is kept from the sweep: keys stored by an unfinished import, and deletions that can be undone. */
 export function waitingRows({
   staged,
   kept,

@@ -6,7 +6,7 @@ import { databaseCommand, type DatabaseOptions, userId } from './options.js';
 import { counted, EXIT, Failure, print, sized, table } from './output.js';
 import { addRestore } from './restore.command.js';
 
-/** `user show`, `user restore` and `user erase`: what is stored of one user. */
+/** `user show`, `user restore` and `user erase`: the backups of one user. */
 export function addUser(program: Command): void {
   const user = program
     .command('user')
@@ -111,7 +111,7 @@ Examples:
     });
 }
 
-/** What is to be known before the user is imported again. */
+/** A note about importing the user again. */
 const imports = (id: string) =>
   `Imports skip the user from now on. To import the user again, run the import with --user '${id}' --again.`;
 

@@ -50,7 +50,7 @@ export class Dependencies {
     private readonly diskSpace: DiskSpace,
   ) {}
 
-  /** Of each: up, or down for what is needed, or degraded. */
+  /** The state of each dependency: up; down, if it is required; otherwise degraded. */
   checks(): (() => Promise<HealthIndicatorResult>)[] {
     const checks = [async () => this.check('database', () => this.maintenance.ping(TIMEOUT_MS))];
     if (this.tokenService) checks.push(() => this.optional('verifier', () => this.askVerifier()));
@@ -103,7 +103,7 @@ export class Dependencies {
     }
   }
 
-  /** Logs when a service goes away and when it is back; the answer says no more than that it is. */
+  /** Logs when a service fails and when it recovers; the response contains no reason. */
   private async watched(name: string, probe: () => Promise<unknown>): Promise<void> {
     try {
       await probe();

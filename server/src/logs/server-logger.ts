@@ -110,7 +110,7 @@ function fieldsText(fields: Readonly<Record<string, unknown>>): string {
 }
 
 /**
- * Logs what Node would print by itself: warnings, and the error that ends the process.
+ * Logs what Node would print otherwise: warnings, and the error that ends the process.
  * Node prints all that an error carries, which for one of the database are the values of a statement.
  */
 export function logFaults(logger: ServerLogger): void {

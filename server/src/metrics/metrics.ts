@@ -106,7 +106,7 @@ export class Metrics {
     this.showBuild();
     this.showSweepAge();
     showLookedUp(this.registry, () => this.lookedUp);
-    // from the start, so that the first one is seen as a step from nought
+    // from the start, so that the first one is seen as an increase from zero
     for (const result of ['added', 'replaced', 'kept']) this.keys.inc({ result }, 0);
     for (const code of roomKeysConflictCodes) {
       for (const result of ['retried', 'given_up']) this.conflicts.inc({ code, result }, 0);

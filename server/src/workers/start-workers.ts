@@ -14,7 +14,7 @@ const SAME_SIGNAL_MS = 1_000;
 
 /**
  * Starts the standalone server as `WORKERS` processes, of which this one is the primary: it starts
- * them and hands the connections to them, and has what there is to be once. It serves no request and loads
+ * them, hands the connections to them, and holds everything that must exist only once. It serves no request and loads
  * neither Nest nor TypeORM, so it is small.
  *
  * @param variables whose settings are good, and name more than one worker
@@ -57,7 +57,7 @@ export async function startWorkers(variables: Variables, onReady: () => void): P
   pool.start();
 }
 
-/** A token that was made up is to be the same in all of them. */
+/** A generated token must be the same in all of them. */
 function variablesOfWorkers(
   variables: Variables,
   { developmentTokens, developmentTokenMadeUp }: Environment,

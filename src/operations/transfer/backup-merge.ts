@@ -131,7 +131,7 @@ export class BackupMerge {
     const isImported = !clientsChanged && record?.etag === stored.etag;
     // an etag that the backup had once is as good as none: it has none of them again
     const ours = isImported ? etag : record?.etag;
-    // a source that went back is not what the next import is to be compared with
+    // the next import must not be compared with a source that was reset to an older state
     if (record && backup.etag < record.sourceEtag) return { ...record, etag: ours };
     return { sourceEtag: backup.etag, etag: ours, authDataHash: hashOf(backup.authData) };
   }

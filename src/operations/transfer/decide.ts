@@ -138,7 +138,7 @@ function mergeWith(
   if (changedOnly && record?.sourceEtag === backup.etag && record.authDataHash === sourceHash) {
     return { type: 'unchanged', version };
   }
-  // a source that went back, such as an older file, is not followed
+  // a source with an older state, for example an older file, is not followed
   const isNewer = record !== undefined && backup.etag >= record.sourceEtag;
   const takesAuthData = isNewer && hasImportedAuthData(ours) && record.authDataHash !== sourceHash;
   return { type: 'merge', version, backup, stored: ours, takesAuthData };

@@ -15,7 +15,7 @@ export interface UserPosition {
  * Reads a whole file once: whether it is complete, and each backup has its count and checksum.
  *
  * @returns the users, by their id
- * @throws SourceError where it is not: nothing of such a file is to be imported
+ * @throws SourceError if it is not: nothing of such a file may be imported
  */
 export async function indexFile(file: string): Promise<Map<string, UserPosition>> {
   const index = new FileIndex();
@@ -39,7 +39,7 @@ class FileIndex {
   private checksum: KeysChecksum | undefined;
   private expected = 0;
 
-  /** @returns what is wrong with the line, undefined where nothing is */
+  /** @returns what is wrong with the line; undefined if it is valid */
   add(line: Line, at: number, isFirst: boolean): string | undefined {
     if (this.isComplete) return 'the file goes on after its end';
     if (isFirst !== (line.type === 'nestjs-room-keys')) {

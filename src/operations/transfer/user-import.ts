@@ -100,7 +100,7 @@ export class UserImport {
   }
 
   /**
-   * Stages all backups that are to be created, the newest first. One that cannot be stored as it was read counts as one
+   * Stages all backups to be created, the newest first. One that cannot be stored as it was read counts as one
    * that cannot be read.
    */
   private async stageAll(

@@ -45,7 +45,7 @@ export interface SourceVersions {
   othersAreDeleted?: boolean | undefined;
 }
 
-/** @returns what is wrong with a user id, undefined where nothing is */
+/** @returns what is wrong with a user id; undefined if it is valid */
 export const validateUserId = (userId: unknown): string | undefined =>
   validateId('The user id', userId);
 

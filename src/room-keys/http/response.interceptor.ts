@@ -44,6 +44,6 @@ export class ResponseInterceptor implements NestInterceptor<JsonText, void> {
     response.destroy();
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_STREAM_PREMATURE_CLOSE')
-      this.logger.error(`A response broke off: ${redactedError(error, 'message')}`);
+      this.logger.error(`A response was cut off: ${redactedError(error, 'message')}`);
   }
 }

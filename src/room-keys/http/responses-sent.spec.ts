@@ -1,4 +1,4 @@
-/** Proves that an answer in pieces is read as fast as its client takes it, and no further once the client is gone or takes no more. */
+/** Proves that a response in pieces is read as fast as its client takes it, and no further once the client is gone or takes no more. */
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';

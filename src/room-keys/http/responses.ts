@@ -131,11 +131,11 @@ export type JsonText = string | { pieces: AsyncGenerator<Buffer, void, undefined
 const STALLED_MS = 30_000;
 
 /**
- * Sends 200 with JSON text; what is in pieces is read only as fast as the client takes it.
+ * Sends 200 with JSON text; text in pieces is read only as fast as the client receives it.
  *
  * @param stalledMs how long the client may take nothing of it, in milliseconds
  * @returns when the answer has begun
- * @throws what is to be answered as an error
+ * @throws errors to be sent as an error response
  */
 export async function sendJson(
   response: Response,
@@ -187,7 +187,7 @@ function sendText(response: Response, status: number, text: string): void {
   response.end(response.req.method === 'HEAD' ? undefined : counted(response, bytes));
 }
 
-/** Counts for the observer what is sent of a body. */
+/** Counts the bytes sent of a body, for the observer. */
 function counted(response: Response, bytes: Buffer): Buffer {
   RoomKeysRequest.of(response.req).bytes.response += bytes.length;
   return bytes;

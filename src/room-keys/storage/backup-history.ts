@@ -64,10 +64,10 @@ export class BackupHistory {
   }
 
   /**
-   * 1 statement: forgets what happened to a user.
+   * 1 statement: deletes the history of a user.
    *
    * @param everything also that the user was erased before
-   * @returns whether there was anything to forget
+   * @returns whether there was a history
    */
   async forget(connection: Connection, user: Buffer, everything: boolean): Promise<boolean> {
     const { affected } = await connection.execute(
@@ -78,7 +78,7 @@ export class BackupHistory {
   }
 }
 
-/** Reads the history, and removes what is too old. */
+/** Reads the history, and removes old entries. */
 export class HistoryRepository {
   private readonly database: Database;
 

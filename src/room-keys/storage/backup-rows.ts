@@ -5,7 +5,7 @@ import { appendRest, insertKeySet, type Storage } from './key-rows.js';
 import { bytes, chunks, numberOrUndefined, placeholders } from './rows.js';
 import type { Tables } from './tables.js';
 
-/** A backup whose key set is there already. */
+/** A backup with an existing key set. */
 export interface FilledBackup {
   version: number;
   algorithm: string;
@@ -69,7 +69,7 @@ export async function insertBackup(
   return { version, former };
 }
 
-/** 1 statement, more for a large text: makes a backup with a key set that is there already. */
+/** 1 statement, more for a large text: creates a backup with an existing key set. */
 export async function insertFilledBackup(
   connection: Connection,
   { dialect, tables }: Storage,

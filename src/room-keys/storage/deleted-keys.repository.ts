@@ -172,7 +172,7 @@ export class DeletedKeysRepository {
     );
   }
 
-  /** The row that says when the keys are to be removed. */
+  /** The row with the time at which the keys will be removed. */
   private markOf(keySetId: number, roomNo: number): Mark {
     const { keySets, retiredRooms } = this.database.tables;
     if (roomNo === WHOLE_SET)

@@ -39,7 +39,7 @@ export const WHOLE_SET = -1;
 
 /** Writes what deletions leave when they can be undone: see `DeletedKeysEntity`. */
 export class KeptDeletions {
-  /** SQL: when the keys of what is deleted now are to be removed. */
+  /** SQL: when the keys of a deletion made now will be removed. */
   readonly until: string;
 
   constructor(

@@ -37,7 +37,7 @@ export interface RoomChange {
 /**
  * 1 statement: makes an empty key set, and returns its number.
  *
- * @param retiredAt SQL: when it is to be removed
+ * @param retiredAt SQL: when it will be removed
  */
 export async function insertKeySet(
   connection: Connection,

@@ -38,7 +38,7 @@ export class LockedBackup {
   /** Of the rooms that were looked for, as far as they have one. */
   private readonly roomNumbers = new Map<string, number>();
   private readonly hashes = new Map<KeyId, string>();
-  /** What is to be written of rooms with the next step of the etag. */
+  /** Changes of rooms to be written with the next etag. */
   private readonly roomChanges = new Map<string, RoomChange>();
 
   constructor(
@@ -46,7 +46,7 @@ export class LockedBackup {
     private readonly storage: Storage,
     private readonly user: Buffer,
     row: Row,
-    /** Undefined where deletions are for good. */
+    /** Undefined if deletions cannot be undone. */
     private readonly kept?: KeptDeletions,
   ) {
     this.algorithm = text(row.algorithm);
@@ -301,7 +301,7 @@ export class LockedBackup {
     await this.kept?.room(this.connection, this.place, { roomNo, roomId, kind }, size);
   }
 
-  /** SQL: when what is deleted now is to be removed. */
+  /** SQL: when keys deleted now will be removed. */
   private get retiredAt(): string {
     return this.kept?.until ?? this.storage.dialect.now;
   }

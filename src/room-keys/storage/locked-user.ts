@@ -35,7 +35,7 @@ export interface LockedUser {
 
 /**
  * 1 statement, 2 on PostgreSQL; locks the user and, except on PostgreSQL, the backup, which is not changed without the
- * user's lock. To be the first statement of its transaction: what is read after it, is read as it is now.
+ * user's lock. Must be the first statement of its transaction: later reads then see the current state.
  *
  * @param version undefined for an id that no backup can have
  */

@@ -34,7 +34,7 @@ export interface Backlog {
   oldestMs: number;
   /** Deletions that can be undone, and their keys. Those that come first stay for so many milliseconds more. */
   kept: Waiting;
-  /** Key sets that an import fills, or has left when it broke off, and their keys as far as they were counted. */
+  /** Key sets of running or interrupted imports, and their keys as far as they were counted. */
   staged: Waiting;
 }
 
@@ -152,7 +152,7 @@ export class RetiredKeysRepository {
   }
 
   /**
-   * 1 statement, and 4 per key set; locks it: has those removed that belong to no backup, because an import broke off.
+   * 1 statement, and 4 per key set; locks it: has those removed that belong to no backup, because an import was interrupted.
    * One that goes on fails at its next step. What deletions keep stays.
    */
   async retireStaged(): Promise<void> {
@@ -184,7 +184,7 @@ export class RetiredKeysRepository {
    * 4 statements, 5 or 7 with the last rows, 1 more of a deletion that could be undone until now; locks up to `limit` rows that no reader sees, and the row that says
    * so. Safe to run in several processes at once, and to be broken off at any point.
    *
-   * @param after what the call before has returned as its last row: nothing comes into what is retired
+   * @param after the last row of the previous call: nothing is added to a retired key set
    * @returns how many rows of keys it removed; where fewer than `limit`, nothing is left of it
    */
   remove(

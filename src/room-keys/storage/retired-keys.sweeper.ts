@@ -55,7 +55,7 @@ export class RetiredKeysSweeper implements OnApplicationBootstrap, OnModuleDestr
     this.running = this.sweep()
       .catch((error: unknown) => {
         // What is left is found again at the next look.
-        this.logger.warn(`Sweeping broke off: ${redactedError(error, 'message')}`);
+        this.logger.warn(`A sweep failed: ${redactedError(error, 'message')}`);
       })
       .finally(() => {
         this.running = undefined;

@@ -244,7 +244,7 @@ export class RoomKeysRepository {
     }, timeoutMs);
   }
 
-  /** No statement: what is known in this process. */
+  /** No statement: the state of this process. */
   activity(): Activity {
     return this.database.activity;
   }

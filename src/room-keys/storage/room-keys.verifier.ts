@@ -53,7 +53,7 @@ export class RoomKeysVerifier {
     this.tables = this.database.tables;
   }
 
-  /** Everything, or what is stored of one user. */
+  /** Everything, or the data of one user. */
   async *findings(userId: string | undefined): AsyncGenerator<RoomKeysFinding> {
     const only = userId === undefined ? undefined : Buffer.from(userId);
     await this.countKeys(only);

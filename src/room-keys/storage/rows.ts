@@ -43,7 +43,7 @@ export const asKeyOfDevice = (row: Row, roomId: string): KeyOfDevice => ({
   deviceId: textOrUndefined(row.device_id),
 });
 
-/** The number of a version id; undefined for what is not one, which is a backup that does not exist. */
+/** The number of a version id; undefined if it is not one, so that no such backup exists. */
 export function versionNumber(version: string): number | undefined {
   if (!/^[1-9][0-9]{0,15}$/.test(version)) return undefined;
   const id = Number(version);

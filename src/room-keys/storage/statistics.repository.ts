@@ -80,7 +80,7 @@ export interface StoredUserCounts {
   kept: number;
 }
 
-/** Reads what is stored of one user, or of all. */
+/** Reads the stored data of one user, or of all. */
 export class StatisticsRepository {
   private readonly database: Database;
   private readonly retired: RetiredKeysRepository;

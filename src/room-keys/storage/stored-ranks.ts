@@ -20,7 +20,7 @@ export interface StoredRow {
 
 /** What `RoomKeysRepository.readForUpload` finds, all in one consistent read: a backup, and the ranks of some keys in it. */
 export interface UploadSnapshot {
-  /** Whether what it shows is as safe as what is committed: see `Connection.readsAreConfirmed`. */
+  /** Whether its reads are as durable as its commits: see `Connection.readsAreConfirmed`. */
   isConfirmed: boolean;
   /** Whether it is the user's current backup. */
   isCurrent: boolean;

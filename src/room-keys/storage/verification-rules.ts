@@ -122,7 +122,7 @@ export function* countsOf(row: Row, facts: KeyFacts, place: Location): Generator
   if (!(Number(row.largest_key) >= facts.largest)) {
     yield finding(
       'largest-key',
-      `The largest key is said to have ${asText(row.largest_key)} bytes, and one has ${facts.largest}.`,
+      `The size of the largest key is ${asText(row.largest_key)} bytes, and one has ${facts.largest}.`,
       place,
     );
   }

@@ -23,7 +23,7 @@
  * | `room-retired`             | a room number that waits to be removed belongs to no room             |
  * | `room-count`               | a room's count and bytes are those of its keys                        |
  * | `key-without-room`         | each key belongs to a room                                            |
- * | `deleted-keys`             | what is remembered of a deletion is that of keys which wait to be removed, and of a user |
+ * | `deleted-keys`             | a deletion that can be undone refers to keys that wait to be removed, and to a user      |
  * | `id`                       | ids are 1 to 255 bytes of UTF-8                                       |
  * | `id-hash`                  | a key is found by its ids                                             |
  * | `rank`                     | `first_message_index` and `forwarded_count` are whole numbers from 0 to 2^53−1, `is_verified` is 0 or 1 |

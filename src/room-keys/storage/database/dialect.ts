@@ -58,10 +58,10 @@ export interface Dialect {
   readonly rowsPerStatement: number;
   /** Whether the database works while this process does other things: a server does. */
   readonly worksElsewhere: boolean;
-  /** How many connections a DataSource has, if nothing else is said. */
+  /** How many connections a DataSource has by default. */
   connectionsOf(options: DataSourceOptions): number;
 
-  /** Column types in place of those that the entity classes state, which are MySQL's. */
+  /** Column types instead of those of the entity classes, which are MySQL's. */
   readonly columnTypes: Readonly<Record<string, ColumnType>> | undefined;
 
   // --- checks -----------------------------------------------------------------------------------

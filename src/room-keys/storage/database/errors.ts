@@ -1,7 +1,7 @@
 /** What the errors of databases, drivers and the network mean to this module. */
 import { StorageUnavailableError, TooManyWaitingError } from '../../storage.errors.js';
 
-/** The database is there and has no time: the caller can try again. */
+/** The database is available, but busy: the caller can try again. */
 export class BusyError extends Error {
   readonly code = 'ROOM_KEYS_BUSY';
 }
@@ -20,7 +20,7 @@ export function connectFailure(error: unknown): unknown {
 }
 
 /**
- * The codes by which databases say that a transaction gave way to another. `conflict` events have these, so
+ * The codes of databases for a transaction that was aborted because of another. `conflict` events have these, so
  * that a host's counter of each can begin at zero.
  *
  * @publicApi
@@ -29,7 +29,7 @@ export const roomKeysConflictCodes: readonly string[] = [
   'ER_LOCK_DEADLOCK', // also a certification conflict in a Galera cluster or a MySQL group
   'ER_LOCK_WAIT_TIMEOUT',
   'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', // a certification conflict in Group Replication
-  'ER_DUP_ENTRY', // the row came in unseen, as in a cluster; read again, it is there
+  'ER_DUP_ENTRY', // another node of a cluster inserted the row; a retry sees it
   'ER_CHECKREAD', // MariaDB with innodb_snapshot_isolation: the row changed since the snapshot
   '23505', // PostgreSQL: unique_violation
   '40001', // PostgreSQL: serialization_failure
@@ -126,7 +126,7 @@ const POSTGRES_CONNECTION = '08';
 /** SQLite's come with more detail, such as SQLITE_IOERR_FSYNC. */
 const SQLITE_UNAVAILABLE = /^SQLITE_(BUSY|CANTOPEN|FULL|IOERR|LOCKED|NOMEM|READONLY)/;
 
-/** What a database says that has no room for what is written: MySQL's numbers are 1021 and 1114. */
+/** The codes of a full disk: MySQL's numbers are 1021 and 1114. */
 const DISK_FULL = /^(SQLITE_FULL|ER_DISK_FULL|ER_RECORD_FILE_FULL|ENOSPC|53100)$/;
 
 /** Advice for the operator, for causes that do not go away by themselves. */
@@ -176,7 +176,7 @@ export function isMissingTable(error: unknown): boolean {
   return MISSING_TABLE.includes(code);
 }
 
-/** Whether an error says that the database takes no writes for a reason that does not pass by itself. */
+/** Whether an error means that the database takes no writes for a reason that an operator must fix. */
 export function isReadOnlyFile(error: unknown): boolean {
   return (error as { code?: string }).code?.startsWith('SQLITE_READONLY') ?? false;
 }

@@ -63,7 +63,7 @@ export abstract class LentConnection implements Connection {
   /** Sends a statement whose text is complete, and takes the driver's answer. */
   protected abstract ask(sql: string): Promise<unknown>;
   protected abstract sendRollBack(): Promise<unknown>;
-  /** Takes the connection out of the pool, for good. */
+  /** Takes the connection out of the pool permanently. */
   protected abstract close(error?: Error): void;
 
   /** Sets back what was set for this module. */

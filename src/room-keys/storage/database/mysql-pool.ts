@@ -45,7 +45,7 @@ export function watchIdle(dataSource: DataSource): void {
   pool.on('acquire', (connection) => connections.delete(connection));
 }
 
-/** Closes the connections that are not lent, for good. */
+/** Closes the connections that are not lent. */
 export function closeIdle(dataSource: DataSource): void {
   const pool = poolOf(dataSource);
   const connections = pool && idle.get(pool);
@@ -74,7 +74,7 @@ export function mysqlConnectionCounts(dataSource: DataSource): ConnectionCounts 
   };
 }
 
-/** Takes a connection out of the pool, for good. */
+/** Takes a connection out of the pool permanently. */
 export function discard(connection: PoolConnection, error?: Error): void {
   connection.destroy();
   // A private part of mysql2: its `destroy` says goodbye, and waits for as long as nothing answers.

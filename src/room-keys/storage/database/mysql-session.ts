@@ -7,7 +7,7 @@ export type Send = (sql: string) => Promise<unknown>;
 
 export interface MysqlSession {
   textLimits: TextLimits;
-  /** Whether a transaction is a consistent snapshot if nothing is said. */
+  /** Whether a transaction is a consistent snapshot by default. */
   isRepeatableRead: boolean;
   /** Undefined for usual settings. */
   changes: SessionChanges | undefined;

@@ -59,13 +59,13 @@ export const mysqlDialect: Dialect = {
   locksOneTable: false,
   greatest: (one, other) => `GREATEST(${one}, ${other})`,
   onConflict: () => 'ON DUPLICATE KEY UPDATE',
-  // MySQL 8.0.20 and newer call VALUES() deprecated, MariaDB knows nothing else
+  // VALUES() is deprecated from MySQL 8.0.20 on, but MariaDB has no alternative
   inserted: (column) => `VALUES(${column})`,
   skipExisting: 'ON DUPLICATE KEY UPDATE key_set_id = key_set_id',
   returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no = ? AND seq > ? OR room_no > ?)', [roomNo, seq, roomNo]],
   // For some seconds after many rows were added, MySQL counts few, and would rather sort all of them for each
-  // page: 65 ms a page in place of 2, at 50,000 keys.
+  // page: 65 ms a page instead of 2, at 50,000 keys.
   inPrimaryKeyOrder: ' FORCE INDEX (PRIMARY)',
   deleteSome: async (connection, { table, where, parameters }, limit) => {
     const { affected } = await connection.execute(

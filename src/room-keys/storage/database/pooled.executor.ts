@@ -105,7 +105,7 @@ export class PooledExecutor<Driver> implements Executor {
           () => new BusyError('No database connection available.'),
         );
       } catch (error) {
-        // nothing waits for it any more, but the pool counts it as lent as soon as it is there
+        // nothing waits for it any more, but the pool counts it as lent as soon as it opens
         lending.then(() => runner.release()).catch(() => undefined);
         throw connectFailure(error);
       }

@@ -70,7 +70,7 @@ export const postgresDialect: Dialect = {
   },
   now: 'CAST(FLOOR(EXTRACT(EPOCH FROM statement_timestamp()) * 1000) AS bigint)',
   forUpdate: ' FOR UPDATE',
-  // what is joined to a row that was waited for is as it was before the wait
+  // rows joined to a row that was waited for are read as of before the wait
   locksOneTable: true,
   greatest: (one, other) => `GREATEST(${one}, ${other})`,
   onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,

@@ -30,7 +30,7 @@ export async function checkSettings(dataSource: DataSource): Promise<void> {
 
 /**
  * On MySQL and MariaDB, from now on a statement of the DataSource waits for locks of other sessions for 3 seconds,
- * in place of 50 for rows and of a day or a year for tables; the module begins again what had to wait longer. It
+ * instead of 50 for rows and of a day or a year for tables; the module begins again what had to wait longer. It
  * holds for the host's statements too. With `resetOnRelease` in `extra` or `replication` it does nothing, nor on
  * PostgreSQL, where the module limits the waits of its own transactions, and on SQLite.
  *

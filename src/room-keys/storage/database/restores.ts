@@ -107,7 +107,7 @@ export class RestoreReader implements Reader {
     this.snapshot = snapshot;
   }
 
-  /** Whether what is read comes from one consistent snapshot, so far. */
+  /** Whether all rows so far come from one consistent snapshot. */
   get hasSnapshot(): boolean {
     return this.snapshot !== undefined;
   }
@@ -150,7 +150,7 @@ export class RestoreReader implements Reader {
     }
   }
 
-  /** Goes on without the snapshot, once what is read from it now is there. */
+  /** Continues without the snapshot, after the current read from it. */
   giveUpSnapshot(): void {
     const { snapshot } = this;
     if (!snapshot) return;

@@ -5,7 +5,7 @@ import { withinMigrationTime } from './migration-lock.js';
 
 /**
  * As `Dialect.runMigrations` says. SQLite's lock is that of a transaction that writes. It is begun before the first
- * look at what is pending: without it, a process would find tables that another is making.
+ * check for pending migrations: without it, a process would find tables that another is creating.
  */
 export async function runSqliteMigrations(dataSource: DataSource): Promise<Migration[]> {
   await beginToWrite(dataSource);

@@ -238,7 +238,7 @@ class SqliteConnection implements Connection {
     }
   }
 
-  /** Ends the transaction, unless SQLite has done so by itself, as where the disk is full; throws nothing. */
+  /** Ends the transaction, unless SQLite has already done so, for example on a full disk; throws nothing. */
   rollBack(): void {
     if (!this.isInTransaction) return;
     try {

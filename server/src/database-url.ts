@@ -1,8 +1,7 @@
 /** DATABASE_URL: the one place of the server that looks at which database it is. */
 import { userInfo } from 'node:os';
 import type { DataSourceOptions } from 'typeorm';
-import { z } from 'zod';
-import { anyText, hostOf } from './setting-parsers.js';
+import { hostOf, type Parser, SettingError } from './setting-parsers.js';
 
 /**
  * How long SQLite waits for a lock by itself, which holds up the whole process: what takes longer is
@@ -27,13 +26,12 @@ const QUERY_OF_POSTGRES =
 const WITHOUT_HOST = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)(?=\/)/;
 
 /** The kind of setting that DATABASE_URL is: `sqlite:FILE`, `mysql://…`, `mariadb://…` or `postgres://…`. */
-export const databaseUrl = anyText.transform((text, { issues }): URL => {
+export const databaseUrl: Parser<URL> = (text) => {
   const url = parse(text);
-  const message = url ? faultOf(url, text) : `is not a URL. Set ${EXAMPLES}.`;
-  if (url && message === undefined) return url;
-  issues.push({ code: 'custom', message, input: text });
-  return z.NEVER;
-});
+  const refusal = url ? refusalOf(url, text) : `is not a URL. Set ${EXAMPLES}.`;
+  if (url && refusal === undefined) return url;
+  throw new SettingError(refusal);
+};
 
 /** The URL that a text is; of one without a host the password could not be set. */
 function parse(text: string): URL | undefined {
@@ -42,7 +40,7 @@ function parse(text: string): URL | undefined {
 }
 
 /** What is wrong with it, and what to set; undefined if nothing is. */
-function faultOf(url: URL, text: string): string | undefined {
+function refusalOf(url: URL, text: string): string | undefined {
   if (!isDecodable(url))
     return "contains a '%' that does not encode a character. Replace it with '%25'.";
   switch (url.protocol) {
@@ -52,16 +50,16 @@ function faultOf(url: URL, text: string): string | undefined {
         : undefined;
     case 'mysql:':
     case 'mariadb:':
-      return mysqlFault(url);
+      return mysqlRefusal(url);
     case 'postgres:':
     case 'postgresql:':
-      return postgresFault(url, text);
+      return postgresRefusal(url, text);
     default:
       return `begins with '${url.protocol}', which is not supported. Set ${EXAMPLES}.`;
   }
 }
 
-function mysqlFault(url: URL): string | undefined {
+function mysqlRefusal(url: URL): string | undefined {
   if (!url.hostname || url.pathname.length < 2)
     return `lacks a host or a database. Set ${EXAMPLES}.`;
   const { searchParams: query } = url;
@@ -72,7 +70,7 @@ function mysqlFault(url: URL): string | undefined {
   return "has a socketPath that is not an absolute path, or that is combined with a host or port. Set 'mysql://user@localhost/database?socketPath=/run/mysqld/mysqld.sock'.";
 }
 
-function postgresFault(url: URL, text: string): string | undefined {
+function postgresRefusal(url: URL, text: string): string | undefined {
   const { searchParams: query } = url;
   if (url.hash || [...query.keys()].some((key) => !['host', 'port', 'schema'].includes(key)))
     return QUERY_OF_POSTGRES;

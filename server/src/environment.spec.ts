@@ -9,7 +9,8 @@ import { homeserverTokens, introspectedTokens } from 'nestjs-room-keys/access-to
 import { rateLimits } from 'nestjs-room-keys/rate-limits';
 import { DEFAULT_RATES } from 'nestjs-room-keys/rate-limits';
 import { readEnvironment } from './environment.js';
-import { SettingError, settingRows } from './settings.js';
+import { SettingError } from './setting-parsers.js';
+import { settingRows } from './settings.js';
 
 type Variables = Record<string, string | undefined>;
 

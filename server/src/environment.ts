@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { isLocal } from './database-url.js';
-import { hostOf, isSocketPath } from './setting-parsers.js';
+import { hostOf, isSocketPath, SettingError } from './setting-parsers.js';
 import {
   type Setting,
-  SettingError,
   type SettingName,
   settingRows,
   SETTINGS,
@@ -61,17 +60,19 @@ function readSettings(variables: Variables) {
 function valueOf(variables: Variables, name: SettingName, setting: Setting): unknown {
   const text = textOf(variables, name) ?? setting.default;
   if (text === undefined) return undefined;
-  const { success, data, error } = setting.kind.safeParse(text);
-  if (success) return data;
-  // a secret is never quoted, whatever the message says
-  const quoted = setting.secret ? '…' : text;
-  const words: Record<string, string> = {
-    '{name}': name,
-    '{text}': quoted,
-    '{example}': setting.default ?? setting.example,
-  };
-  const message = error.issues[0]?.message.replaceAll(/\{\w+\}/g, (word) => words[word] ?? word);
-  throw new SettingError(`${name} ${message}`);
+  try {
+    return setting.kind(text);
+  } catch (error) {
+    if (!(error instanceof SettingError)) throw error;
+    // a secret is never quoted, whatever the message says
+    const words: Record<string, string> = {
+      '{name}': name,
+      '{text}': setting.secret ? '…' : text,
+      '{example}': setting.default ?? setting.example,
+    };
+    const message = error.message.replaceAll(/\{\w+\}/g, (word) => words[word] ?? word);
+    throw new SettingError(`${name} ${message}`);
+  }
 }
 
 function textOf(variables: Variables, name: SettingName): string | undefined {

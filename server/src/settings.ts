@@ -1,5 +1,4 @@
 /** THE SETTINGS of the standalone server: a row is all that a new one needs, beside its use. */
-import type { z } from 'zod';
 import { databaseUrl } from './database-url.js';
 import {
   anyText,
@@ -11,6 +10,7 @@ import {
   listOrAny,
   networkHost,
   oneOf,
+  type Parser,
   processes,
   redisUrl,
   serverName,
@@ -24,7 +24,7 @@ import {
 /** What there is to know of a setting. Its name is that of the environment variable. */
 export interface Setting {
   /** How its text is read. */
-  kind: z.ZodType;
+  kind: Parser<unknown>;
   /** One line: what it is, with its unit. Markdown. */
   doc: string;
   /** Its text when it is not set; a setting without one is undefined then. */
@@ -36,9 +36,6 @@ export interface Setting {
   /** Never shown; `NAME_FILE` can name a file that holds it. */
   secret?: true;
 }
-
-/** A setting that cannot be used: each line of the message says what is wrong, and what to set. */
-export class SettingError extends Error {}
 
 /** Environment variables, those of other programs among them. */
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -163,7 +160,7 @@ type CamelCase<Name extends string> = Name extends `${infer Word}_${infer Rest}`
   : Lowercase<Name>;
 
 type ValueOf<Row extends Setting> =
-  z.output<Row['kind']> | (Row extends { default: string } ? never : undefined);
+  ReturnType<Row['kind']> | (Row extends { default: string } ? never : undefined);
 
 /** What the settings are set to, their defaults included: `DATABASE_URL` is `databaseUrl`. */
 export type SettingValues = {

@@ -1,4 +1,4 @@
-import { SettingError } from './settings.js';
+import { SettingError } from './setting-parsers.js';
 import { sqliteFailure } from './sqlite-failure.js';
 import type { Variables } from './environment.js';
 

@@ -3,7 +3,8 @@
  * that those of other programs are left alone.
  */
 import { readEnvironment } from './environment.js';
-import { SettingError, settingRows } from './settings.js';
+import { SettingError } from './setting-parsers.js';
+import { settingRows } from './settings.js';
 import { misspeltSettings } from './unknown-settings.js';
 
 type Variables = Record<string, string | undefined>;

@@ -82,7 +82,7 @@ describe('rateLimits', () => {
     expect(await passing(limiter, from('LAPTOP'), 2)).toBe(0);
   });
 
-  it('remembers nobody for longer than it must', async () => {
+  it('keeps no user for longer than necessary', async () => {
     const limiter = rateLimits({ reads: { perSecond: 1, burst: 1 } });
     for (let n = 0; n < 500; n++) await passing(limiter, read(`@user${n}:b`), n % 2 === 0 ? 1 : 3);
     // each number that is kept has a timer that takes it away

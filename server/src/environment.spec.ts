@@ -342,7 +342,7 @@ describe('HOST', () => {
     expect(refusal({ DOCS: 'true' })).toMatch(sentenceOn('DOCS'));
   });
 
-  it('cannot be one that others reach while nobody is named who checks tokens', () => {
+  it('must be loopback without token verification', () => {
     const message = refusal({ HOST: '0.0.0.0' });
     expect(message).toMatch(sentenceOn('HOST'));
     expect(message).toContain('HOMESERVER_URL=https://');
@@ -496,7 +496,7 @@ describe('INTROSPECTION_URL', () => {
   );
 });
 
-describe('what is asked of the service that checks tokens', () => {
+describe('requests to the service that verifies tokens', () => {
   it('has its limits from TOKEN_CHECK_TIMEOUT_MS, TOKEN_CHECKS_AT_ONCE, TOKEN_CACHE_TTL_MS and TOKEN_CACHE_MAX', () => {
     const limits = {
       TOKEN_CHECK_TIMEOUT_MS: '250',

@@ -1,4 +1,4 @@
-/** Proves of which settings an operator is told that they do nothing beside the others, and of which not. */
+/** Proves which settings are reported as ineffective beside the others, and which are not. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,7 +85,7 @@ it.each([
   expect(idleSettings(variables)).toEqual([]);
 });
 
-it('the file of a secret is told of by its name', () => {
+it('the file of a secret is reported by its name', () => {
   const folder = mkdtempSync(join(tmpdir(), 'room-keys-settings-'));
   try {
     const file = join(folder, 'redis');
@@ -98,7 +98,7 @@ it('the file of a secret is told of by its name', () => {
   }
 });
 
-it('all that belongs to the limits of requests is told of', () => {
+it('all settings of the rate limits are reported', () => {
   const limits = settingRows.map(([name]) => name).filter((name) => name.startsWith('RATE_LIMIT_'));
   const examples = Object.fromEntries(limits.map((name) => [name, SETTINGS[name].example]));
   const [sentence] = idleSettings({ ...examples, RATE_LIMIT: 'off' });

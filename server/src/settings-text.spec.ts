@@ -53,7 +53,7 @@ describe('--check-config', () => {
     expect(text).not.toMatch(/HOST=|PATH/);
   });
 
-  it('remarks on names that are no settings', () => {
+  it('reports names that are not settings', () => {
     expect(checkConfig(variables)).toContain(
       '\nDATABASE_URI is not a setting and is ignored; DATABASE_URL is used.\n',
     );

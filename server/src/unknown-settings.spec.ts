@@ -57,7 +57,7 @@ describe('a name that begins like a setting', () => {
     expect(refusals({ [name]: '1' })).toEqual([]);
   });
 
-  it('is remarked on where it asks for a file of what is no secret', () => {
+  it('is reported if it names a file for a setting that is not a secret', () => {
     expect(remarks({ HOMESERVER_URL_FILE: '/run/secrets/a' })).toEqual([
       'HOMESERVER_URL_FILE is not a setting and is ignored: only secrets can be read from files. Set HOMESERVER_URL.',
     ]);

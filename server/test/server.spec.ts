@@ -115,7 +115,7 @@ describe('the standalone server', () => {
     expect(second.output.out).not.toContain('secret');
   });
 
-  it('finishes a request that is under way when it is told to stop, and takes no more', async () => {
+  it('finishes a running request on SIGTERM, and accepts no more', async () => {
     const { child, url } = await start({ DEV_TOKENS: 'secret=@alice:hs1' });
     const { hostname, port } = new URL(url);
     const body = JSON.stringify({
@@ -185,7 +185,7 @@ describe('the standalone server', () => {
     });
   });
 
-  it('logs nobody out who comes through a proxy, where nobody is asked about tokens', async () => {
+  it('logs no user out behind a proxy without token verification', async () => {
     const { url } = await start({ DEV_TOKENS: 'secret=@alice:hs1' });
     const call = async (token: string, more: Record<string, string> = {}) => {
       const headers = { Authorization: `Bearer ${token}`, ...more };
@@ -199,7 +199,7 @@ describe('the standalone server', () => {
     expect(await call('secret', { 'X-Forwarded-For': '192.0.2.7' })).toEqual([404, false]);
   });
 
-  it('answers a path that is nobody’s as Matrix does', async () => {
+  it('answers an unknown path as Matrix does', async () => {
     const { url } = await start();
     const answer = await fetch(`${url}/_matrix/client/v3/sync`);
     expect(answer.status).toBe(404);

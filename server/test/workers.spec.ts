@@ -257,7 +257,7 @@ const [found] = serverDatabases;
       expect(valueOf(after, name)).toBe(valueOf(before, name));
     });
 
-    it('finish what is under way when they are told to stop, and take no more', async () => {
+    it('finish running requests on SIGTERM, and accept no more', async () => {
       const begun = await begin(url);
       server.kill('SIGTERM');
       while (!(await isRefused(url)));

@@ -1,4 +1,4 @@
-/** Proves which users an application service can act as, and that nobody else can. */
+/** Proves which users an application service can act as, and that it can act as no other. */
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import { applicationServiceTokens } from './application-service-tokens.js';

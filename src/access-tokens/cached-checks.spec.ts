@@ -130,7 +130,7 @@ describe('without options', () => {
 });
 
 describe('who listens', () => {
-  it('is told how many checks are under way and wait, and of those that are refused', async () => {
+  it('reports how many checks run and wait, and those that are refused', async () => {
     const changes: [number, number][] = [];
     const onOverload = jest.fn();
     const { request, end } = setUp({

@@ -297,7 +297,7 @@ describe('the number that is cached', () => {
 });
 
 describe('who listens', () => {
-  it('is told which questions were answered without asking', async () => {
+  it('reports which lookups were answered from the cache', async () => {
     const lookups: boolean[] = [];
     const { open, answer } = openQuestions();
     const { outcome } = setUp(answer, { onLookup: (hit) => lookups.push(hit) });

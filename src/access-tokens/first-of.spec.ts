@@ -1,4 +1,4 @@
-/** Proves in which order several verifiers are asked, and when the asking ends. */
+/** Proves in which order several verifiers are called, and when no further one is. */
 import { jest } from '@jest/globals';
 import { clientRequest } from '../../test/homeserver/fake-service.js';
 import { unknownToken } from '../room-keys/room-keys.errors.js';
@@ -38,7 +38,7 @@ describe('the first that knows a token', () => {
     expect(last).not.toHaveBeenCalled();
   });
 
-  it('is nobody where there is none', async () => {
+  it('is null without a verifier', async () => {
     expect(await firstOf([])('alice', request)).toBeNull();
   });
 });

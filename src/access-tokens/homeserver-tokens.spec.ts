@@ -37,7 +37,7 @@ const failure = async (asked: ReturnType<typeof verify>): Promise<Error> => {
 };
 
 describe('whoami', () => {
-  it('is asked with the token of the client', async () => {
+  it('is called with the token of the client', async () => {
     expect(await verify()).toEqual({ userId: '@alice:hs1', deviceId: 'PHONE', isGuest: false });
     expect(homeserver.received).toHaveLength(1);
     expect(homeserver.received[0]).toMatchObject({
@@ -69,7 +69,7 @@ describe('whoami', () => {
     },
   );
 
-  it('is told whom an application service acts as, and nothing else of the query', async () => {
+  it('receives the user that an application service acts as, and no other part of the query', async () => {
     const query = new URLSearchParams([
       ['version', '1'],
       ['user_id', '@_irc_é&=:hs1'],
@@ -87,7 +87,7 @@ describe('whoami', () => {
     ]);
   });
 
-  it('is asked over the same connection again and again', async () => {
+  it('is called over one connection', async () => {
     const verifier = homeserverTokens({ homeserverUrl: homeserver.url });
     for (let n = 0; n < 50; n++) {
       // answers of all kinds leave it in order
@@ -194,7 +194,7 @@ describe('no answer about a token', () => {
     ],
   ];
 
-  it('is a 400 to a client that acts as nobody else', async () => {
+  it('is a 400 to a client that does not act as another user', async () => {
     homeserver.answer = json(400, { errcode: 'M_UNKNOWN', error: 'What?' });
     expect(await failure(verify())).not.toBeInstanceOf(MatrixError);
   });
@@ -253,7 +253,7 @@ describe('no answer about a token', () => {
     expect(await verifier(TOKEN, clientRequest())).toMatchObject({ userId: '@alice:hs1' });
   });
 
-  it('is a homeserver with a name that nobody knows', async () => {
+  it('is a homeserver with an unknown name', async () => {
     const verifier = homeserverTokens({ homeserverUrl: 'http://homeserver.invalid' });
     const error = await failure(Promise.resolve(verifier(TOKEN, clientRequest())));
     expect(error).not.toBeInstanceOf(MatrixError);

@@ -77,7 +77,7 @@ const credentials = ({ headers }: Received) =>
   Buffer.from(headers.authorization?.replace('Basic ', '') ?? '', 'base64').toString();
 
 describe('introspection', () => {
-  it('is asked as RFC 7662 says, and as a client', async () => {
+  it('is called as RFC 7662 requires, with client credentials', async () => {
     await verify();
     const [asked] = endpoint.received;
     expect(asked).toMatchObject({
@@ -104,7 +104,7 @@ describe('introspection', () => {
     },
   );
 
-  it('is asked about any token, also one that no header can carry', async () => {
+  it('is called for any token, even one that no header can contain', async () => {
     endpoint.answer = json(200, { active: false });
     expect(await verifier()('tökén\n€', clientRequest())).toBeNull();
     expect(new URLSearchParams(endpoint.received[0]!.body).get('token')).toBe('tökén\n€');
@@ -210,7 +210,7 @@ describe('the owner of a token', () => {
   });
 });
 
-describe('a token is nobody’s', () => {
+describe('a token is unknown', () => {
   it.each([
     ['that is not active', { active: false }],
     ['that is not active, whatever else is said', { ...SESSION, active: false }],

@@ -1,4 +1,4 @@
-/** Proves that a host's observer hears what it is told, and that nothing it does is felt by who tells it. */
+/** Proves that a host's observer receives its events, and that its failures do not affect the module. */
 import { Logger } from '@nestjs/common';
 import { harmless, observerOf } from './observer.js';
 import type { RoomKeysEvent } from './room-keys.events.js';
@@ -25,7 +25,7 @@ describe('an observer', () => {
     expect(observerOf({ observe: undefined })).toBeUndefined();
   });
 
-  it('is told as a method of the options, which a host may rely on', () => {
+  it('is called as a method of the options, on which a host may rely', () => {
     const host = {
       heard: [] as RoomKeysEvent[],
       observe(event: RoomKeysEvent) {
@@ -36,7 +36,7 @@ describe('an observer', () => {
     expect(host.heard).toEqual([EVENT]);
   });
 
-  it('that throws is logged once, and told again the next time', () => {
+  it('that throws is logged once, and called again the next time', () => {
     let calls = 0;
     const options = {
       observe: () => {

@@ -5,7 +5,7 @@ const ofMysql = (code: string, message: string) =>
   Object.assign(new Error(message), { code, sqlMessage: message });
 
 describe('what is logged of an error', () => {
-  it('is its stack, or its message where that is asked for', () => {
+  it('is its stack, or its message on request', () => {
     const error = new Error("it's broken, 'really'");
     expect(redactedError(error)).toBe(error.stack);
     expect(redactedError(error, 'message')).toBe("it's broken, 'really'");

@@ -143,7 +143,7 @@ describe.each(databases)('backups on $name', ({ create }) => {
   });
 
   describe('GET version', () => {
-    it('tells the newest backup that is not deleted', async () => {
+    it('returns the newest backup that is not deleted', async () => {
       expect(await alice.get('/version')).toMatchObject({
         status: 404,
         body: { errcode: 'M_NOT_FOUND', error: 'No current backup version' },
@@ -213,7 +213,7 @@ describe.each(databases)('backups on $name', ({ create }) => {
       expect((await alice.get('/version')).body).toMatchObject({ version: '1' });
     });
 
-    it('does not tell of the backups of another user', async () => {
+    it('does not reveal the backups of another user', async () => {
       await alice.createBackup();
       const bob = application.client(`bob${users}`);
       expect((await bob.get('/version/1')).status).toBe(404);

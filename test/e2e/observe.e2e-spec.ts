@@ -1,5 +1,5 @@
 /**
- * Proves what a host's observer is told: of each request, upload, conflict in the database, sweep
+ * Proves which events a host's observer receives: of each request, upload, conflict in the database, sweep
  * and check of a token, on each database; and that an observer that fails harms none of them.
  */
 import { once } from 'node:events';
@@ -105,7 +105,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     return ofType(type);
   };
 
-  it('is told of each operation, by its name, with status, time, sizes and user', async () => {
+  it('receives each operation, by its name, with status, time, sizes and user', async () => {
     await start();
     const alice = application.client('alice');
     const expected: object[] = [];
@@ -149,7 +149,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     expect(JSON.stringify(others)).not.toContain('alice');
   });
 
-  it('is told of what is no operation, and of the prefixes of old clients', async () => {
+  it('receives requests that are not operations, and the prefixes of old clients', async () => {
     await start();
     const { url } = application;
     const client = (prefix: string) =>
@@ -185,7 +185,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     expect(requests.every(({ aborted }) => !aborted)).toBe(true);
   });
 
-  it('is told of a client that leaves before its upload is through', async () => {
+  it('receives a client that leaves before its upload is complete', async () => {
     await start();
     const { hostname, port } = new URL(application.url);
     const socket = connect(Number(port), hostname);
@@ -206,7 +206,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     ]);
   });
 
-  it('is told how far a restore came whose client left', async () => {
+  it('receives how far a restore got before its client left', async () => {
     await start();
     const alice = application.client('alice');
     await alice.createBackup();
@@ -230,7 +230,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     expect(restore?.responseBytes).toBeLessThan(size * 20_000);
   });
 
-  it('is told how many keys an upload added, replaced and left as they were', async () => {
+  it('receives how many keys an upload added, replaced and kept', async () => {
     await start();
     const alice = application.client('alice');
     await alice.createBackup();
@@ -252,7 +252,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     ]);
   });
 
-  it('is told what became of each token', async () => {
+  it('receives the outcome of each token check', async () => {
     await start();
     for (const token of ['alice', 'nobody', 'ended', 'guest-zoe', 'locked', 'down'])
       await application.client(token).get('/version');
@@ -266,7 +266,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     );
   });
 
-  it('is told what was swept, and what is left', async () => {
+  it('receives what was swept, and what is left', async () => {
     await start();
     const alice = application.client('alice');
     await heard('sweep', 1); // the look at the start
@@ -291,7 +291,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     expect(ofType('sweep')[0]).toMatchObject({ rows: 0, sets: 0, backlog: 0 });
   });
 
-  it('is told of each change of a backup beside uploads, once', async () => {
+  it('receives each change to a backup other than uploads, once', async () => {
     await start({ keepDeletedDays: 1 });
     const alice = application.client('alice/PHONE');
     await alice.createBackup();
@@ -318,7 +318,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     ]);
   });
 
-  it('is told of a sweep that failed', async () => {
+  it('receives a failed sweep', async () => {
     await start();
     await heard('sweep', 1);
     const alice = application.client('alice');
@@ -331,7 +331,7 @@ describe.each(databases)('an observer on $name', ({ create, name }) => {
     expect(sweep?.oldestMs).toBeGreaterThanOrEqual(0);
   });
 
-  it('is told of each conflict, and the upload goes through after it', async () => {
+  it('receives each conflict, and the upload then succeeds', async () => {
     await start();
     const alice = application.client('alice');
     await alice.createBackup();

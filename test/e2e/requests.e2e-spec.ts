@@ -150,7 +150,7 @@ describe.each(databases)('requests on $name', ({ create }) => {
       },
     );
 
-    it('asks for the token before it looks at query and body', async () => {
+    it('checks the token before query and body', async () => {
       const client = new MatrixClient(application.url, undefined);
       expect((await client.send('PUT', '/keys', '{')).status).toBe(401);
       expect((await client.get('/keys/%FF')).status).toBe(401);
@@ -262,7 +262,7 @@ describe.each(databases)('requests on $name', ({ create }) => {
     expect(Object.fromEntries((await alice.get('/version')).headers)).toMatchObject(CORS);
   });
 
-  it('lets nobody cache an answer', async () => {
+  it('forbids caching of responses', async () => {
     await alice.createBackup();
     for (const path of ['/version', '/keys?version=1', '/version/2']) {
       expect((await alice.get(path)).headers.get('cache-control')).toBe('no-store');

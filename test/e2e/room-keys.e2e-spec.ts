@@ -166,7 +166,7 @@ describe.each(databases)('keys on $name', ({ create }) => {
   });
 
   describe('count and etag', () => {
-    it('tell the same in the answer and in the backup', async () => {
+    it('are the same in the response and in the backup', async () => {
       const { body } = await alice.put(`${keyPath(ROOM, 's')}?version=1`, keyData());
       expect(body).toEqual(await state());
       expect(body.count).toBe(1);

@@ -81,7 +81,7 @@ describe.each(databases)('the service on $name', ({ create }) => {
     });
   });
 
-  it('erases a user, nobody else, and gives out no version twice', async () => {
+  it('erases a user, no other, and uses no version twice', async () => {
     await maintenance.eraseUser('@alice:hs1');
     for (const path of ['/version', '/version/1', '/keys?version=1', '/keys?version=2']) {
       expect((await phone.get(path)).status).toBe(404);

@@ -118,7 +118,7 @@ describe(`what a homeserver says of accounts, on ${database.name}`, () => {
     };
   };
 
-  it.each(Object.keys(BAD))('%s erases nobody', async (kind) => {
+  it.each(Object.keys(BAD))('%s erases no user', async (kind) => {
     const names = Array.from({ length: 12 }, (_, n) => `@u${n}:hs1`);
     await fill(names);
     const looks = Object.fromEntries(names.map((name) => [name, ['closed', 'closed'] as const]));
@@ -245,7 +245,7 @@ describe(`what a homeserver says of accounts, on ${database.name}`, () => {
       ['NULL', `${table} INSERT INTO users VALUES ('@u0:hs1', 1), ('@u1:hs1', NULL)`],
       ['2', `${table} INSERT INTO users VALUES ('@u0:hs1', 1), ('@u1:hs1', 2)`],
       ['text', `${table} INSERT INTO users VALUES ('@u0:hs1', 'true'), ('@u1:hs1', 0)`],
-    ])('%s erases nobody', async (_, statements) => {
+    ])('%s erases no user', async (_, statements) => {
       const failed = erasure.erase(file(statements), { maxShare: 1, eraseUnknown: true });
       await expect(failed).rejects.toThrow(RoomKeysSourceError);
     });

@@ -1,5 +1,5 @@
 /**
- * Proves what clients of the module are told where a homeserver or an authorization server checks
+ * Proves which responses clients of the module get if a homeserver or an authorization server checks
  * their tokens: its refusals as they are, 503 whenever it does not answer, and how seldom it is asked.
  */
 import { type AccessTokenVerifier } from '../../src/index.js';
@@ -68,7 +68,7 @@ describe('behind a homeserver', () => {
     expect(answer.headers.get('access-control-allow-origin')).toBe('*');
   });
 
-  it('a guest is told that guests have no backup', async () => {
+  it('a guest gets the error that guests have no backup', async () => {
     service.answer = json(200, { user_id: '@1:hs1', is_guest: true });
     expect(await call()).toMatchObject({
       status: 403,
@@ -198,7 +198,7 @@ describe('behind an authorization server', () => {
     });
   });
 
-  it('a client is let in, and the server is asked once', async () => {
+  it('a client is accepted, and the server is called once', async () => {
     for (let n = 0; n < 10; n++) expect((await call()).status).toBe(404);
     expect(service.received).toHaveLength(1);
   });

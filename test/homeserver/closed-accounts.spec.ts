@@ -99,7 +99,7 @@ const CLOSED = 20;
         await database.drop();
       });
 
-      it('erases nobody in a dry run, and names who would be erased', async () => {
+      it('erases no user in a dry run, and lists those that would be erased', async () => {
         const named: RoomKeysClosedAccount[] = [];
         const result = await erasure.erase(source(), {
           maxShare: 0.2,
@@ -116,7 +116,7 @@ const CLOSED = 20;
         expect(await stored()).toEqual([...userIds].sort());
       });
 
-      it('erases nobody where the share is smaller', async () => {
+      it('erases no user if the allowed share is smaller', async () => {
         const result = await erasure.erase(source(), { maxShare: 0.19 });
         expect(result.refusal).toMatch(/^20 of 100 users would be erased/);
         expect(await stored()).toEqual([...userIds].sort());
@@ -137,7 +137,7 @@ const CLOSED = 20;
         });
       });
 
-      it('keeps users whom it does not know, unless told otherwise', async () => {
+      it('keeps users that it does not know, by default', async () => {
         const before = await stored();
         await fill(['@nobody-at-all:hs1']);
         expect(await erasure.erase(source())).toMatchObject({

@@ -44,7 +44,7 @@ async function withServer(
 }
 
 describe('the standalone server', () => {
-  it('asks the homeserver, and remembers what it says', async () => {
+  it('calls the homeserver, and caches its answer', async () => {
     const variables = { HOMESERVER_URL: service.url, HOST: '0.0.0.0' };
     await withServer(variables, async (call, said) => {
       expect(said).toContain(`Access tokens   checked by whoami at ${service.url}/\n`);
@@ -96,7 +96,7 @@ describe('the standalone server', () => {
     });
   });
 
-  it('asks the introspection endpoint, and remembers what it says', async () => {
+  it('calls the introspection endpoint, and caches its answer', async () => {
     service.answer = json(200, {
       active: true,
       scope: 'urn:matrix:client:api:*',
@@ -120,7 +120,7 @@ describe('the standalone server', () => {
     });
   });
 
-  it('accepts the token that it made up where nobody checks tokens', async () => {
+  it('accepts its generated token without token verification', async () => {
     await withServer({}, async (call, said) => {
       const [, token = ''] = /^Access token {4}(\S+) /m.exec(said) ?? [];
       expect(await call(token)).toBe(404);
@@ -128,7 +128,7 @@ describe('the standalone server', () => {
     });
   });
 
-  it('accepts those in DEV_TOKENS where nobody else checks tokens', async () => {
+  it('accepts those in DEV_TOKENS without token verification', async () => {
     await withServer({ DEV_TOKENS: 'hunter2=@dev:hs1' }, async (call, said) => {
       expect(said).toContain('Access tokens   those in DEV_TOKENS\n');
       expect(await call('hunter2')).toBe(404);

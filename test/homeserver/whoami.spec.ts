@@ -72,7 +72,7 @@ const homeserver = testHomeserver();
     expect(row?.user_id.toString()).toBe(user.user_id);
   });
 
-  it('is told of the device', async () => {
+  it('receives the device', async () => {
     const request = { url: '/' } as Parameters<AccessTokenVerifier>[1];
     expect(await verifier(user.access_token, request)).toEqual({
       userId: user.user_id,
@@ -81,7 +81,7 @@ const homeserver = testHomeserver();
     });
   });
 
-  it('a user who is no application service cannot act as another', async () => {
+  it('a user who is not an application service cannot act as another', async () => {
     const other = await register(real);
     const as = `?user_id=${encodeURIComponent(other.user_id)}&device_id=${other.device_id}`;
     await client(other.access_token).createBackup();
@@ -110,7 +110,7 @@ const homeserver = testHomeserver();
     });
   });
 
-  it('who is locked there is told so here, and let in when unlocked', async () => {
+  it('a user locked there gets that error here, and is accepted when unlocked', async () => {
     await client().createBackup();
     const admin = await register(real, 'admin');
     const lock = (locked: boolean) =>

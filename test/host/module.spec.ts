@@ -166,7 +166,7 @@ describe('the module', () => {
     );
   });
 
-  it('keeps to the DataSource it was told of', async () => {
+  it('uses only the configured DataSource', async () => {
     const { app } = await start([
       await dataSource(undefined, false),
       await dataSource('keys'),

@@ -145,7 +145,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
   });
 
   if (isSqlite) {
-    it('that is not passed on is said at once, and holds nobody up', async () => {
+    it('that is not passed on is reported at once, and blocks no other', async () => {
       const { userId, client } = await someone();
       const begun = performance.now();
       await dataSource.transaction(async () => {
@@ -214,7 +214,7 @@ describe.each(databases)('a transaction of the host’s on $name', ({ name, crea
     });
   });
 
-  it('that waits for another one too long is told so by one named error, and can roll back', async () => {
+  it('that waits for another one too long gets one named error, and can roll back', async () => {
     const { userId, client } = await someone();
     const holder = dataSource.createQueryRunner();
     await holder.startTransaction();

@@ -81,7 +81,7 @@ export function describeClusterReads(
       expect((await there.get(`/version/${version}`)).status).toBe(404);
     };
 
-    it('a host whose connections do not wait for other nodes is told at its start', async () => {
+    it('a host whose connections do not wait for other nodes gets an error at its start', async () => {
       const { name, value } = test.kind.waits;
       const dataSource = await new DataSource(test.options(test.cluster.nodes[0]!.at)).initialize();
       const check = new StorageCheck(dataSource);

@@ -138,7 +138,7 @@ export function describeStandby(pair: () => PostgresPair): void {
       expect((await upload(alice, 's')).body).toEqual({ count: 1, etag: '1' });
     });
 
-    it('to an old primary that nobody stopped: it acknowledges nothing', async () => {
+    it('to an old primary that still runs: it acknowledges nothing', async () => {
       const alice = await newUser('standby-erin');
       expect((await upload(alice, 's')).status).toBe(200);
       const old = pair().primary;

@@ -27,7 +27,7 @@ export function describeFloods({ waves, report }: Extent): void {
     beforeAll(() => build());
     afterEach(() => server?.remove());
 
-    it.each(floods)('$what takes only so much memory, and keeps nobody out', async (flood) => {
+    it.each(floods)('$what takes bounded memory, and locks no other user out', async (flood) => {
       const { wire, url } = (server = await FloodedServer.start(['alice', ...attackers]));
       const attacks = (async () => {
         const answers: RawAnswer[] = [];

@@ -1,4 +1,4 @@
-/** Proves on the built server that who sends slowly, or nothing, is told so and cut off, and holds up nobody. */
+/** Proves on the built server that clients which send slowly, or nothing, get an error, are cut off, and block no other. */
 import { setTimeout } from 'node:timers/promises';
 import { build } from '../../server/test/operating/server-process.js';
 import { FloodedServer } from './flooded-server.js';

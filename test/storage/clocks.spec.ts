@@ -139,7 +139,7 @@ describe.each(serverDatabases)('a key set on $name, beside a clock that is wrong
     },
   );
 
-  it('is told at the start, with how far the clock is off', async () => {
+  it('is reported at the start, with the difference of the clocks', async () => {
     const warnings: unknown[] = [];
     const ignore = () => undefined;
     const warn = (message: unknown) => {

@@ -75,7 +75,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     }
   };
 
-  it('who waits longer than is reasonable is told 503, and nothing is stored', async () => {
+  it('a request that waits too long gets 503, and nothing is stored', async () => {
     const bePatient = giveUpEarly(application.dataSource);
     await stranger.query(name === 'SQLite' ? 'BEGIN IMMEDIATE' : 'BEGIN');
     await stranger.query('UPDATE room_keys_users SET last_version = last_version + 1');
@@ -138,7 +138,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
     expect((await alice.get(KEY)).body).toEqual(BETTER);
   });
 
-  it('an upload whose connection an operator ends is told 503, and nothing is stored', async () => {
+  it('an upload whose connection an operator ends gets 503, and nothing is stored', async () => {
     await stranger.query('START TRANSACTION');
     await stranger.query('UPDATE room_keys_keys SET device_id = NULL');
     const upload = alice.put(KEY, BETTER);
@@ -154,7 +154,7 @@ describe.each(databases)('conflicts on $name', ({ name, create }) => {
 
   if (name !== 'MariaDB') return;
 
-  it('who waits for longer than a statement may take is told 503, and nothing is stored', async () => {
+  it('a request that waits longer than the statement timeout gets 503, and nothing is stored', async () => {
     onEachConnection(application.dataSource, 'SET SESSION max_statement_time = 0.5');
     await stranger.query('START TRANSACTION');
     await stranger.query('SELECT * FROM room_keys_users FOR UPDATE');

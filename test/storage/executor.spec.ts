@@ -81,7 +81,7 @@ describe.each(databases)('a statement on $name', ({ name, create }) => {
     expect(affected).toBe(2);
   });
 
-  it('is reported as slow where a host asks for that', async () => {
+  it('is reported as slow if a host configures that', async () => {
     const opened = await connect({ maxQueryExecutionTime: 1 });
     const slow: string[] = [];
     dataSource.logger.logQuerySlow = (_, sql) => slow.push(sql);

@@ -147,7 +147,7 @@ describe.each(databases)('a restore on $name', ({ create }) => {
     expect(read).toEqual(ids.flatMap((roomId) => ids.flatMap((id) => [roomId, id])));
   });
 
-  it('is no answer where a key has no room', async () => {
+  it('fails if a key has no room', async () => {
     await alice.put('/keys?version=1', batch(0, 10));
     await application.dataSource.query('DELETE FROM room_keys_rooms WHERE room_no > 2');
     const answer = await alice.get('/keys?version=1').catch(() => undefined);

@@ -94,7 +94,7 @@ describe.each(serverDatabases)('a database that does not answer: $name', ({ name
     expect(timeouts.requestMs).toBeLessThan(60_000);
   });
 
-  it('however many requests come, each is told 503, and none keeps a connection', async () => {
+  it('however many requests arrive, each gets 503, and none keeps a connection', async () => {
     timeouts.requestMs = 1000;
     timeouts.connectionMs = 500;
     void cable.cut();
@@ -141,7 +141,7 @@ describe.each(serverDatabases)('a database that does not answer: $name', ({ name
     expect((await alice.get('/keys?version=1')).status).toBe(200);
   });
 
-  it('a restore whose connection is lost before its first key is told 503', async () => {
+  it('a restore whose connection is lost before its first key gets 503', async () => {
     const { logger } = application.dataSource;
     application.dataSource.logger = new Proxy(logger, {
       get: (target, name, receiver): unknown =>
@@ -158,7 +158,7 @@ describe.each(serverDatabases)('a database that does not answer: $name', ({ name
     expect((await alice.get('/keys?version=1')).status).toBe(200);
   });
 
-  it('who asks for its health, however often, does not take the connections away', async () => {
+  it('health checks, however frequent, do not use up the connections', async () => {
     const maintenance = new RoomKeysMaintenance(application.dataSource);
     void cable.cut();
     for (let n = 0; n < 2 * POOL_SIZE; n += 1) {
@@ -233,7 +233,7 @@ describe.each(serverDatabases)('a database that does not answer: $name', ({ name
 
 // pg knows no such limit
 describe.each(mysqlDatabases)('a pool whose queue is full on $name', ({ create }) => {
-  it('is one from which no connection is to be had', async () => {
+  it('is one without an available connection', async () => {
     const database = await create();
     const extra = { connectionLimit: 1, queueLimit: 1 };
     const { dataSource, client, close } = await startApplication(withOptions(database, { extra }));

@@ -1,4 +1,4 @@
-/** Proves that deleted keys leave the tables, also those that a process left behind when it ended, and nobody else's. */
+/** Proves that deleted keys leave the tables, also those that a process left behind when it ended, and no others. */
 import { startApplication, type TestApplication } from '../support/application.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { keyData, type MatrixClient, roomsBody } from '../support/matrix-client.js';

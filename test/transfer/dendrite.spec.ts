@@ -34,7 +34,7 @@ describe.each(databases)('an import of Dendrite into $name', ({ create }) => {
     new RoomKeysTransfer(application.dataSource).importHomeserver('dendrite', source.file, options);
   const info = async (name: string) => (await application.client(name).get('/version')).body;
 
-  it('keeps versions and numeric etags, counts from 0 without one, and follows deletions where it is asked to', async () => {
+  it('keeps versions and numeric etags, counts from 0 without one, and follows deletions on request', async () => {
     source
       .backup(ALICE, 1, { etag: '12', deleted: 1 })
       .backup(BOB, 2, { etag: '' })

@@ -159,7 +159,7 @@ describe.each(databases)('an import into $name', ({ name, create }) => {
     expect((await info(undefined, 'bob')).count).toBe(3);
   });
 
-  describe('of a backup that nobody has changed here', () => {
+  describe('of a backup that is unchanged here', () => {
     beforeEach(async () => {
       source.backup(ALICE, 1, { etag: 5 }).keys(ALICE, 1, 30);
       await run();
@@ -224,7 +224,7 @@ describe.each(databases)('an import into $name', ({ name, create }) => {
       await changesNothing();
     });
 
-    it('follows a deletion where it is asked to, and creates a new backup beside it', async () => {
+    it('follows a deletion on request, and creates a new backup beside it', async () => {
       source.delete(ALICE, 1).backup(ALICE, 2, { etag: 1 }).keys(ALICE, 2, 4);
       expect(await run({ changedOnly: true, followDeletions: true })).toMatchObject({
         complete: true,
@@ -311,7 +311,7 @@ describe.each(databases)('an import into $name', ({ name, create }) => {
               WHERE session_id = 'theirs better'`);
     });
 
-    it('takes what is missing or better, and loses nothing; its etag is one that nobody knows', async () => {
+    it('takes what is missing or better, and loses nothing; its etag is new to every client', async () => {
       source.change(ALICE, 1, 'etag = 41');
       expect(await run()).toMatchObject({
         backups: { merged: 1 },
@@ -1035,7 +1035,7 @@ describe.each(databases)('an import into $name', ({ name, create }) => {
     expect(await info()).toMatchObject({ version: '100', count: 3 });
   });
 
-  it('does not replace a key that a client was told is stored by a worse one', async () => {
+  it('does not replace an acknowledged key by a worse one', async () => {
     const rank = { first_message_index: 2, forwarded_count: 0, is_verified: true };
     const change = (given: Rank, etag: number) => {
       source.run('DELETE FROM e2e_room_keys');

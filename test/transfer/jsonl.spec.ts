@@ -129,7 +129,7 @@ describe.each(databases)('a file of JSON lines, by way of $name', ({ create }) =
     expect(row?.device_id?.toString()).toBe('PHONE');
   });
 
-  it('can be of one user, and follows deleted backups where it is asked to', async () => {
+  it('can be of one user, and follows deleted backups on request', async () => {
     const second = await start();
     await imported(second, await exported(first));
     const from = await start();
@@ -204,7 +204,7 @@ describe.each(databases)('a file of JSON lines, by way of $name', ({ create }) =
     expect(await state(second)).toEqual(before);
   });
 
-  it('with a key twice, pages apart, leaves out the user whose newest backup that is, and nobody else', async () => {
+  it('with a key twice, pages apart, skips the user whose newest backup that is, and no other', async () => {
     const second = await start();
     const result = await imported(second, withFirstKeyAgain(await exported(first)));
     expect(result).toMatchObject({

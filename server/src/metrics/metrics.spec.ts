@@ -1,4 +1,4 @@
-/** Proves what becomes of each event that the module tells of, and that labels cannot grow without end. */
+/** Proves how each event of the module changes the metrics, and that the number of labels is bounded. */
 import type { RoomKeysRequestEvent } from 'nestjs-room-keys/operations';
 import { Metrics } from './metrics.js';
 
@@ -91,7 +91,7 @@ describe('the metrics', () => {
     expect(await age()).toBe(0);
   });
 
-  it('tell of checks of tokens that are made, wait and are refused', async () => {
+  it('count token checks that run, wait and are refused', async () => {
     metrics.tokens.queueChanged(32, 500);
     metrics.tokens.checkRefused('address');
     metrics.tokens.checkRefused('process');

@@ -140,7 +140,7 @@ describe('the commands', () => {
     },
   );
 
-  it('user erase does nothing where nobody can be asked: exit code 2', async () => {
+  it('user erase does nothing without a terminal to confirm: exit code 2', async () => {
     const { code, err } = await command(['user', 'erase', '@alice:hs1'], {}, folder);
     expect({ code, err }).toEqual({
       code: 2,
@@ -427,7 +427,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     await execute('DELETE FROM room_keys_imports');
   });
 
-  it('user erase deletes one user’s backups with their rows, and nobody else’s', async () => {
+  it('user erase deletes one user’s backups with their rows, and no others', async () => {
     const { code, body } = await asJson('user', 'erase', '@alice:hs1', '--yes');
     expect(code).toBe(0);
     expect(body).toEqual({

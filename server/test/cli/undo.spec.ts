@@ -220,7 +220,7 @@ describe.each(databases)('deleted backups and their operator on $name', ({ creat
     }
   });
 
-  it('stats and sweep tell of what an import left, and sweep --now removes it', async () => {
+  it('stats and sweep report rows that an import left, and sweep --now removes them', async () => {
     // as an import leaves it that is killed
     const until = Date.now() + 3_000_000;
     await query(

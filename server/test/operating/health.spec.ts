@@ -101,7 +101,7 @@ describe.each(databases)('the health of a server on $name', ({ name, create }) =
     expect((await call('/health/live')).status).toBe(200);
   });
 
-  it('asks the homeserver once for many requests, with a token that is nobody’s', async () => {
+  it('checks the homeserver once for many requests, with an invalid token', async () => {
     await start();
     const begun = performance.now();
     await Promise.all(Array.from({ length: 20 }, () => call('/health/ready')));

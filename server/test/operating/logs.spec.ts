@@ -205,7 +205,7 @@ describe.each(databases)('the log of a server on $name', ({ name, create }) => {
     expect(server.lines.length).toBeGreaterThan(failures.length);
   });
 
-  it('has a line for who left, and none of it for what is no request', async () => {
+  it('has a line for a client that left, and none for bytes that are not a request', async () => {
     await start();
     await send('POST', '/version', { algorithm: ALGORITHM, auth_data: {} });
     const large = keyData({ session_data: { x: 'm4rk'.repeat(20_000) } });
@@ -247,7 +247,7 @@ describe.each(databases)('the log of a server on $name', ({ name, create }) => {
     expect(server.lines.length).toBeGreaterThan(5);
   });
 
-  it('says whose a request was where that is asked for', async () => {
+  it('contains the user of a request if configured', async () => {
     await start({ LOG_USER_IDS: 'true' });
     const { id } = await send('GET', '/version');
     expect(await lineOf(id)).toMatchObject({ userId: USER });
@@ -259,7 +259,7 @@ describe.each(databases)('the log of a server on $name', ({ name, create }) => {
     expect(server.output).not.toMatch(/m4rkToken|M4RKDEVICE/);
   });
 
-  it('tells of conflicts in the database and of deleted keys, beside the request', async () => {
+  it('reports conflicts in the database and deleted keys, besides the request', async () => {
     await start();
     await send('POST', '/version', { algorithm: ALGORITHM, auth_data: {} });
     const some = Array.from({ length: 600 }, (_, n) => [ROOM, `s${n}`, KEY] as const);

@@ -152,7 +152,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     expect(valueOf(samples, 'room_keys_sweeps_total', { result: 'completed' })).toBeGreaterThan(0);
   });
 
-  it('tell of a homeserver that is away, and of deleted keys that cannot be removed', async () => {
+  it('report an unavailable homeserver, and deleted keys that cannot be removed', async () => {
     const { app, alice, until } = await start({ TOKEN_CACHE_TTL_MS: '0' });
     await alice.createBackup();
     await app.get(DataSource).query('ALTER TABLE room_keys_rooms RENAME TO away');
@@ -170,7 +170,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     expect(valueOf(samples, 'room_keys_dependency_up', { dependency: 'database' })).toBe(1);
   });
 
-  it('tell of checks of tokens that are made and wait', async () => {
+  it('report token checks that run and wait', async () => {
     const { url, until } = await start({ TOKEN_CHECKS_AT_ONCE: '2' });
     const { answer } = homeserver;
     const held: (() => unknown)[] = [];
@@ -192,7 +192,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     await until((samples) => String(state(samples)) === '0,0');
   });
 
-  it('tell of connections that are used, free and waited for, and of restores', async () => {
+  it('report connections that are used, free and waited for, and restores', async () => {
     // what waits here must wait until it is seen
     Object.assign(timeouts, { connectionMs: 600_000, turnMs: 600_000 });
     const { app, alice, scrape, until } = await start();
@@ -274,7 +274,7 @@ describe.each(databases)('the metrics on $name', ({ name, create }) => {
     expect(head.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
   });
 
-  it('are not there unless somebody says where', async () => {
+  it('are not served without METRICS_PORT', async () => {
     const { metricsUrl } = await start({ METRICS_PORT: '' });
     expect(metricsUrl).toBe('');
   });

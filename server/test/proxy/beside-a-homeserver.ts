@@ -161,7 +161,7 @@ export function describeBesideAHomeserver(name: string, debian: string, start: S
       });
     });
 
-    it('while the homeserver is away, a client is told so', async () => {
+    it('while the homeserver is unavailable, a client gets that error', async () => {
       await relay.block();
       try {
         const answer = await new MatrixClient(proxy!.url, 'never-seen').get('/version');

@@ -307,7 +307,7 @@ const program = serverProgram('redis-server', 'redis-server');
     expect(await once(server.process, 'exit')).toEqual([0, null]);
   });
 
-  it('do not ask it where there are no limits', async () => {
+  it('do not use it without limits', async () => {
     const server = await start({ RATE_LIMIT: 'off' });
     expect(await passing(server, newUser())).toBe(FLOOD);
     expect(server.said()).not.toMatch(/Redis/);

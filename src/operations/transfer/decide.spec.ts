@@ -271,7 +271,7 @@ describe('an import of a user who has nothing here any more', () => {
     expect(decided(source([deleted(valid(2))]), erased)).toEqual([]);
   });
 
-  it('creates all again where it is told to, and leaves alone what the user has made here since', () => {
+  it('creates all backups again with `again`, and keeps those that the user created here since', () => {
     const again = { again: true, userId: '@alice:hs1' };
     const { actions, ...rest } = decide(there, erased, again);
     expect(actions.map(shown)).toEqual(['create', 'create']);

@@ -183,7 +183,7 @@ describe('a verifier', () => {
     expect(given[1]).toBe(request);
   });
 
-  it('is asked as a method of the options, which a host may rely on', async () => {
+  it('is called as a method of the options, on which a host may rely', async () => {
     const host = {
       owner: { userId: '@alice:example.org' },
       verifyAccessToken() {
@@ -201,7 +201,7 @@ describe('a verifier', () => {
     expect([tokenOwner(one).userId, tokenOwner(other).userId]).toEqual(['@one:b', '@other:b']);
   });
 
-  it.each([null, Promise.resolve(null)])('that knows nobody is 401: %p', async (nobody) => {
+  it.each([null, Promise.resolve(null)])('that returns no owner is 401: %p', async (nobody) => {
     expect(await refusal(withToken('t0ken'), () => nobody)).toEqual({
       status: 401,
       errcode: 'M_UNKNOWN_TOKEN',
@@ -299,7 +299,7 @@ describe('a verifier', () => {
     expect(logged[0]).toContain('verifyAccessToken failed');
   });
 
-  it('that fails has the client told when to come back', async () => {
+  it('that fails sends the client Retry-After', async () => {
     await expect(
       call(withToken('t0ken'), () => {
         throw new Error('down');

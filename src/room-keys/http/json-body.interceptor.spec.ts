@@ -158,7 +158,7 @@ describe('a body', () => {
     expect(await send(bytes)).toEqual(read('{"é":"🔑"}'));
   });
 
-  it('may begin with a byte order mark, which is no part of its text', async () => {
+  it('may begin with a byte order mark, which is not part of its text', async () => {
     expect(await send('\ufeff{"a":1}')).toEqual(read('{"a":1}'));
   });
 });
@@ -375,13 +375,13 @@ describe('the limit', () => {
     expect(await send(`${text} `)).toEqual(tooLarge);
   });
 
-  it('is told to a client that sends a thousand times as much', async () => {
+  it('is reported to a client that sends a thousand times as much', async () => {
     const answer = await send(Buffer.alloc(LIMIT * 1000, ' '));
     expect(answer).toEqual(tooLarge);
     expect(answer.body.error).toContain(String(LIMIT));
   });
 
-  it('is told also when the body is no JSON', async () => {
+  it('is reported even if the body is not JSON', async () => {
     expect(await send('x'.repeat(LIMIT + 1))).toEqual(tooLarge);
   });
 });
@@ -453,7 +453,7 @@ describe('the sender of a body', () => {
 });
 
 describe('the reading of a body', () => {
-  it('fails when the host has read it already, which is no mistake of the client', async () => {
+  it('fails if the host has already read it, which is not the client’s fault', async () => {
     before = async (incoming) => {
       const pieces: unknown[] = [];
       for await (const piece of incoming) pieces.push(piece);

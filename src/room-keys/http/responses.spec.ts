@@ -217,7 +217,7 @@ describe.each(kinds)('the writing of $kind', ({ write }) => {
     }
   });
 
-  it('gives the keys back when nobody wants the rest', async () => {
+  it('releases the keys when the rest is not read', async () => {
     const pages = threePages();
     const text = write(pages);
     await text.next();

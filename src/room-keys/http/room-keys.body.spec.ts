@@ -444,7 +444,7 @@ describe('an id in a body', () => {
     );
   });
 
-  it('stands in an error so that it can be told from the text around it', () => {
+  it('is quoted in an error, to distinguish it from the text around it', () => {
     const key = keyText({ is_verified: '1' });
     expect(refusal(() => allRoomsBody(body(allRoomsText('"].x["', '\n', key))))).toEqual(
       badJson(String.raw`rooms["\"].x[\""].sessions["\n"].is_verified must be true or false`),

@@ -139,7 +139,7 @@ describe('a JSON cursor', () => {
     );
   });
 
-  it('skips the values that nobody reads', () => {
+  it('skips unused values', () => {
     fc.assert(
       fc.property(padded(object), fc.infiniteStream(fc.boolean()), ({ text, inner }, choices) => {
         const chosen = inner.members!.map(([name, value]) => {

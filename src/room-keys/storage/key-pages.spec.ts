@@ -197,7 +197,7 @@ describe('pages of keys', () => {
       await pages.close();
     });
 
-    it('fail when the page that could not be read is asked for', async () => {
+    it('fail when the page that could not be read is requested', async () => {
       const source = elsewhere(rowsOf(9), 3);
       source.failingPage = 2;
       const pages = new KeyPages(source);
@@ -244,7 +244,7 @@ describe('pages of keys', () => {
 });
 
 describe('what pages are read from', () => {
-  it('is given back with the last page, before anybody asks for another', async () => {
+  it('is released with the last page, before another is requested', async () => {
     const source = new FakeSource(rowsOf(4), keysPerPage(3));
     const pages = new KeyPages(source);
     await pages.next();
@@ -278,7 +278,7 @@ describe('what pages are read from', () => {
     expect(ended).toEqual(['closed', 'closed']);
   });
 
-  it('is given back in the middle, and there are no more pages then', async () => {
+  it('is released in the middle, and no further page follows', async () => {
     const source = new FakeSource(rowsOf(9), keysPerPage(3));
     const pages = new KeyPages(source);
     await pages.next();
@@ -297,7 +297,7 @@ describe('what pages are read from', () => {
     expect(source).toMatchObject({ closes: 1, limits: [] });
   });
 
-  it('is given back by whoever reads when a page fails, and once', async () => {
+  it('is released by the reader when a page fails, and once', async () => {
     const source = new FakeSource(rowsOf(9), keysPerPage(3));
     source.failingPage = 2;
     const pages = new KeyPages(source);
@@ -409,7 +409,7 @@ describe('pages of keys in a loop', () => {
   });
 });
 
-describe('pages of keys that nobody reads on', () => {
+describe('pages of keys whose reading pauses', () => {
   it('are closed after a while, and say so to who comes back', async () => {
     const source = new FakeSource(rowsOf(5), 1024 * 1024);
     const pages = new KeyPages(source, 20);

@@ -25,7 +25,7 @@ case ${1:-} in
     ;;
 esac
 
-# At once, and not half: another reload, such as certbot's, may come at any time.
+# Atomically: another reload, for example by certbot, may come at any time.
 [ ! -e "$snippet" ] || cp -p "$snippet" "$snippet.old"
 mv "$snippet.new" "$snippet"
 if ! nginx -t -q; then

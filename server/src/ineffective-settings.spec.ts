@@ -72,7 +72,7 @@ it.each([
   // the accepted tokens that are checked before others
   { HOMESERVER_URL, TOKEN_CACHE_TTL_MS: '0', TOKEN_CACHE_MAX: '9' },
   { ...INTROSPECTION, TOKEN_CHECK_TIMEOUT_MS: '9', TOKEN_CACHE_MAX: '9' },
-  // the default is longer, and nobody wrote it
+  // the default is longer, but was not set explicitly
   { REQUEST_TIMEOUT_MS: '20000' },
   { REQUEST_TIMEOUT_MS: '20000', BODY_IDLE_TIMEOUT_MS: '20000' },
   { MAX_SESSION_DATA_BYTES: '16777216', MAX_AUTH_DATA_BYTES: '16777216' },

@@ -223,7 +223,7 @@ describe('compose.yml', () => {
     for (const [, { security_opt }] of services) {
       expect(security_opt).toEqual(['no-new-privileges:true']);
     }
-    // Every volume of the image has a place, or each container would get one that nobody knows of.
+    // Every volume of the image has a place, or each container would get an anonymous one.
     expect(server.tmpfs).toContain(only(runtime, 'VOLUME').words);
   });
 });

@@ -92,7 +92,7 @@ describe('the standalone server', () => {
     expect(await modes(files.map((file) => join('data', file)))).toEqual(Array(4).fill('600'));
     await start({ DATABASE_URL: `sqlite:${folder}/new/keys.db` });
     expect(await modes(['new/keys.db', 'new/keys.db-wal'])).toEqual(['600', '600']);
-    // whose mode somebody chose
+    // with an explicit mode
     await writeFile(join(folder, 'shared.db'), '', { mode: 0o640 });
     await start({ DATABASE_URL: 'sqlite:shared.db' });
     expect(await modes(['shared.db', 'shared.db-wal'])).toEqual(['640', '640']);

@@ -253,7 +253,7 @@ const [found] = serverDatabases;
       const after = await scrape(metrics);
       expect(uploads(after)).toBe(uploads(before));
       const name = 'process_start_time_seconds';
-      // starts within a minute count as one: a restart of all workers is no series of restarts
+      // starts within a minute count as one: a restart of all workers is not a series of restarts
       expect(valueOf(after, name)).toBe(valueOf(before, name));
     });
 

@@ -32,7 +32,7 @@ const SESSION = {
   sub: '01JYCC7N2Y8W5V1K3D6H9E4PQS',
   jti: '01JYCC8XJ0B3R5T7V9X1Z2C4E6',
 };
-/** Of a client that logged in by a password, with a device id that is no scope. */
+/** Of a client that logged in by password, with a device id that is not a scope. */
 const COMPATIBILITY = {
   active: true,
   scope: `${STABLE}api:* ${UNSTABLE}api:*`,

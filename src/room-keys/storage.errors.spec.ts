@@ -1,4 +1,4 @@
-/** Proves that of an error of the database nothing is logged that may be a key or somebody's id. */
+/** Proves that the log of a database error contains neither keys nor ids of users. */
 import { redactedError } from './storage.errors.js';
 
 const ofMysql = (code: string, message: string) =>

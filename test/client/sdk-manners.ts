@@ -1,4 +1,4 @@
-/** Timers that are longer than this watch over a request; nobody waits for them. */
+/** Timers longer than this are request timeouts, which no test waits for. */
 const WATCH_MS = 10_000;
 
 /**

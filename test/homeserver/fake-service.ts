@@ -46,7 +46,7 @@ export const text =
   (response) =>
     response.writeHead(status, { 'Content-Type': 'text/html', ...headers }).end(body);
 
-/** Starts a service, on any free port unless told which. */
+/** Starts a service, on any free port by default. */
 export async function startService(answer: Answer, port = 0): Promise<FakeService> {
   const server = createServer((request, response) => {
     void receive(request).then((received) => {

@@ -1,7 +1,7 @@
 /**
  * Proves the whoami verifier against a real homeserver, a Synapse, where the environment names one:
  * who logs in there is known here, who logs out or is locked is so no longer than it is cached,
- * and while the homeserver is away clients are told to try again.
+ * and while the homeserver is unavailable clients must try again.
  */
 import { type AccessTokenVerifier } from '../../src/index.js';
 import { homeserverTokens, cached } from '../../src/access-tokens/index.js';

@@ -1,4 +1,4 @@
-/** A host that has all that a Nest application can have, and never heard of Matrix. */
+/** A host that uses every feature of a Nest application, and is unaware of Matrix. */
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
@@ -63,9 +63,9 @@ import type { TestDatabase } from '../support/databases.js';
 import { keepIdleConnections } from '../support/idle-connections.js';
 
 export interface HostOptions {
-  /** False for the same host as it was before it had heard of key backup. Default: true. */
+  /** False for the same host without the key backup. Default: true. */
   roomKeys?: boolean;
-  /** What the module is told beside `verifyAccessToken`. */
+  /** The options of the module besides `verifyAccessToken`. */
   options?: Partial<RoomKeysOptions> & RoomKeysExtras;
   /** A database of their own for the module's tables, in a DataSource named 'keys'. */
   keysDatabase?: TestDatabase;

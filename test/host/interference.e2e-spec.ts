@@ -238,7 +238,7 @@ describe('a host that is in the way', () => {
     ])('that %s', async (_, check) => {
       const host = await start({ providers: [onlyOurs(check)] });
       const answer = await alice(host).get('/version');
-      // a client that is told M_UNKNOWN_TOKEN logs its user out
+      // a client that gets M_UNKNOWN_TOKEN logs its user out
       expect(answer).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } });
       expect(host.log.join()).toMatch(/guard/);
     });

@@ -140,7 +140,7 @@ export class Host {
     await writeFile(file, text);
   }
 
-  /** Installs packages beside those that are there, as somebody does by hand. */
+  /** Installs packages beside the existing ones, as on the command line. */
   async add(packages: readonly string[]): Promise<void> {
     await npm(['install', ...INSTALL, ...packages], this.folder);
     await this.takeBinary();

@@ -1,6 +1,6 @@
 /**
  * Proves that a new application of Nest takes the package up by the README alone: installed by its line, with its
- * code in app.module.ts, the application is built and passes its own tests, whose configuration nobody has changed.
+ * code in app.module.ts, the application is built and passes its own tests, whose configuration is unchanged.
  * What is in scaffolds/ is what `npx @nestjs/cli@11 new host` and `npx @nestjs/cli@12 new host` write.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -166,7 +166,7 @@ export function describeClusterConflicts(test: ClusterUnderTest): void {
       const erasure = here.removals.user(user, null);
       await hold.arrived;
       await there.service.deleteKeys(user, '1');
-      // it reads when the node of the other has heard of that
+      // it reads when the other's node has received that
       await test.dataSources[0]!.query('SELECT 1');
       hold.goOn();
       await erasure;

@@ -23,7 +23,7 @@ export interface ClusterExtent {
   kills: number;
   /** For each of the parts. */
   minutes: number;
-  /** Is told what each part came to. */
+  /** Receives the result of each part. */
   report?: (text: string) => void;
 }
 

@@ -17,7 +17,7 @@ interface Extent {
   requests: number;
   minutes: number;
   servers: number;
-  /** Is told what one database came to. */
+  /** Receives the result for one database. */
   report?: (text: string) => void;
 }
 
@@ -111,7 +111,7 @@ export async function devicesAtWork(
   for (const devices of users) states.settle(devices);
   expect(rows).toEqual({ faults: [], retired: 0, ...states.content });
   for (const { printed } of servers) {
-    // a database of tests does without what survives a loss of power, and that is told
+    // a test database is not durable through a power loss, which is logged
     const others = printed.replace(/^.* of the database is off: .*$/gm, '');
     expect(others).not.toMatch(/fail|error|warn/i);
   }

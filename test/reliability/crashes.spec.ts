@@ -1,6 +1,6 @@
 /**
  * Proves, for some seconds, that `kill -9` of a server or of a database in the middle of uploads, deletes
- * and sweeps costs nothing that was acknowledged, leaves nothing by halves, and needs nobody to mend it.
+ * and sweeps costs nothing that was acknowledged, leaves nothing half-done, and needs no repair.
  * crashes.reliability-spec.ts goes on for longer.
  */
 import { describeDatabaseKills, describeServerKills } from './crashes.suite.js';

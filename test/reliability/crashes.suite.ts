@@ -22,7 +22,7 @@ interface Extent {
   /** Keys of the backup in whose sweep the servers are killed, and how often. */
   sweptKeys: number;
   sweepKills: number;
-  /** Is told what one database came to. */
+  /** Receives the result for one database. */
   report?: (text: string) => void;
 }
 
@@ -175,7 +175,7 @@ export function describeDatabaseKills(extent: Extent): void {
         const refusals = (await Promise.all(told.map(({ refusals: all }) => all))).flat();
         for (const devices of crowd.users) refusals.push(...devices.failures.splice(0));
         expect(refusals.length).toBeGreaterThan(0);
-        // an error that nobody foresaw has its stack in the log
+        // an unexpected error has its stack in the log
         for (const { printed } of servers) expect(printed).not.toMatch(/^ +at /m);
         for (const { status, headers, text } of refusals) {
           expect({ status, text }).toMatchObject({ status: 503 });

@@ -117,13 +117,13 @@ export class Crowd {
     this.goesOn = false;
   }
 
-  /** Halts, and resolves when nobody waits for an answer. */
+  /** Halts, and resolves when no request is pending. */
   async rest(): Promise<void> {
     this.halt();
     await this.working;
   }
 
-  /** From this moment on nobody asks a server, which is killed. */
+  /** From now on no request goes to a server, which is killed. */
   async kill(server: RestartableServer): Promise<void> {
     this.resting.add(server);
     if (this.resting.size === this.servers.length) this.halt();

@@ -20,14 +20,14 @@ import { type WireAnswer } from './wire.js';
 
 const PREFIX = '/_matrix/client/v3/room_keys';
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
-/** An answer that takes longer will not come: whoever waits for it hangs. */
+/** A response that takes longer will not arrive: the request hangs. */
 const HANGS_MS = 240_000;
 /** How many backups, the newest and those before it, devices ask for. */
 const RECENT = 5;
 
 /** What one user's devices do, to whatever servers, and the history of it. */
 export class Devices {
-  /** What was asked and told since it was last taken away. */
+  /** The requests and responses since they were last taken. */
   history: HistoryEvent[] = [];
   /** Answers of 500 and above, in the order in which they came. */
   readonly failures: WireAnswer[] = [];
@@ -35,7 +35,7 @@ export class Devices {
   unsent = 0;
   private clock = 0;
   private marks = 0;
-  /** The highest version that a device has heard of. */
+  /** The highest version that a device knows. */
   private newest = 0;
 
   /**

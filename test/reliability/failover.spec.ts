@@ -1,5 +1,5 @@
 /**
- * Proves, for some seconds, that nothing is lost when the standby of a PostgreSQL takes the place of its primary, and
+ * Proves, for some seconds, that nothing is lost when the standby of a PostgreSQL replaces its primary, and
  * that nothing is answered from a standby. failover.reliability-spec.ts goes on for longer.
  */
 import { describeFailover } from './failover.suite.js';

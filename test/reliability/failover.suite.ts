@@ -18,11 +18,11 @@ import { Uploads } from './uploads.js';
 
 interface Extent {
   seed: number;
-  /** How often a standby takes the place of its primary in each part, unless the time is over before. */
+  /** How often a standby replaces its primary in each part, unless time runs out. */
   failovers: number;
   /** For each part. */
   minutes: number;
-  /** Is told what each part came to. */
+  /** Receives the result of each part. */
   report?: (text: string) => void;
 }
 
@@ -82,7 +82,7 @@ export function describeFailover(extent: Extent): void {
         } finally {
           await uploads.end();
         }
-        // an error that nobody foresaw has its stack in the log
+        // an unexpected error has its stack in the log
         for (const { printed } of servers) expect(printed).not.toMatch(/^ +at /m);
         expect(servers.map(({ pid }) => pid)).toEqual(processes);
         expect((await onPrimary(inspectRows)).faults).toEqual([]);

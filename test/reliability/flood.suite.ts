@@ -14,7 +14,7 @@ const MEMORY_BESIDE = 200 * MIB;
 interface Extent {
   /** How often each flood comes. */
   waves: number;
-  /** Is told what one flood came to. */
+  /** Receives the result of one flood. */
   report?: (text: string) => void;
 }
 

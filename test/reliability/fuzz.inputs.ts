@@ -14,7 +14,7 @@ import {
   type Shape,
 } from './fuzz.bodies.js';
 
-/** A request, on a connection of its own. `@token` in it stands for the token of whoever sends it. */
+/** A request, on a connection of its own. `@token` in it stands for the sender's token. */
 export interface Input {
   method: string;
   /** As it stands in the request line. */

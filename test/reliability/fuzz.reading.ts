@@ -10,7 +10,7 @@ export type Reading =
   /** By what the model says of it; if its body is looked at, by one of these refusals in its place. */
   | { kind: 'call'; call: Call; bodyRefusals?: readonly Refusal[] | undefined }
   | { kind: 'preflight' }
-  /** It is nobody's path. */
+  /** Its path is unknown. */
   | { kind: 'elsewhere' }
   /** It is no HTTP, or too large to be any: that is told, or nothing is. */
   | { kind: 'no HTTP'; statuses: readonly number[] }

@@ -19,7 +19,7 @@ interface Extent {
   inputs: number;
   minutes: number;
   on: readonly DatabaseUnderTest['name'][];
-  /** Is told what one database came to. */
+  /** Receives the result for one database. */
   report?: (text: string) => void;
 }
 

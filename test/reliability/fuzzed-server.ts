@@ -25,7 +25,7 @@ export class FuzzedServer {
       DATABASE_URL: database.url,
       HOMESERVER_URL: users.url,
       MAX_BODY_BYTES: String(MAX_BODY_BYTES),
-      // nobody is to be told to come back: every input gets the answer that it deserves
+      // no input may get 429 or 503: each gets its own response
       MAX_BODY_BYTES_AT_ONCE: String(256 * MAX_BODY_BYTES),
     }).start();
     return new FuzzedServer(server, users, new Wire(server.url));

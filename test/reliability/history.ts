@@ -1,11 +1,11 @@
 /**
- * What a user's devices asked and were told, and the state that a plain, serial server would keep:
+ * The requests and responses of a user's devices, and the state that a plain, serial server would keep:
  * the two that linearizability.ts holds against each other.
  */
 
 import { createHash } from 'node:crypto';
 
-/** A key, and which upload it came with: two keys of one rank are told apart. */
+/** A key, and which upload it came with: two keys of one rank are distinguishable. */
 export interface MarkedKey {
   verified: boolean;
   index: number;

@@ -26,7 +26,7 @@ const bodies = (mark: string) => [
 
 /** Versions that alice has deleted, has, has as the current one, and never had. */
 const VERSIONS = ['1', '2', '3', '4', '7'];
-/** Ids that she has keys of, and one that nobody has. */
+/** Ids of her keys, and an unused one. */
 const IDS: Record<string, string[]> = {
   version: VERSIONS,
   roomId: ['!r1%3Ahs1', '!none%3Ahs1'],

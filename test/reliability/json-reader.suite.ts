@@ -19,7 +19,7 @@ interface Extent {
   /** How many bodies are read, about, unless the time is over before. */
   inputs: number;
   minutes: number;
-  /** Is told what it came to. */
+  /** Receives its result. */
   report?: (text: string) => void;
 }
 
@@ -171,7 +171,7 @@ function requestOf(bytes: Bytes): Request {
   return Object.assign(request, { headers: {}, complete: true }) as unknown as Request;
 }
 
-/** @throws what is no answer to the client */
+/** @throws errors that are not a response to the client */
 async function outcome<T>(read: () => T | Promise<T>): Promise<{ value: T } | { refusal: string }> {
   try {
     return { value: await read() };

@@ -28,7 +28,7 @@ export class KeptProcess {
     stopSignal: NodeJS.Signals = 'SIGKILL',
   ) {
     mkdirSync(folder, { recursive: true });
-    // the server may run as somebody else
+    // the server may run as another user
     chmodSync(folder, 0o777);
     this.keeper = spawn(
       process.execPath,

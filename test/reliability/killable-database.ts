@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { findProgram, kinds, type ServerKind } from '../support/servers.mjs';
 import { answers, PrivateServer } from './private-server.js';
 
-/** A database server that nobody else uses, and that keeps its promises: each commit is on the disk. */
+/** A private database server with durable commits: each is on the disk. */
 export interface KillableDatabase {
   /** `mysql://test@127.0.0.1:40123/` for example. */
   url: string;
@@ -13,7 +13,7 @@ export interface KillableDatabase {
    * @param gone what to wait for before it is started, where the start is ours
    */
   kill: (gone: () => Promise<unknown>) => Promise<void>;
-  /** Removes it, unless it is somebody else's. */
+  /** Removes it, if it belongs to the test. */
   end: () => Promise<void>;
 }
 

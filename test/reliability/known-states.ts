@@ -6,7 +6,7 @@ import { linearize } from './linearizability.js';
 export class KnownStates {
   private readonly states = new Map<string, UserState>();
 
-  /** @param seed what randomness began with, for whoever wants to see a failure again */
+  /** @param seed the seed of randomness, to reproduce a failure */
   constructor(private readonly seed: number) {}
 
   /** Reads all that a user has, and proves the history up to here; the devices begin another. */

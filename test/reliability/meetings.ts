@@ -5,7 +5,7 @@ import type mysql from 'mysql2/promise';
 import type { DataSource } from 'typeorm';
 import { type ClusterNode, runningStatements } from './database-cluster.js';
 
-/** Work that is held up at a statement until it is told to go on. */
+/** Work that is held up at a statement until it is released. */
 export interface Blockade {
   /** Resolves when a statement of that kind is about to be sent. */
   arrived: Promise<unknown>;
@@ -87,7 +87,7 @@ export async function commitAtOnce(
     for (const { goOn } of holds) goOn();
     await Promise.all(
       participants.map(({ node }, index) =>
-        // one that has changed nothing needs nobody's word, and is through
+        // one that has changed nothing needs no confirmation, and is done
         Promise.race([node.connected(isCommitting), Promise.allSettled([operations[index]])]),
       ),
     );

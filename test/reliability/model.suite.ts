@@ -14,7 +14,7 @@ interface Extent {
   /** The most steps that a sequence has. */
   longest: number;
   minutes: number;
-  /** Is told what one database came to. */
+  /** Receives the result for one database. */
   report?: (text: string) => void;
 }
 

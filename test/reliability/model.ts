@@ -27,7 +27,7 @@ export type NoUser = 'no token' | 'unknown token' | 'guest';
 /** What is to come back. */
 export type Expected =
   | { status: 200; body: Json; etag?: ExpectedEtag }
-  /** Where more than one thing is wrong, each of them may be the one that is told. */
+  /** If several things are wrong, any of them may be reported. */
   | { anyOf: readonly Refusal[] };
 
 export interface Refusal {
@@ -122,7 +122,7 @@ export class Model {
     if (segment === undefined) {
       return method === 'GET' ? backupOf(this.current(user)) : this.create(user, body);
     }
-    // what cannot be decoded is no id of a backup either
+    // an id that cannot be decoded is not the id of a backup either
     const version = decode(segment) ?? segment;
     const backup = this.find(user, version);
     if (method === 'GET') return backupOf(backup);
@@ -403,7 +403,7 @@ function wholeOf(value: Json | undefined): number | undefined {
   return Number.isSafeInteger(whole) && whole >= 0 ? whole + 0 : undefined;
 }
 
-/** Of two members with one name, one would be lost although the client is told that it is stored. */
+/** Of two members with one name, one would be lost although it was acknowledged. */
 function namesTwice({ members }: JsonObject): boolean {
   return new Set(members.map(([name]) => name)).size < members.length;
 }

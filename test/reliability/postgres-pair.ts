@@ -64,7 +64,7 @@ export class PostgresPair {
     await primary.start();
     for (const statement of [
       `CREATE ROLE ${OWNER} LOGIN`,
-      // what a commit warns of must be told all the same
+      // warnings of a commit must be reported nevertheless
       `ALTER ROLE ${OWNER} SET client_min_messages = error`,
       `CREATE DATABASE ${DATABASE} OWNER ${OWNER}`,
       'CREATE ROLE haproxy LOGIN',
@@ -109,7 +109,7 @@ export class PostgresPair {
     await this.promoteStandby();
   }
 
-  /** The standby takes the place of a primary that is gone; resolves when it takes writes. */
+  /** The standby replaces a lost primary; resolves when it takes writes. */
   async promoteStandby(): Promise<void> {
     await this.standby.promote();
     this.first = this.first === 0 ? 1 : 0;

@@ -11,7 +11,7 @@ import { freePort, type ServerKind } from '../support/servers.mjs';
 const STARTS_MS = 300_000;
 const KEEPER = fileURLToPath(new URL('../support/keep-server.mjs', import.meta.url));
 
-/** A database server that nobody else uses, and that keeps its promises: each commit is on the disk. */
+/** A private database server with durable commits: each is on the disk. */
 export class PrivateServer {
   private keeper: ChildProcess | undefined;
 

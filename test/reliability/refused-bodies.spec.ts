@@ -153,7 +153,7 @@ describe('after a refused body', () => {
     void other.closed.then(() => {
       clearInterval(sending);
     });
-    // until it has been heard
+    // until it has arrived
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 

@@ -4,7 +4,7 @@ import { query } from '../support/sql.js';
 /** What must hold of the tables whatever happened: every breach of it, in words. */
 export interface Findings {
   faults: string[];
-  /** Key sets that nobody reads any more, and that wait for the sweeper. */
+  /** Key sets that are no longer read, and that wait for the sweeper. */
   retired: number;
   /** Such as `version 1 of @alice:hs1`. */
   backups: string[];

@@ -82,7 +82,7 @@ export class Uploads {
         this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
         if (status === 200) break;
         if (status === 503) expect(headers.get('retry-after')).toMatch(/^\d+$/);
-        // a client waits for as long as it is told; this one is in a hurry
+        // a client waits for Retry-After; this one does not
         await sleep(50);
       }
       const now = performance.now();

@@ -143,7 +143,7 @@ describe.each(serverDatabases)('a key set on $name, beside a clock that is wrong
     const warnings: unknown[] = [];
     const ignore = () => undefined;
     const warn = (message: unknown) => {
-      // a database of tests does without what survives a loss of power, and that is told too
+      // a test database is not durable through a power loss, which is logged too
       if (String(message).includes('clock')) warnings.push(message);
     };
     application.app.useLogger({ log: ignore, warn, error: ignore });

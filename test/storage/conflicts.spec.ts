@@ -1,7 +1,7 @@
 /**
  * Proves that a transaction which the database gives up in favour of another is begun again until it
  * is through, whatever the database calls it: a deadlock, a duplicate key, a changed snapshot; and
- * that who cannot be served in time is told 503, with nothing stored.
+ * that a request which cannot be served in time gets 503, with nothing stored.
  */
 import { DataSource, type QueryRunner } from 'typeorm';
 import type { RoomKeysConflictEvent } from '../../src/operations/index.js';

@@ -189,7 +189,7 @@ describe.each(databases)('migrations on $name', ({ create }) => {
   });
 
   it('are run once when four servers start at once', async () => {
-    // as the server sets it: while SQLite waits by itself, nobody else in this process goes on
+    // as the server sets it: while SQLite itself waits, the whole process is blocked
     const open = () => openOne({ timeout: 100 });
     const servers = await Promise.all([open(), open(), open(), open()]);
     const failed: string[] = [];

@@ -5,7 +5,7 @@ import mysql from 'mysql2/promise';
 import type { DataSourceOptions } from 'typeorm';
 import { withPostgres } from './server-kinds.mjs';
 
-/** A fresh, empty database of its own for whoever created it. */
+/** A fresh, empty database for its creator alone. */
 export interface TestDatabase {
   /** `sqlite:/path/to/file`, `mysql://user:password@host:port/name` (for MariaDB too) or `postgres://…`. */
   readonly url: string;

@@ -1,4 +1,4 @@
-// Runs a throw-away database server for as long as somebody holds the other end of its stdin.
+// Runs a throw-away database server for as long as the other end of its stdin is open.
 //
 //   node keep-server.mjs '{"run": "/tmp/…", "folder": "/tmp/…/x", "commands": [[…], […]], "stopSignal": "SIGKILL"}'
 //
@@ -19,7 +19,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () =>
 for (const [file, ...args] of commands) {
   if (ended) break;
   // A process group of its own: an install script has children, and all of them must go.
-  // The server may run as somebody who has no access to where the tests are.
+  // The server may run as a user without access to the folder of the tests.
   running = spawn(file, args, {
     cwd: run,
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -28,7 +28,7 @@ for (const [file, ...args] of commands) {
   const [code] = await once(running, 'exit');
   if (code !== 0) break;
 }
-// Reached when a command failed, or when the server stopped although nobody asked it to.
+// Reached when a command failed, or when the server stopped unexpectedly.
 await end(folder);
 
 async function end(leftover) {

@@ -7,7 +7,7 @@ export function withPostgres<T>(url: string, work: (client: Client) => Promise<T
 export function giveToServer(path: string): void;
 /** Settings of PostgreSQL as parameters of its server. */
 export function postgresSettings(values: Readonly<Record<string, string | number>>): string[];
-/** What comes before a command of PostgreSQL, which does not run as root, whatever it is told. */
+/** What comes before a command of PostgreSQL, which never runs as root. */
 export function asSomebodyElse(): string[];
 /** Where programs of these names are on this machine. */
 export function programsOnThisMachine(names: readonly string[]): string[];

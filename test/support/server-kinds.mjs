@@ -14,7 +14,7 @@ import mysql from 'mysql2/promise';
 import pg from 'pg';
 
 const isRoot = process.getuid?.() === 0;
-// MariaDB and MySQL refuse to run as root unless told that it is meant.
+// MariaDB and MySQL refuse to run as root without an explicit option.
 const asRoot = isRoot ? ['--user=root'] : [];
 
 /** What MariaDB and MySQL have in common. */
@@ -224,7 +224,7 @@ export function postgresSettings(values) {
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
 
-/** What comes before a command of PostgreSQL, which does not run as root, whatever it is told. */
+/** What comes before a command of PostgreSQL, which never runs as root. */
 export function asSomebodyElse() {
   if (!isRoot) return [];
   const { uid, gid } = somebodyElse();

@@ -1,8 +1,8 @@
 // Finds the database servers that a test run uses. For each kind:
 //   1. TEST_MARIADB_URL, TEST_MYSQL_URL or TEST_POSTGRES_URL, a server that is running already; else
-//   2. a server program on this machine, started privately: its own data, its own port, nobody's
+//   2. a server program on this machine, started privately: its own data, its own port, no
 //      configuration, gone with the test run; else
-//   3. none: the reason is told, and the tests run on the rest.
+//   3. none: the reason is printed, and the tests run on the rest.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';

@@ -138,7 +138,7 @@ describe.each(databases)('an import into $name', ({ name, create }) => {
     });
     expect((await info(undefined, 'bob')).count).toBe(2500);
     expect(await sessions('1', 'bob')).toHaveLength(2500);
-    // the next version is one that nobody ever had
+    // the next version was never used
     expect(await client().createBackup()).toBe('4');
   });
 

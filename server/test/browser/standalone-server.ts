@@ -17,7 +17,7 @@ export interface StandaloneServer {
 }
 
 /**
- * Builds it where needed and starts it with an empty database, on any free port unless told which.
+ * Builds it where needed and starts it with an empty database, on any free port by default.
  *
  * Built, because most of the documentation comes from a plugin of `nest build`.
  */
@@ -27,7 +27,7 @@ export async function startServer(developmentTokens: string, port = 0): Promise<
   const server = spawn(process.execPath, ['server/dist/main.js'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Nothing else: the settings of whoever runs the tests are not what is to be proved.
+    // Nothing else: the environment of the test run must not matter.
     env: {
       PORT: String(port),
       LOG_FORMAT: 'text',

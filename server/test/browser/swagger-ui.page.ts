@@ -21,7 +21,7 @@ export function launchBrowser(executablePath: string): Promise<Browser> {
       '--no-sandbox',
       '--disable-gpu',
       '--disable-quic',
-      // It is to speak with nobody but the server under test.
+      // It must connect only to the server under test.
       '--no-first-run',
       '--disable-background-networking',
       '--disable-component-update',

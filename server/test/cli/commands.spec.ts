@@ -295,7 +295,7 @@ describe.each(databases)('the commands on $name', ({ create }) => {
     if (protocol === 'sqlite:') return;
     url.password = '';
     expect(await stats(url.href, decodeURIComponent(password))).toMatchObject({ code: 0, err: '' });
-    // one that was started for these tests alone asks nobody for a password
+    // one that was started for these tests alone requires no password
     if (protocol === 'postgres:' && (await takesAnyPassword(url))) return;
     expect((await stats(url.href, 'not-this-one')).err).toMatch(/^The database rejects the user /);
   });

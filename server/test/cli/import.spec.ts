@@ -266,7 +266,7 @@ Verified  nothing: no keys were read
       const importing = startCommand(['import', 'synapse', '--from', source.file], {
         DATABASE_URL: database.url,
       });
-      // the keys of Alice are being written, where nobody sees them
+      // the keys of Alice are being written, invisibly to clients
       await untilStaging(importing.ended);
       importing.child.kill(signal);
       const { code, err } = await importing.ended;

@@ -167,7 +167,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('on $name', ({ 
     expect(refused.code).toBe(1);
     await administrator.grant('CREATE', named.room_keys_owner);
     expect(await command(['migrate'], { DATABASE_URL: owner })).toMatchObject({ code: 0, err: '' });
-    // the server's user is no substitute
+    // the server's user is not sufficient
     expect(await command(['migrate'], { DATABASE_URL: server })).toMatchObject({ code: 0 });
   });
 

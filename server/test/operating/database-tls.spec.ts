@@ -102,7 +102,7 @@ const onThisMachine = ENCRYPTED.flatMap((encrypted) => {
     beforeAll(async () => {
       await build();
       folder = mkdtempSync(join(tmpdir(), 'room-keys-tls-'));
-      // the server may be somebody else
+      // the server may run as another user
       chmodSync(folder, 0o711);
       const startDatabase = async (its: Certificates) => {
         const database = await PrivateServer.start(kind, program, encrypted.options(its));

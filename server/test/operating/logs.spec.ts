@@ -172,7 +172,7 @@ describe.each(databases)('the log of a server on $name', ({ name, create }) => {
     const away = await send('GET', '/version');
     expect(away.status).toBe(503);
     expect(await lineOf(away.id)).toMatchObject({ level: 'warn', status: 503 });
-    // the cause is told for that request
+    // the cause is logged for that request
     expect(
       await server.line(({ level, requestId }) => level === 'error' && requestId === away.id),
     ).toMatchObject({ context: 'RoomKeysAccessToken' });

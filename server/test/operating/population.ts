@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { json, startService } from '../../../test/homeserver/fake-service.js';
 import { keyData, keyPath, MatrixClient, roomsBody } from '../../../test/support/matrix-client.js';
 
-/** A homeserver whose tokens are the names of its users, and who knows nobody called `stranger…`. */
+/** A homeserver whose tokens are the names of its users, and that does not know `stranger…`. */
 export async function startHomeserver(port?: number) {
   return startService((response, { headers }) => {
     const [, user = ''] = /^Bearer (\w+)/.exec(headers.authorization ?? '') ?? [];

@@ -72,7 +72,7 @@ const { create } = databases.at(-1)!;
       () => prometheus.alerts(),
       (alerts) => alerts.some(({ labels }) => labels.alertname === 'RoomKeysHomeserverAway'),
     );
-    // it waits before it wakes somebody
+    // it is pending before it fires
     expect(active.map(({ state }) => state)).toContain('pending');
     homeserver.answer = answering;
     await eventually(

@@ -21,7 +21,7 @@ export class ServerProcess {
   private hear: () => unknown = () => undefined;
 
   /**
-   * @param variables all that it is told; nothing comes from whoever runs the tests
+   * @param variables its whole environment; nothing comes from that of the test run
    * @param openFiles its limit of open files; that of this process when not set
    */
   constructor(variables: Readonly<Record<string, string>>, folder = ROOT, openFiles?: number) {

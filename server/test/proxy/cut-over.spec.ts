@@ -265,7 +265,7 @@ class Machine {
         }
         const printed = await machine.shell(commands.replace(' --report issues.jsonl', ''));
         if (shown.startsWith('{')) expect(printed).toBe(shown);
-        // somebody else's reload changes nothing
+        // a reload by another program changes nothing
         if (n !== 3 && n !== 2) await machine.shell('nginx -s reload');
         if (n !== 2 && n !== 3) await more();
       }

@@ -7,7 +7,7 @@ import { startProxy } from './processes.js';
 /** nginx as docs/proxies/nginx.conf has it, but for the addresses and TLS. */
 export const startNginx: StartProxy = async (program, at) => {
   const folder = await mkdtemp(join(tmpdir(), 'room-keys-nginx-'));
-  // where it is started by root, its workers are somebody else
+  // if root starts it, its workers run as another user
   await chmod(folder, 0o711);
   await mkdir(join(folder, 'temp'));
   const snippet = await adapted('nginx.conf', [

@@ -61,7 +61,7 @@ export async function startBuiltServer(
   const folder = await mkdtemp(join(tmpdir(), 'room-keys-proxy-'));
   const server = await startServer(['server/dist/main.js'], /^Key backup API\s+(http:\/\/[^/]+)/m, {
     cwd: ROOT,
-    // Nothing else: the settings of whoever runs the tests are not what is to be proved.
+    // Nothing else: the environment of the test run must not matter.
     env: {
       PORT: '0',
       LOG_FORMAT: 'text',

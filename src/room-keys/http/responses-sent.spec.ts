@@ -12,7 +12,7 @@ const MANY = 1000;
 /** Pieces that count how many were asked for. */
 class Pieces {
   asked = 0;
-  /** When nobody will ask for another. */
+  /** When no further one will be requested. */
   readonly ended: Promise<void>;
   private end: () => void = () => undefined;
 

@@ -123,7 +123,7 @@ describe('a JSON cursor', () => {
   });
 
   it('steps into objects at any depth, and out again to the member that follows', () => {
-    /** Steps into all objects, and reads what is no object. */
+    /** Steps into all objects, and reads all other values. */
     const walk = (cursor: JsonCursor): unknown => {
       if (!cursor.isObject) return cursor.value();
       const members: [string, unknown][] = [];

@@ -5,7 +5,7 @@ import type { Request } from 'express';
 import { badJson } from './errors.js';
 
 /**
- * The body as a DTO, checked as Matrix wants it: members that we do not know are no fault, since a
+ * The body as a DTO, checked as Matrix wants it: unknown members are not an error, since a
  * newer client may send them. The global pipe would refuse those; it leaves custom parameters alone.
  */
 export const MatrixBody = createParamDecorator(

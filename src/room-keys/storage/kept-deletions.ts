@@ -52,7 +52,7 @@ export class KeptDeletions {
   /** 1 statement, before the row of the backup goes. */
   async backup(connection: Connection, { user, version }: DeletedFrom): Promise<void> {
     const { dialect, tables } = this.storage;
-    await connection.execute(
+    await connection.defer(
       `INSERT INTO ${tables.deleted} (key_set_id, room_no, user_id, version, kind, algorithm, auth_data, etag,
          next_seq, created_at, changed_at, key_count, byte_count, largest_key, deleted_at)
        SELECT key_set_id, ${WHOLE_SET}, user_id, version, ?, algorithm, auth_data, etag,
@@ -84,7 +84,7 @@ export class KeptDeletions {
     size: DeletedSize,
   ): Promise<void> {
     const { dialect, tables } = this.storage;
-    await connection.execute(
+    await connection.defer(
       `INSERT INTO ${tables.deleted} (key_set_id, room_no, user_id, version, kind, room_id, key_count, byte_count,
          largest_key, deleted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ${dialect.now})`,
       [

@@ -75,7 +75,7 @@ export async function writeRooms(
       const row = ([roomId, { roomNo, keys, bytes }]: [string, RoomChange]) =>
         `(${values.integer(keySetId)}, ${values.bytesOf(roomId)}, ${values.integer(roomNo)}, ` +
         `${values.integer(keys)}, ${values.integer(bytes)})`;
-      await connection.execute(
+      await connection.defer(
         `INSERT INTO ${tables.rooms} (key_set_id, room_id, room_no, key_count, byte_count)
          VALUES ${some.map(row).join()} ${end}`,
         values.parameters,
@@ -105,7 +105,7 @@ export async function insertKeys(
       `${values.integer(key.firstMessageIndex)}, ${values.integer(key.forwardedCount)}, ` +
       `${values.integer(key.isVerified ? 1 : 0)}, ${deviceId === undefined ? 'NULL' : values.bytesOf(deviceId)}, ` +
       `${values.ascii(key.sessionData.slice(0, perStatement))})`;
-    await connection.execute(
+    await connection.defer(
       `INSERT INTO ${tables.keys} (key_set_id, room_no, seq, id_hash, session_id,
          first_message_index, forwarded_count, is_verified, device_id, session_data)
        VALUES ${some.map(row).join()} ${onDuplicate}`,
@@ -141,7 +141,7 @@ export async function appendRest(
 ): Promise<void> {
   const { perStatement } = connection.textLimits;
   for (let start = perStatement; start < text.length; start += perStatement) {
-    await connection.execute(
+    await connection.defer(
       `UPDATE ${cell.table} SET ${cell.column} = CONCAT(${cell.column}, ?) WHERE ${cell.where}`,
       [text.slice(start, start + perStatement), ...cell.parameters],
     );

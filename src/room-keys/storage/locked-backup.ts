@@ -79,7 +79,7 @@ export class LockedBackup {
   async updateAuthData(authData: string): Promise<void> {
     const { connection, storage } = this;
     const which: [Buffer, number] = [this.user, this.versionId];
-    await connection.execute(
+    await connection.defer(
       `UPDATE ${storage.tables.backups} SET auth_data = ? WHERE user_id = ? AND version = ?`,
       [authData.slice(0, connection.textLimits.perStatement), ...which],
     );
@@ -181,12 +181,12 @@ export class LockedBackup {
   async delete(): Promise<void> {
     const { users, backups } = this.storage.tables;
     await this.kept?.backup(this.connection, this.place);
-    await this.connection.execute(`DELETE FROM ${backups} WHERE user_id = ? AND version = ?`, [
+    await this.connection.defer(`DELETE FROM ${backups} WHERE user_id = ? AND version = ?`, [
       this.user,
       this.versionId,
     ]);
     await this.retireKeySet();
-    await this.connection.execute(
+    await this.connection.defer(
       `UPDATE ${users} SET revision = revision + 1, current_version =
          (SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,
       [this.user, this.user],
@@ -201,7 +201,7 @@ export class LockedBackup {
       this.byteCount += bytes;
     }
     this.roomChanges.clear();
-    await this.connection.execute(
+    await this.connection.defer(
       `UPDATE ${tables.backups} SET etag = ?, key_count = ?, byte_count = ?, largest_key = ?,
          next_seq = ?, key_set_id = ?, changed_at = ${dialect.greatest('changed_at', dialect.now)}
        WHERE user_id = ? AND version = ?`,
@@ -248,7 +248,7 @@ export class LockedBackup {
     if (!room || Number(room.key_count) === 0) return false;
     const [keys, size] = [Number(room.key_count), Number(room.byte_count)];
     await this.retireRoom(Number(room.room_no), { roomId, kind: 'room', keys, bytes: size });
-    await this.connection.execute(
+    await this.connection.defer(
       `DELETE FROM ${tables.rooms} WHERE key_set_id = ? AND room_id = ?`,
       which,
     );
@@ -266,13 +266,13 @@ export class LockedBackup {
     if (this.kept) {
       // a room of its own, which is deleted; its number as `seq` hides it from restores that are under way
       const own = this.nextSeq++;
-      await this.connection.execute(
+      await this.connection.defer(
         `UPDATE ${keys} SET room_no = ?, seq = ? WHERE key_set_id = ? AND room_no = ? AND seq = ?`,
         [own, own, ...which],
       );
       await this.retireRoom(own, { roomId: id.roomId, kind: 'key', keys: 1, bytes: size });
     } else {
-      await this.connection.execute(
+      await this.connection.defer(
         `DELETE FROM ${keys} WHERE key_set_id = ? AND room_no = ? AND seq = ?`,
         which,
       );
@@ -282,7 +282,7 @@ export class LockedBackup {
   }
 
   private async retireKeySet(): Promise<void> {
-    await this.connection.execute(
+    await this.connection.defer(
       `UPDATE ${this.storage.tables.keySets} SET retired_at = ${this.retiredAt} WHERE key_set_id = ?`,
       [this.keySetId],
     );
@@ -292,7 +292,7 @@ export class LockedBackup {
     roomNo: number,
     room: { roomId: string; kind: 'room' | 'key'; keys: number; bytes: number },
   ): Promise<void> {
-    await this.connection.execute(
+    await this.connection.defer(
       `INSERT INTO ${this.storage.tables.retiredRooms} (key_set_id, room_no, retired_at) VALUES (?, ?, ${this.retiredAt})`,
       [this.keySetId, roomNo],
     );

@@ -49,7 +49,7 @@ export async function lockUser(
   const { dialect, tables } = storage;
   const user = bytes(userId);
   if (dialect.locksOneTable) {
-    await connection.rows(`SELECT 1 FROM ${tables.users} WHERE user_id = ?${dialect.forUpdate}`, [
+    await connection.defer(`SELECT 1 FROM ${tables.users} WHERE user_id = ?${dialect.forUpdate}`, [
       user,
     ]);
     // and, in a transaction that saw it before, whether it has changed since: that is a conflict then

@@ -21,6 +21,12 @@ export interface Connection extends Reader {
   /** A statement that writes. */
   execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written>;
 
+  /**
+   * A statement of a transaction whose result is not needed. Where the connection takes several statements in one
+   * message, it is sent with the next one, or with COMMIT, which then fails with its error: one round trip for all.
+   */
+  defer(sql: string, parameters?: readonly SqlValue[]): Promise<void>;
+
   /** The longest text in characters that one statement can hold, and the longest that a column can take. */
   readonly textLimits: TextLimits;
 

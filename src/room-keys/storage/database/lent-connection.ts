@@ -6,6 +6,16 @@ import { withLiterals } from './literals.js';
 import type { ValueSyntax } from './sql-values.js';
 import { within } from './timeouts.js';
 
+/** Longest message of several statements, in characters: a longer one saves nothing that is noticed. */
+const CHARACTERS_PER_MESSAGE = 1024 * 1024;
+
+interface Statement {
+  sql: string;
+  parameters: readonly SqlValue[];
+  /** With the values in their places. */
+  text: string;
+}
+
 /**
  * A connection while it is lent by the host's pool: every answer is waited for within a time limit, TypeORM's
  * logger receives each statement, and the pool gets back a connection that is in no transaction, or none.
@@ -13,10 +23,14 @@ import { within } from './timeouts.js';
 export abstract class LentConnection implements Connection {
   abstract readonly textLimits: TextLimits;
   abstract readonly readsAreConfirmed: boolean;
+  /** Whether one message may hold several statements. */
+  protected abstract readonly takesSeveral: boolean;
   protected isDiscarded = false;
   /** Set for one that the host has begun a transaction on. */
   isJoined = false;
-  private inTransaction = false;
+  private transaction: 'none' | 'deferred' | 'open' = 'none';
+  /** Sent with the next statement. */
+  private deferred: Statement[] = [];
 
   constructor(
     protected readonly dataSource: DataSource,
@@ -36,12 +50,25 @@ export abstract class LentConnection implements Connection {
   /** Commits the transaction. If it throws, it is unknown whether the commit took effect. */
   abstract commit(): Promise<void>;
 
+  async defer(sql: string, parameters: readonly SqlValue[] = []): Promise<void> {
+    if (this.transaction === 'none' || !this.takesSeveral) {
+      await this.send(sql, parameters);
+      return;
+    }
+    this.dataSource.logger.logQuery(sql, [...parameters], this.runner);
+    const statement = { sql, parameters, text: withLiterals(sql, parameters, this.syntax) };
+    if (!this.fitsWithDeferred(statement)) await this.sendDeferred();
+    this.deferred.push(statement);
+  }
+
   /** Ends a transaction that is open; the first error is the one to report, so that none is thrown here. */
   async rollBack(): Promise<void> {
-    if (!this.inTransaction || this.isDiscarded) return;
+    this.deferred = [];
+    if (this.transaction === 'deferred') this.transaction = 'none';
+    if (this.transaction === 'none' || this.isDiscarded) return;
     try {
       await this.sendRollBack();
-      this.inTransaction = false;
+      this.transaction = 'none';
     } catch {
       // the connection is gone, or is closed when it is released
     }
@@ -49,9 +76,9 @@ export abstract class LentConnection implements Connection {
 
   /** Gives the connection back to the pool as it was; one that cannot be is closed, and the pool makes another. */
   async release(): Promise<void> {
-    if (!this.isDiscarded && !this.inTransaction) await this.restore();
+    if (!this.isDiscarded && this.transaction === 'none') await this.restore();
     // the next borrower would be in the same transaction, and would end it
-    if (this.inTransaction) this.discard();
+    if (this.transaction !== 'none') this.discard();
     await this.runner.release();
   }
 
@@ -60,8 +87,12 @@ export abstract class LentConnection implements Connection {
     if (!this.isDiscarded) await this.restore();
   }
 
-  /** Sends a statement whose text is complete, and takes the driver's answer. */
-  protected abstract ask(sql: string): Promise<unknown>;
+  /**
+   * Sends a message whose text is complete, and takes the driver's answer.
+   *
+   * @param statements how many the message holds
+   */
+  protected abstract ask(message: string, statements: number): Promise<unknown>;
   protected abstract sendRollBack(): Promise<unknown>;
   /** Takes the connection out of the pool permanently. */
   protected abstract close(error?: Error): void;
@@ -71,14 +102,15 @@ export abstract class LentConnection implements Connection {
     // nothing was
   }
 
-  protected async begin(sql: string): Promise<void> {
-    this.inTransaction = true;
-    await this.send(sql);
+  /** @param isDeferred whether it may be sent with the next statement */
+  protected async begin(sql: string, isDeferred: boolean): Promise<void> {
+    this.transaction = isDeferred && this.takesSeveral ? 'deferred' : 'open';
+    await (isDeferred ? this.defer(sql) : this.send(sql));
   }
 
   protected async end(sql: string): Promise<unknown> {
     const answer = await this.send(sql);
-    this.inTransaction = false;
+    this.transaction = 'none';
     return answer;
   }
 
@@ -88,30 +120,55 @@ export abstract class LentConnection implements Connection {
     parameters: readonly SqlValue[] = [],
     ask?: (sql: string) => Promise<T>,
   ): Promise<T> {
+    this.dataSource.logger.logQuery(sql, [...parameters], this.runner);
+    const statement = { sql, parameters, text: withLiterals(sql, parameters, this.syntax) };
+    if (ask !== undefined || !this.fitsWithDeferred(statement)) await this.sendDeferred();
+    return this.sendAll([...this.deferred.splice(0), statement], ask);
+  }
+
+  private fitsWithDeferred({ text }: Statement): boolean {
+    const most = Math.min(CHARACTERS_PER_MESSAGE, this.textLimits.perStatement);
+    return this.deferred.reduce((sum, one) => sum + one.text.length, text.length) <= most;
+  }
+
+  private async sendDeferred(): Promise<void> {
+    if (this.deferred.length > 0) await this.sendAll(this.deferred.splice(0));
+  }
+
+  /** Sends statements in one message, and takes the driver's answer. */
+  private async sendAll<T>(
+    statements: readonly Statement[],
+    ask?: (sql: string) => Promise<T>,
+  ): Promise<T> {
     const { logger } = this.dataSource;
     const { maxQueryExecutionTime } = this.dataSource.options;
-    logger.logQuery(sql, [...parameters], this.runner);
+    const sql = statements.map((one) => one.sql).join('; ');
+    const parameters = () => statements.flatMap((one) => one.parameters);
+    if (this.transaction === 'deferred') this.transaction = 'open';
     const begun = maxQueryExecutionTime ? performance.now() : 0;
     try {
-      return await this.answer(withLiterals(sql, parameters, this.syntax), ask);
+      const message = statements.map(({ text }) => text).join('; ');
+      return await this.answer(message, ask, statements.length);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {
-        logger.logQueryError(error as Error, sql, [...parameters], this.runner);
+        logger.logQueryError(error as Error, sql, parameters(), this.runner);
       }
-      throw asFailedQuery(error as Error, sql, parameters);
+      throw asFailedQuery(error as Error, sql, parameters());
     } finally {
       if (maxQueryExecutionTime) {
         const took = performance.now() - begun;
-        if (took > maxQueryExecutionTime) {
-          logger.logQuerySlow(took, sql, [...parameters], this.runner);
-        }
+        if (took > maxQueryExecutionTime) logger.logQuerySlow(took, sql, parameters(), this.runner);
       }
     }
   }
 
   /** Without the host's log. @throws NoAnswerError when the answer does not come in time; the connection is closed then */
-  protected answer<T = unknown>(sql: string, ask?: (sql: string) => Promise<T>): Promise<T> {
-    const asked = ask ? ask(sql) : (this.ask(sql) as Promise<T>);
+  protected answer<T = unknown>(
+    message: string,
+    ask?: (sql: string) => Promise<T>,
+    statements = 1,
+  ): Promise<T> {
+    const asked = ask ? ask(message) : (this.ask(message, statements) as Promise<T>);
     return within(asked, this.timeoutMs, () => {
       const error = new NoAnswerError('The database does not answer.');
       this.discard(error);

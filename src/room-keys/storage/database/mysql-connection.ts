@@ -20,7 +20,11 @@ export class MysqlConnection extends LentConnection {
     private readonly connection: PoolConnection,
   ) {
     super(dataSource, runner, timeoutMs, mysqlSyntax);
+    this.takesSeveral = connection.config.multipleStatements === true;
   }
+
+  /** Where the host's DataSource has `multipleStatements`: the driver agrees on it with the server when it connects. */
+  protected readonly takesSeveral: boolean;
 
   readonly readsAreConfirmed = true;
 
@@ -42,7 +46,7 @@ export class MysqlConnection extends LentConnection {
   }
 
   async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
-    const rows = await this.send(sql, parameters, (text) => this.ask(text, true));
+    const rows = await this.send(sql, parameters, (text) => this.ask(text, 1, true));
     return new ValueRows(rows as (number | string | Buffer)[][], shape);
   }
 
@@ -52,14 +56,14 @@ export class MysqlConnection extends LentConnection {
   }
 
   beginToWrite(): Promise<void> {
-    return this.begin('START TRANSACTION READ WRITE');
+    return this.begin('START TRANSACTION READ WRITE', true);
   }
 
   async beginSnapshot(): Promise<void> {
     if (!this.session.isRepeatableRead) {
       await this.execute('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
     }
-    await this.begin('START TRANSACTION READ ONLY');
+    await this.begin('START TRANSACTION READ ONLY', false);
   }
 
   async commit(): Promise<void> {
@@ -84,10 +88,10 @@ export class MysqlConnection extends LentConnection {
     if (error) closeIdle(this.dataSource);
   }
 
-  protected ask(sql: string, rowsAsArray = false): Promise<unknown> {
+  protected ask(message: string, statements: number, rowsAsArray = false): Promise<unknown> {
     const { typeCast } = this.connection.config;
     const options: QueryOptions & { values: null } = {
-      sql,
+      sql: message,
       // Without values the driver looks for no placeholders: it would go through all keys of an upload.
       values: null,
       // whatever the host has set for its own statements
@@ -101,7 +105,8 @@ export class MysqlConnection extends LentConnection {
     return new Promise((resolve, reject) => {
       this.connection.query(options, (error, result) => {
         if (!error) {
-          resolve(result);
+          // of several statements there are as many results
+          resolve(statements > 1 ? (result as unknown[]).at(-1) : result);
           return;
         }
         const code = mysqlCode(error);

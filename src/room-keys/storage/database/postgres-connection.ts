@@ -68,6 +68,15 @@ const types = {
   getTypeParser: (type: number) => (type === BYTEA ? parseBytea : (text: string) => text),
 };
 
+/** A result, or one for each statement of a message. */
+type Answer = QueryResult<Row> | QueryResult<Row>[];
+
+const lastOf = (answer: Answer): QueryResult<Row> => {
+  const last = [answer].flat().at(-1);
+  if (!last) throw new Error('The driver returned no result.');
+  return last;
+};
+
 /** A connection of pg. */
 export class PostgresConnection extends LentConnection {
   readonly textLimits: TextLimits = {
@@ -86,6 +95,8 @@ export class PostgresConnection extends LentConnection {
     super(dataSource, runner, timeoutMs, postgresSyntax);
   }
 
+  protected readonly takesSeveral = true;
+
   get readsAreConfirmed(): boolean {
     return this.session.readsAreConfirmed;
   }
@@ -101,7 +112,7 @@ export class PostgresConnection extends LentConnection {
   }
 
   async rows(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
-    return (await this.send<QueryResult<Row>>(sql, parameters)).rows;
+    return lastOf(await this.send<Answer>(sql, parameters)).rows;
   }
 
   async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
@@ -122,17 +133,17 @@ export class PostgresConnection extends LentConnection {
   }
 
   async execute(sql: string, parameters?: readonly SqlValue[]): Promise<Written> {
-    const { rowCount, rows } = await this.send<QueryResult<Row>>(sql, parameters);
+    const { rowCount, rows } = lastOf(await this.send<Answer>(sql, parameters));
     const [returned] = Object.values(rows[0] ?? {});
     return { affected: rowCount ?? 0, insertId: Number(returned ?? 0) };
   }
 
   beginToWrite(): Promise<void> {
-    return this.begin(beginToWrite());
+    return this.begin(beginToWrite(), true);
   }
 
   beginSnapshot(): Promise<void> {
-    return this.begin(BEGIN_SNAPSHOT);
+    return this.begin(BEGIN_SNAPSHOT, false);
   }
 
   async commit(): Promise<void> {
@@ -141,15 +152,16 @@ export class PostgresConnection extends LentConnection {
     const onNotice = ({ code }: { code: string | undefined }) => notices.add(code);
     client.on('notice', onNotice);
     try {
-      const answer = await this.end(session.readsAreConfirmed ? 'COMMIT' : CONFIRMING_COMMIT);
-      const [first, last = first] = [answer].flat() as [QueryResult<Row>, QueryResult?];
+      const isConfirming = !session.readsAreConfirmed;
+      const answer = (await this.end(isConfirming ? CONFIRMING_COMMIT : 'COMMIT')) as Answer;
       // the answer to COMMIT in a transaction in which a statement failed, and no error
-      if (last.command !== 'COMMIT') throw new Error('The database rolled the transaction back.');
+      if (lastOf(answer).command !== 'COMMIT') throw new Error('The database rolled the transaction back.');
       if (notices.has(WARNING)) {
         this.pool.onUnconfirmed();
         throw new UnconfirmedError();
       }
-      if (first.rows[0]?.has_number === 't') session.readsAreConfirmed = true;
+      const confirming = isConfirming ? [answer].flat().at(-2) : undefined;
+      if (confirming?.rows[0]?.has_number === 't') session.readsAreConfirmed = true;
     } finally {
       client.off('notice', onNotice);
     }
@@ -165,8 +177,8 @@ export class PostgresConnection extends LentConnection {
     if (error) this.pool.onNoAnswer();
   }
 
-  protected ask(sql: string): Promise<unknown> {
-    return this.checked(sql, this.client.query({ text: sql, types }));
+  protected ask(message: string): Promise<unknown> {
+    return this.checked(message, this.client.query({ text: message, types }));
   }
 
   private async checked<T>(sql: string, answer: Promise<T>): Promise<T> {

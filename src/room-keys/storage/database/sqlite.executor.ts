@@ -215,6 +215,10 @@ class SqliteConnection implements Connection {
     );
   }
 
+  async defer(sql: string, parameters: readonly SqlValue[] = []): Promise<void> {
+    await this.execute(sql, parameters);
+  }
+
   /** Runs a statement before it returns. */
   run<T = unknown>(
     sql: string,

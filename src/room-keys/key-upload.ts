@@ -23,7 +23,12 @@ export class KeyUpload {
     keys: readonly RoomKey[],
     deviceId: string | undefined,
   ): Promise<KeysState> {
-    for (const { sessionData } of keys) await this.limits.checkSessionData(userId, sessionData);
+    // once, for the longest: to wait for each of hundreds of keys took a twentieth of the time of an upload
+    let longest = '';
+    for (const { sessionData } of keys) {
+      if (sessionData.length > longest.length) longest = sessionData;
+    }
+    await this.limits.checkSessionData(userId, longest);
     const { state, added, replaced } = await this.write(userId, version, keys, deviceId);
     this.observe?.({ type: 'keys', added, replaced, kept: keys.length - added - replaced });
     return state;

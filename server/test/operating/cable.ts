@@ -13,6 +13,8 @@ export interface Cable {
   refuse: (code: number | string) => void;
   /** What was cut before stays so; new connections get through. */
   putBack: () => void;
+  /** How often something was sent to the server after an answer, since it was last asked for. */
+  takeRoundTrips: () => number;
   close: () => Promise<void>;
 }
 
@@ -25,6 +27,7 @@ export async function layCable(to: string): Promise<Cable> {
   let cut = false;
   let refusal: Buffer | undefined;
   let heldBack: () => void = () => undefined;
+  let roundTrips = 0;
   const endAll = () => {
     for (const end of ends) end.destroy();
   };
@@ -45,6 +48,7 @@ export async function layCable(to: string): Promise<Cable> {
       return;
     }
     const far = connect(Number(port), hostname);
+    let isAnswering = true;
     for (const [end, other] of [
       [near, far],
       [far, near],
@@ -57,6 +61,8 @@ export async function layCable(to: string): Promise<Cable> {
       });
       if (cut) cutEnds.add(end);
       end.on('data', (bytes: Buffer) => {
+        if (end === near && isAnswering) roundTrips++;
+        isAnswering = end === far;
         if (cutEnds.has(end)) heldBack();
         else if (!other.write(bytes)) end.pause();
       });
@@ -85,6 +91,11 @@ export async function layCable(to: string): Promise<Cable> {
       pulled = false;
       cut = false;
       refusal = undefined;
+    },
+    takeRoundTrips: () => {
+      const taken = roundTrips;
+      roundTrips = 0;
+      return taken;
     },
     close: async () => {
       pull();

@@ -147,7 +147,10 @@ export abstract class LentConnection implements Connection {
     if (this.transaction === 'deferred') this.transaction = 'open';
     const begun = maxQueryExecutionTime ? performance.now() : 0;
     try {
-      const message = statements.map(({ text }) => text).join('; ');
+      // not join(), which copies
+      const message = statements
+        .slice(1)
+        .reduce((all, { text }) => `${all}; ${text}`, statements[0]?.text ?? '');
       return await this.answer(message, ask, statements.length);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {

@@ -1,3 +1,4 @@
+import type { HomeserverBackup } from './homeserver.js';
 import { BATCH, KeySource } from './keys.js';
 import {
   type Entry,
@@ -14,9 +15,9 @@ const REPLACED_AT = 5;
 const ONE_BY_ONE = 200;
 
 /** One user's backup from its first key to its last: ours, the floor and the peer take turns. */
-export async function compare(run: Run, keys: number): Promise<void> {
+export async function compare(run: Run, keys: number): Promise<SixRestores> {
   const source = new KeySource('compare');
-  const all = await entries([run.ours, run.floor, run.peer], 0);
+  const all = await entries([run.ours, run.before, run.floor, run.peer], 0);
   const phase = async (
     id: string,
     title: string,
@@ -25,7 +26,7 @@ export async function compare(run: Run, keys: number): Promise<void> {
     work: (entry: Entry, index: number) => Promise<number>,
   ): Promise<Phase> => {
     const done = await interleaved(run, title, all, times, work);
-    const result = { id, title, stored, times: summaries(done.times), cpu: done.cpu };
+    const result = { id, title, stored, ...done, times: summaries(done.times) };
     run.phases.push(result);
     return result;
   };
@@ -93,10 +94,29 @@ export async function compare(run: Run, keys: number): Promise<void> {
     },
   );
   read.firstByte = summaries(firstByte);
+  const six = await sixRestores(run, all[0]?.backup as HomeserverBackup);
   await phase('delete', 'delete all keys', keys, { count: 1, slice: 1 }, ({ backup }) =>
     backup.deleteKeys(),
   );
   for (const { backup } of all) await backup.delete();
+  return six;
+}
+
+/** Bytes of memory of our server, before and at most while six clients read the backup at once. */
+export interface SixRestores {
+  idle: number | undefined;
+  peak: number | undefined;
+  /** Milliseconds until the last one has it. */
+  ms: number;
+}
+
+async function sixRestores({ server, ours }: Run, backup: HomeserverBackup): Promise<SixRestores> {
+  const idle = server.residentBytes();
+  server.forgetPeak();
+  const begun = performance.now();
+  const clients = Array.from({ length: 6 }, () => ours.connect(0, {}));
+  await Promise.all(clients.map((client) => backup.stream(undefined, client)));
+  return { idle, peak: server.peakBytes(), ms: performance.now() - begun };
 }
 
 export const count = (n: number) => n.toLocaleString('en-GB');

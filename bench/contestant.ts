@@ -1,11 +1,11 @@
 import type { Key, KeySource } from './keys.js';
 
 /**
- * One of those that do the same work: our server, another homeserver, or the bare driver. Whatever
- * does not do it correctly fails the run: a wrong server is not a fast one.
+ * One of those that do the same work: our server, an earlier build of it, another homeserver, or the bare driver.
+ * Whatever does not do it correctly fails the run: a wrong server is not a fast one.
  */
 export interface Contestant {
-  readonly name: 'ours' | 'floor' | 'peer';
+  readonly name: 'ours' | 'before' | 'floor' | 'peer';
   /** Makes an empty backup for a user; each user has a connection of its own. */
   createBackup(user: number): Promise<BackupUnderTest>;
   close(): Promise<void>;

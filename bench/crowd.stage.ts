@@ -13,7 +13,7 @@ export async function crowd(run: Run, keysEach: number): Promise<void> {
   const users = await Promise.all(
     Array.from({ length: CROWD }, async (_, n) => ({
       source: new KeySource(`crowd ${n}`),
-      entries: await entries([run.ours, run.floor, run.peer], n),
+      entries: await entries([run.ours, run.before, run.floor, run.peer], n),
     })),
   );
   const names = users[0]?.entries.map(({ name }) => name) ?? [];
@@ -49,7 +49,8 @@ export async function crowd(run: Run, keysEach: number): Promise<void> {
     title,
     stored: 0,
     times: summaries(times),
-    cpu: cpu / (times.ours?.length ?? 1),
+    cpu: { ours: cpu / (times.ours?.length ?? 1) },
+    databaseCpu: {},
     keysPerSecond: Object.fromEntries(
       Object.entries(rates).map(([name, all]) => [name, median(all)]),
     ),

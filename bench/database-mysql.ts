@@ -1,6 +1,7 @@
 import mysql from 'mysql2/promise';
 import type { RowDataPacket } from 'mysql2/promise';
 import type { BenchDatabase } from './database.js';
+import { cpuOfPrograms } from './processor-time.js';
 import { MysqlFloor } from './floor-mysql.js';
 import { waitingDeletions } from './waiting-deletions.js';
 
@@ -29,7 +30,12 @@ export async function createMysqlDatabase(server: URL, name: string): Promise<Be
   return {
     description: `${/mariadb/i.test(version) ? 'MariaDB' : 'MySQL'} ${version.split('-')[0] ?? ''}`,
     url: url.href,
-    floor: () => MysqlFloor.create(driverUrl.href),
+    floor: (through = driverUrl) => {
+      const by = new URL(through);
+      by.protocol = 'mysql:';
+      return MysqlFloor.create(by.href);
+    },
+    cpuMs: () => cpuOfPrograms(['mysqld', 'mariadbd']),
     isSwept: async () => {
       const [waiting] = await query(waitingDeletions(`${name}.`));
       return Number(waiting?.waiting) === 0;

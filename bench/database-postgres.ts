@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { BenchDatabase } from './database.js';
 import { PostgresFloor } from './floor-postgres.js';
+import { cpuOfPrograms } from './processor-time.js';
 import { waitingDeletions } from './waiting-deletions.js';
 
 /** @param server of PostgreSQL; without a database in it, its `postgres` is where others are made */
@@ -24,7 +25,8 @@ export async function createPostgresDatabase(server: URL, name: string): Promise
   return {
     description: `PostgreSQL ${row?.server_version?.split(' ')[0] ?? ''}`,
     url: url.href,
-    floor: () => PostgresFloor.create(url.href),
+    floor: (through = url) => PostgresFloor.create(through.href),
+    cpuMs: () => cpuOfPrograms(['postgres']),
     isSwept: async () => {
       const [waiting] = await query(url, waitingDeletions());
       return Number(waiting?.waiting) === 0;

@@ -17,6 +17,7 @@ export function createSqliteDatabase(given: string): Promise<BenchDatabase> {
     description: `SQLite ${sqliteVersion()}`,
     url: `sqlite:${file}`,
     floor: () => Promise.resolve(new SqliteFloor(join(folder, 'floor.db'))),
+    cpuMs: () => undefined,
     isSwept: () => {
       const database = new Database(file, { readonly: true });
       const { waiting } = database.prepare<[], { waiting: number }>(waitingDeletions()).get() ?? {};

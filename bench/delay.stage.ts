@@ -37,7 +37,7 @@ export async function delay(
   const homeservers = Object.entries(servers).map(
     ([name, { url }]) => new Homeserver<'ours' | 'before'>(name as 'ours', url, tokens),
   );
-  const all: Contestant[] = [...homeservers, ...(floor ? [floor] : [])];
+  const all: Contestant[] = [...homeservers, floor];
   try {
     const source = new KeySource('delay');
     const taking = await entries(all, USER);

@@ -5,7 +5,7 @@ import { type BackupUnderTest, check, type Contestant, type RestoreTimes } from 
 import type { Key, KeySource } from './keys.js';
 
 /** The table that comes to mind first: keys under their ids, and no more. */
-const CREATE_KEYS = `CREATE TABLE floor_keys (
+const CREATE_KEYS = `CREATE TABLE IF NOT EXISTS floor_keys (
   user_id varbinary(255) NOT NULL,
   version bigint NOT NULL,
   room_id varbinary(255) NOT NULL,
@@ -17,7 +17,7 @@ const CREATE_KEYS = `CREATE TABLE floor_keys (
   PRIMARY KEY (user_id, version, room_id, session_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC`;
 
-const CREATE_BACKUPS = `CREATE TABLE floor_backups (
+const CREATE_BACKUPS = `CREATE TABLE IF NOT EXISTS floor_backups (
   user_id varbinary(255) NOT NULL,
   version bigint NOT NULL,
   algorithm varbinary(255) NOT NULL,

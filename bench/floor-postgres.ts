@@ -3,7 +3,7 @@ import { type BackupUnderTest, check, type Contestant, type RestoreTimes } from 
 import type { Key, KeySource } from './keys.js';
 
 const CREATE = `
-  CREATE TABLE floor_keys (
+  CREATE TABLE IF NOT EXISTS floor_keys (
     user_id text NOT NULL,
     version bigint NOT NULL,
     room_id text NOT NULL,
@@ -14,7 +14,7 @@ const CREATE = `
     session_data text NOT NULL,
     PRIMARY KEY (user_id, version, room_id, session_id)
   );
-  CREATE TABLE floor_backups (
+  CREATE TABLE IF NOT EXISTS floor_backups (
     user_id text NOT NULL,
     version bigint NOT NULL,
     algorithm text NOT NULL,

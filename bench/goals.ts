@@ -1,3 +1,4 @@
+import { DELAY_MS } from './delay.stage.js';
 import { neighboursGoals } from './neighbours/goals.js';
 import type { Results } from './results.js';
 import type { Name, Phase } from './run.js';
@@ -32,17 +33,25 @@ interface Limits {
 }
 
 const LIMITS: Limits = {
-  ...{ large: 1.15, fill: 6, same: 12, replace: 12, one: 12, version: 25 },
+  ...{ large: 1.15, fill: 4, same: 12, replace: 12, one: 12, version: 25 },
   ...{ readOne: 2, readAll: 2.5, firstByte: 30, crowd: 1.5 },
 };
 /** On PostgreSQL, which the peer has too. */
 const LIMITS_ON_POSTGRES: Limits = {
   ...{ large: 1.25, fill: 3, same: 8, replace: 12, one: 8, version: 20 },
-  ...{ readOne: 1.5, readAll: 1.3, firstByte: 30, crowd: 1.5 },
+  ...{ readOne: 1.5, readAll: 2, firstByte: 30, crowd: 1.5 },
 };
 
 /** The goals, held against what a run measured. */
-export function goals({ keys, phases, large, neighbours, start, database }: Results): Goal[] {
+export function goals({
+  keys,
+  phases,
+  restores,
+  large,
+  neighbours,
+  start,
+  database,
+}: Results): Goal[] {
   const limits = database.startsWith('PostgreSQL') ? LIMITS_ON_POSTGRES : LIMITS;
   const phase = (id: string) => phases.find((one) => one.id === id);
   const median = (one: Phase | undefined, name: Name) => one?.times[name]?.median;
@@ -93,9 +102,15 @@ export function goals({ keys, phases, large, neighbours, start, database }: Resu
     const { ours, peer } = phase(id)?.times ?? {};
     return ours && peer ? of(peer) / of(ours) : undefined;
   };
+  const ofBefore = (what: string, limit: number, id: string, of: 'cpu' | 'databaseCpu'): Goal => {
+    const { ours, before } = phase(id)?.[of] ?? {};
+    return atMost(`${what}, against the build before`, limit, ours, before, compared);
+  };
+  const onServer = !database.startsWith('SQLite');
+  const onMysql = onServer && !database.startsWith('PostgreSQL');
+  const read = phase('read-all');
   const fills = (name: Name) =>
     sum([phase('fill-first')?.times[name]?.total, phase('fill-rest')?.times[name]?.total]);
-  const read = phase('read-all');
   const crowd = phase('crowd')?.keysPerSecond;
 
   return [
@@ -117,6 +132,35 @@ export function goals({ keys, phases, large, neighbours, start, database }: Resu
       2,
       median(phase('fill-rest'), 'ours'),
       median(phase('fill-rest'), 'floor'),
+    ),
+    ofBefore('processor time of an upload of 100 keys', 0.8, 'fill-rest', 'cpu'),
+    ofBefore('processor time of reading all keys', onMysql ? 0.6 : 0.7, 'read-all', 'cpu'),
+    ...(onServer
+      ? [
+          ofBefore("the database's, of an upload", 1.1, 'fill-rest', 'databaseCpu'),
+          ofBefore("the database's, of reading all keys", 1.1, 'read-all', 'databaseCpu'),
+          atMost(
+            `upload of 100 keys at ${DELAY_MS} ms from the database against the bare driver's transaction`,
+            1.7,
+            median(phase('delay-upload'), 'ours'),
+            median(phase('delay-upload'), 'floor'),
+          ),
+        ]
+      : []),
+    atMost(
+      `reading all ${count(keys)} keys against the bare driver`,
+      0.9,
+      median(read, 'ours'),
+      median(read, 'floor'),
+      compared,
+    ),
+    memory(
+      `memory while six clients read ${count(keys)} keys at once, over idle`,
+      100,
+      restores?.idle === undefined || restores.peak === undefined
+        ? undefined
+        : restores.peak - restores.idle,
+      compared,
     ),
     atLeast(
       `fill of ${count(keys)} keys against the peer`,

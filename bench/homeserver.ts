@@ -6,7 +6,9 @@ import { allRooms, pathOf, type WireKey, wireKey } from './wire.js';
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';
 
 /** A server with the key backup API: ours or another. Each user has a connection of its own. */
-export class Homeserver implements Contestant {
+export class Homeserver<
+  Side extends Exclude<Contestant['name'], 'floor'> = 'ours' | 'peer',
+> implements Contestant {
   private readonly clients = new Map<number, HttpClient>();
   private readonly others: HttpClient[] = [];
 
@@ -15,7 +17,7 @@ export class Homeserver implements Contestant {
    * @param tokens access tokens, of one user each
    */
   constructor(
-    readonly name: 'ours' | 'peer',
+    readonly name: Side,
     private readonly url: string,
     private readonly tokens: readonly string[],
   ) {}
@@ -130,9 +132,12 @@ export class HomeserverBackup implements BackupUnderTest {
   }
 
   /** Reads all keys without keeping them; checks how many they are. */
-  async stream(bytesPerSecond?: number): Promise<RestoreTimes & { bytes: number }> {
+  async stream(
+    bytesPerSecond?: number,
+    client = this.client,
+  ): Promise<RestoreTimes & { bytes: number }> {
     const counter = new Counter('"session_data":');
-    const answer = await this.client.send('GET', `/keys?version=${this.version}`, undefined, {
+    const answer = await client.send('GET', `/keys?version=${this.version}`, undefined, {
       piece: (bytes) => {
         counter.add(bytes);
       },

@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { compare } from './compare.stage.js';
 import { CROWD, crowd } from './crowd.stage.js';
 import { createDatabase } from './database.js';
+import { delay } from './delay.stage.js';
 import { Homeserver } from './homeserver.js';
 import { large } from './large.stage.js';
 import { NEIGHBOURS, neighbours } from './neighbours.stage.js';
@@ -33,6 +34,7 @@ const results: Results = {
   peer: options.peer?.url,
   keys: options.keys,
   phases: [],
+  restores: undefined,
   large: undefined,
   neighbours: undefined,
   start: undefined,
@@ -53,9 +55,20 @@ const settings = {
 const nodeOptions =
   options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
 let server = await ServerProcess.start(settings, nodeOptions);
+const databaseBefore =
+  options.before === undefined ? undefined : await createDatabase(options.database, '_before');
+const startBefore = (change = (url: URL) => url) =>
+  databaseBefore &&
+  ServerProcess.start(
+    { ...settings, DATABASE_URL: change(new URL(databaseBefore.url)).href },
+    [],
+    options.before,
+  );
+const serverBefore = await startBefore();
 const { url } = server;
 
 const ours = new Homeserver('ours', url, tokens);
+const before = serverBefore && new Homeserver('before', serverBefore.url, tokens);
 const floor = await database.floor();
 const peer = options.peer && new Homeserver('peer', options.peer.url, options.peer.tokens);
 const runWith = (other: Homeserver | undefined): Run => ({
@@ -70,7 +83,10 @@ const runWith = (other: Homeserver | undefined): Run => ({
       nodeOptions,
     );
   },
+  cpuOf: (name) =>
+    (name === 'before' ? serverBefore : name === 'ours' ? server : undefined)?.cpuMs(),
   ours,
+  before,
   floor,
   peer: other,
   progress,
@@ -88,9 +104,16 @@ function withPeerOf(users: number): Run {
 try {
   const { stages } = options;
   if (stages.some((stage) => stage !== 'start')) await warmUp(run, options.warmUp);
-  if (stages.includes('compare')) await compare(run, options.keys);
+  if (stages.includes('compare')) results.restores = await compare(run, options.keys);
   if (stages.includes('crowd')) {
     await crowd(withPeerOf(CROWD), options.keys / 10);
+  }
+  if (stages.includes('delay') && options.database.protocol !== 'sqlite:') {
+    await delay(run, tokens, async (change) => {
+      const changed = { ...settings, DATABASE_URL: change(new URL(database.url)).href };
+      const old = await startBefore(change);
+      return { ours: await ServerProcess.start(changed), ...(old && { before: old }) };
+    });
   }
   if (stages.includes('large')) {
     results.large = await large(run, options.large, options.peerLarge, rests);
@@ -101,9 +124,9 @@ try {
   }
   if (stages.includes('start')) results.start = await start(progress, rests);
 } finally {
-  for (const contestant of [ours, floor, peer]) await contestant?.close();
-  await server.stop();
-  await database.drop();
+  for (const contestant of [ours, before, floor, peer]) await contestant?.close();
+  for (const one of [server, serverBefore]) await one?.stop();
+  for (const one of [database, databaseBefore]) await one?.drop();
 }
 
 process.stdout.write(report(results));

@@ -4,7 +4,7 @@ import { SERVERS } from './database.js';
 import { BATCH } from './keys.js';
 import type { NeighboursSizes } from './neighbours.stage.js';
 
-export const STAGES = ['compare', 'crowd', 'large', 'neighbours', 'start'] as const;
+export const STAGES = ['compare', 'crowd', 'delay', 'large', 'neighbours', 'start'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What the command line says. */
@@ -25,6 +25,8 @@ export interface Options {
   json: string | undefined;
   plot: string | undefined;
   profile: string | undefined;
+  /** Folder of an earlier build. */
+  before: string | undefined;
 }
 
 interface Given {
@@ -47,6 +49,7 @@ interface Given {
   json?: string;
   plot?: string;
   profile?: string;
+  before?: string;
 }
 
 export function readOptions(argv: readonly string[]): Options {
@@ -110,6 +113,7 @@ export function readOptions(argv: readonly string[]): Options {
       whole,
       120,
     )
+    .option('--before <folder>', 'an earlier build of this server, which does the same work')
     .option('--json <file>', 'write the results to a file')
     .option('--plot <file>', 'draw the time of an upload by keys already stored, as SVG')
     .option('--profile <folder>', 'have the server write profiles of its processor time there');
@@ -144,6 +148,7 @@ export function readOptions(argv: readonly string[]): Options {
     json: given.json,
     plot: given.plot,
     profile: given.profile,
+    before: given.before,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { LargeResults } from './large.stage.js';
-import type { Name } from './run.js';
+import type { Homeserver } from './homeserver.js';
 
 const WIDTH = 720;
 const HEIGHT = 340;
@@ -8,7 +8,7 @@ const RIGHT = 24;
 const TOP = 48;
 const BOTTOM = 48;
 
-const LABELS: Record<Exclude<Name, 'floor'>, string> = { ours: 'this server', peer: 'the peer' };
+const LABELS: Record<Homeserver['name'], string> = { ours: 'this server', peer: 'the peer' };
 
 /** The time of an upload of 100 keys against the keys that are stored already, as SVG. */
 export function plot({ keys, series }: LargeResults, peerName = LABELS.peer): string {

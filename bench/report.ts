@@ -23,20 +23,26 @@ export function report(results: Results): string {
 
 function phasesTable(phases: readonly Phase[]): string {
   const rows = phases.flatMap((phase) => {
-    const { title, times, cpu, firstByte, keysPerSecond } = phase;
-    const row = (name: string, by: Phase['times'], processor: string) => [
+    const { title, times, cpu, databaseCpu, firstByte, keysPerSecond } = phase;
+    const row = (name: string, by: Phase['times'], processor: readonly string[]) => [
       name,
-      ...[by.ours, by.floor, by.peer].map(medianAndP99),
-      processor,
+      ...[by.ours, by.before, by.floor, by.peer].map(medianAndP99),
+      ratio(by.ours?.median, by.before?.median),
       ratio(by.ours?.median, by.floor?.median),
       ratio(by.peer?.median, by.ours?.median),
+      ...processor,
     ];
-    const all = [row(title, times, milliseconds(cpu))];
-    if (firstByte) all.push(row(`${title}: first byte`, firstByte, ''));
+    const processor = [cpu, databaseCpu].flatMap((by) => [
+      milliseconds(by.ours),
+      ratio(by.ours, by.before),
+    ]);
+    const all = [row(title, times, processor)];
+    if (firstByte) all.push(row(`${title}: first byte`, firstByte, []));
     if (keysPerSecond) {
-      const { ours, floor, peer } = keysPerSecond;
-      const rates = [ours, floor, peer].map((rate) => rate?.toFixed(0) ?? '');
-      all.push([`${title}: keys a second`, ...rates, '', ratio(floor, ours), ratio(ours, peer)]);
+      const { ours, before, floor, peer } = keysPerSecond;
+      const rates = [ours, before, floor, peer].map((rate) => rate?.toFixed(0) ?? '');
+      const ratios = [ratio(before, ours), ratio(floor, ours), ratio(ours, peer)];
+      all.push([`${title}: keys a second`, ...rates, ...ratios]);
     }
     return all;
   });
@@ -44,11 +50,16 @@ function phasesTable(phases: readonly Phase[]): string {
     [
       'milliseconds: median / p99',
       'ours',
+      'before',
       'floor',
       'peer',
-      'our CPU',
+      'as long as before',
       'as long as the floor',
       'as fast as the peer',
+      'our CPU',
+      'of before',
+      'database CPU',
+      'of before',
     ],
     rows,
   );

@@ -1,3 +1,4 @@
+import type { SixRestores } from './compare.stage.js';
 import type { LargeResults } from './large.stage.js';
 import type { NeighboursResults } from './neighbours.stage.js';
 import type { Phase } from './run.js';
@@ -15,6 +16,7 @@ export interface Results {
   peer: string | undefined;
   keys: number;
   phases: Phase[];
+  restores: SixRestores | undefined;
   large: LargeResults | undefined;
   neighbours: NeighboursResults | undefined;
   start: StartResults | undefined;

@@ -18,8 +18,10 @@ export interface Phase {
   times: Partial<Record<Name, Summary>>;
   /** Milliseconds until the first byte, where the answer is long. */
   firstByte?: Partial<Record<Name, Summary>>;
-  /** Milliseconds of processor time that our server took for one request. */
-  cpu: number;
+  /** Milliseconds of processor time that a server of ours took for one request. */
+  cpu: Partial<Record<Name, number>>;
+  /** Milliseconds of processor time that the database took meanwhile, for one request. */
+  databaseCpu: Partial<Record<Name, number>>;
   /** Keys a second, where many users are at work at once: median over the slices. */
   keysPerSecond?: Partial<Record<Name, number>>;
 }
@@ -34,7 +36,11 @@ export interface Run {
    * @param changes settings that differ from those of the run
    */
   restart(changes?: Readonly<Record<string, string>>): Promise<void>;
+  /** Milliseconds of processor time that a server took so far; undefined for one that is not ours. */
+  cpuOf: (name: Name) => number | undefined;
   ours: Homeserver;
+  /** An earlier build. */
+  before: Homeserver<'before'> | undefined;
   floor: Contestant | undefined;
   peer: Homeserver | undefined;
   progress: Progress;
@@ -69,31 +75,41 @@ export type Times = Partial<Record<Name, number[]>>;
  * @param count how often the work is done
  * @param slice how often one does it before the next one's turn
  * @param work returns the milliseconds it took
- * @returns the milliseconds of each time, and the processor time of our server for one
+ * @returns the milliseconds of each time, and the processor times for one
  */
 export async function interleaved<E extends { name: Name }>(
-  { progress, server }: Run,
+  { progress, cpuOf, database }: Run,
   title: string,
   all: readonly E[],
   { count, slice }: { count: number; slice: number },
   work: (entry: E, index: number) => Promise<number>,
-): Promise<{ times: Times; cpu: number }> {
+): Promise<{ times: Times } & Pick<Phase, 'cpu' | 'databaseCpu'>> {
   const times: Times = {};
-  let cpu = 0;
+  const cpu: Phase['cpu'] = {};
+  const databaseCpu: Phase['databaseCpu'] = {};
   const tick = progress.phase(title, count * all.length);
   for (let from = 0; from < count; from += slice) {
     const turn = (from / slice) % all.length;
     for (const entry of [...all.slice(turn), ...all.slice(0, turn)]) {
-      const before = entry.name === 'ours' ? server.cpuMs() : 0;
-      const own = (times[entry.name] ??= []);
+      const { name } = entry;
+      const before = { server: cpuOf(name), database: database.cpuMs() };
+      const own = (times[name] ??= []);
       for (let index = from; index < Math.min(count, from + slice); index++) {
         own.push(await work(entry, index));
         tick();
       }
-      if (entry.name === 'ours') cpu += server.cpuMs() - before;
+      addTo(cpu, name, since(before.server, cpuOf(name), count));
+      addTo(databaseCpu, name, since(before.database, database.cpuMs(), count));
     }
   }
-  return { times, cpu: cpu / count };
+  return { times, cpu, databaseCpu };
+}
+
+const since = (before: number | undefined, now: number | undefined, count: number) =>
+  before === undefined || now === undefined ? undefined : (now - before) / count;
+
+function addTo(sums: Phase['cpu'], name: Name, more: number | undefined): void {
+  if (more !== undefined) sums[name] = (sums[name] ?? 0) + more;
 }
 
 export function summaries(times: Times): Partial<Record<Name, Summary>> {

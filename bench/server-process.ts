@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cpuOfProcess, proc } from './processor-time.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const main = fileURLToPath(new URL('../server/dist/main.js', import.meta.url));
 /** What `npm start` gives to Node. */
 const OPTIONS = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 
@@ -16,11 +17,17 @@ export class ServerProcess {
     readonly url: string,
   ) {}
 
-  /** Starts our server as it is built, the way an operator does. */
+  /**
+   * Starts our server as it is built, the way an operator does.
+   *
+   * @param folder where it is built
+   */
   static start(
     settings: Readonly<Record<string, string>>,
     nodeOptions: readonly string[] = [],
+    folder = root,
   ): Promise<ServerProcess> {
+    const main = resolve(folder, 'server/dist/main.js');
     return ServerProcess.run([...OPTIONS, ...nodeOptions, main], settings);
   }
 
@@ -84,12 +91,7 @@ export class ServerProcess {
 
   /** Milliseconds of processor time that it took so far, in all of its threads and those of its children. */
   cpuMs(): number {
-    return this.pids().reduce((sum, pid) => {
-      const stat = proc(pid, 'stat');
-      // the name of the program, in brackets, may hold spaces; utime and stime are fields 14 and 15
-      const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
-      return sum + (Number(fields[11]) + Number(fields[12])) * 10;
-    }, 0);
+    return this.pids().reduce((sum, pid) => sum + cpuOfProcess(pid), 0);
   }
 
   /** Its own, and those of its children. */
@@ -105,13 +107,5 @@ export class ServerProcess {
       const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(proc(pid, 'status') ?? '');
       return match && sum !== undefined ? sum + Number(match[1]) * 1024 : undefined;
     }, 0);
-  }
-}
-
-function proc(pid: number, file: string): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch {
-    return undefined;
   }
 }

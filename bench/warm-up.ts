@@ -17,8 +17,11 @@ const TURN = 5;
  *
  * @param seconds for each of them
  */
-export async function warmUp({ ours, floor, peer, progress }: Run, seconds: number): Promise<void> {
-  const all = [ours, floor, peer].filter((one) => one !== undefined);
+export async function warmUp(
+  { ours, before, floor, peer, progress }: Run,
+  seconds: number,
+): Promise<void> {
+  const all = [ours, before, floor, peer].filter((one) => one !== undefined);
   const tick = progress.phase('warm-up', seconds * all.length);
   for (let left = seconds; left > 0; left -= TURN) {
     for (const contestant of all) {

@@ -15,10 +15,10 @@ interface SessionSql {
 
 const inMysql = (like: string) =>
   `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '${like}'`;
-// the text of a statement is cut off there, and says only how it begins
-const inPostgres = (like: string) =>
-  `SELECT pid AS id FROM pg_stat_activity
-   WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '${like}'`;
+// the text is that of a whole message, and cut off
+const inPostgres = (first: string, afterBegin: string) =>
+  `SELECT pid AS id FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+   AND (query LIKE '${first}%' OR query LIKE 'BEGIN%${afterBegin}%')`;
 
 const mysqlSql: SessionSql = {
   connections: 'SELECT id FROM information_schema.processlist WHERE db = DATABASE()',
@@ -32,7 +32,10 @@ const SQL: Partial<Record<DataSource['options']['type'], SessionSql>> = {
   postgres: {
     connections: `SELECT pid AS id FROM pg_stat_activity
                   WHERE datname = current_database() AND backend_type = 'client backend'`,
-    waiting: { SELECT: inPostgres('SELECT%'), INSERT: inPostgres('INSERT INTO%') },
+    waiting: {
+      SELECT: inPostgres('SELECT', 'FOR UPDATE'),
+      INSERT: inPostgres('INSERT INTO', 'INSERT INTO'),
+    },
     end: (id) => `SELECT pg_terminate_backend(${id})`,
   },
 };

@@ -41,7 +41,7 @@ export class BackupHistory {
     );
     const entryNo = Number(owner?.entry_no ?? 0) + 1;
     const { what, deviceId, version, currentBefore, count, etag } = entry;
-    await connection.execute(
+    await connection.defer(
       `INSERT INTO ${tables.history} (user_id, entry_no, happened_at, what, device_id, version,
          current_before, current_after, key_count, etag) VALUES (?, ?, ${dialect.now}, ?, ?, ?, ?, ?, ?, ?)`,
       [
@@ -57,7 +57,7 @@ export class BackupHistory {
       ],
     );
     if (entryNo <= MOST_ENTRIES) return;
-    await connection.execute(`DELETE FROM ${tables.history} WHERE user_id = ? AND entry_no <= ?`, [
+    await connection.defer(`DELETE FROM ${tables.history} WHERE user_id = ? AND entry_no <= ?`, [
       user,
       entryNo - MOST_ENTRIES,
     ]);

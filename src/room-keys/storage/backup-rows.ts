@@ -41,7 +41,7 @@ export async function insertBackup(
   const { users, backups } = tables;
   // In this order it reads the same where assignments see each other's effect (MySQL) and
   // where they do not (SQLite).
-  await connection.execute(
+  await connection.defer(
     `INSERT INTO ${users} (user_id, last_version, current_version) VALUES (?, 1, 1)
      ${dialect.onConflict('user_id')} current_version = ${users}.last_version + 1,
        last_version = ${users}.last_version + 1`,
@@ -79,7 +79,7 @@ export async function insertFilledBackup(
   const { keySetId, keyCount, byteCount, largestKey, nextSeq } = keys;
   const created = createdAt === undefined ? dialect.now : String(Math.trunc(createdAt));
   const changed = changedAt === undefined ? dialect.now : String(Math.trunc(changedAt));
-  await connection.execute(
+  await connection.defer(
     `INSERT INTO ${tables.backups} (user_id, version, key_set_id, algorithm, auth_data, etag, key_count,
        byte_count, largest_key, next_seq, created_at, changed_at)
      VALUES (${placeholders(10)}, ${created}, ${
@@ -122,7 +122,7 @@ export async function deleteBackups(
 ): Promise<Erased> {
   const { users, backups, keySets, imports, deleted } = tables;
   // comes first, as in every change: it takes the lock
-  await connection.execute(
+  await connection.defer(
     `UPDATE ${users} SET current_version = NULL, revision = revision + 1 WHERE user_id = ?`,
     [user],
   );
@@ -139,15 +139,15 @@ export async function deleteBackups(
   const setIds = new Set([...sets, ...kept].map((row) => Number(row.key_set_id)));
   // not by a subquery: MariaDB before 11.1 would go through, and lock, every row of the table
   for (const some of chunks([...setIds], dialect.rowsPerStatement)) {
-    await connection.execute(
+    await connection.defer(
       `UPDATE ${keySets} SET retired_at = ${dialect.now} WHERE key_set_id IN (${placeholders(some.length)})`,
       some,
     );
   }
-  await connection.execute(`DELETE FROM ${backups} WHERE user_id = ?`, [user]);
-  await connection.execute(`DELETE FROM ${imports} WHERE user_id = ?`, [user]);
+  await connection.defer(`DELETE FROM ${backups} WHERE user_id = ?`, [user]);
+  await connection.defer(`DELETE FROM ${imports} WHERE user_id = ?`, [user]);
   if (kept.length > 0) {
-    await connection.execute(`DELETE FROM ${deleted} WHERE user_id = ?`, [user]);
+    await connection.defer(`DELETE FROM ${deleted} WHERE user_id = ?`, [user]);
   }
   return {
     backups: sets.length,
@@ -163,7 +163,7 @@ export async function deleteReservation(
   user: Buffer,
   version: number,
 ): Promise<void> {
-  await connection.execute(
+  await connection.defer(
     `DELETE FROM ${tables.imports} WHERE user_id = ? AND version = ? AND source_etag IS NULL`,
     [user, version],
   );
@@ -184,7 +184,7 @@ export async function supersede(
 ): Promise<void> {
   if (!dialect.locksAreLocal || version === undefined) return;
   // no key takes the number that is left out
-  await connection.execute(
+  await connection.defer(
     `UPDATE ${tables.backups} SET next_seq = next_seq + 1 WHERE user_id = ? AND version = ?`,
     [user, version],
   );

@@ -28,6 +28,10 @@ export class MatrixError extends HttpException {
 const matrixError = (status: number, errcode: string, error: string, more: object = {}) =>
   new MatrixError(status, { errcode, error, ...more });
 
+/** Nothing was stored, and the same request can succeed later. */
+const tryAgain = (error: string) =>
+  new MatrixError(503, { errcode: 'M_UNKNOWN', error }, { 'Retry-After': '2' });
+
 // --- the request as such --------------------------------------------------------------------
 
 /** No such path below `/room_keys`. */
@@ -107,12 +111,7 @@ export const guestForbidden = () =>
   matrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests cannot use the key backup.');
 
 /** The token cannot be verified at the moment: the client should try again. */
-export const verifierFailed = () =>
-  new MatrixError(
-    503,
-    { errcode: 'M_UNKNOWN', error: 'The access token cannot be checked at the moment.' },
-    { 'Retry-After': '2' },
-  );
+export const verifierFailed = () => tryAgain('The access token cannot be checked at the moment.');
 
 // --- backups and keys -----------------------------------------------------------------------
 
@@ -154,20 +153,10 @@ export const versionMismatch = () => invalidParameter('Version does not match th
 // --- the server's own trouble ---------------------------------------------------------------
 
 /** The database cannot be reached, or is too busy: nothing was stored, the client should try again. */
-export const storageUnavailable = () =>
-  new MatrixError(
-    503,
-    { errcode: 'M_UNKNOWN', error: 'The key backup is not available at the moment.' },
-    { 'Retry-After': '2' },
-  );
+export const storageUnavailable = () => tryAgain('The key backup is not available at the moment.');
 
 /** Too many bodies for the memory limit: nothing was stored, the client should try again. */
-export const bodiesAtOnce = () =>
-  new MatrixError(
-    503,
-    { errcode: 'M_UNKNOWN', error: 'Too many uploads in progress. Try again later.' },
-    { 'Retry-After': '2' },
-  );
+export const bodiesAtOnce = () => tryAgain('Too many uploads in progress. Try again later.');
 
 /** An unexpected error: its cause is logged, and never part of the response. */
 export const internalError = () => matrixError(500, 'M_UNKNOWN', 'Internal server error');

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import mysql from 'mysql2/promise';
 import pg from 'pg';
-import { idHash } from '../src/room-keys/storage/id-hash.js';
+import { idHash } from '../src/room-keys/storage/rows.js';
 import { createDatabase } from './database.js';
 import { KeySource } from './keys.js';
 import { median } from './statistics.js';

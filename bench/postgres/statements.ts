@@ -1,5 +1,5 @@
 /** What the form of a statement costs: the driver alone, without the module. */
-import { idHash } from '../../src/room-keys/storage/id-hash.js';
+import { idHash } from '../../src/room-keys/storage/rows.js';
 import { postgresSyntax as sql } from '../../src/room-keys/storage/database/literals.js';
 import { type Key, KeySource } from '../keys.js';
 import { median } from '../statistics.js';

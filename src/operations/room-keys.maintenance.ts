@@ -6,9 +6,8 @@ import {
 } from './restore-deleted.js';
 import type { RoomKeysHistoryEntry } from '../room-keys/room-keys.events.js';
 import { Removals } from '../room-keys/removals.js';
-import { retentionOf } from '../room-keys/retention.js';
+import { retentionOf, type RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
 import type { UserSummary } from '../room-keys/room-key.js';
-import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
 import { checkUserId } from '../room-keys/service-arguments.js';
 import { HistoryRepository } from '../room-keys/storage/backup-history.js';
 import type { RoomKeysDeletion } from '../room-keys/storage/kept-deletions.js';

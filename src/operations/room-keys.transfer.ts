@@ -1,6 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { retentionOf } from '../room-keys/retention.js';
-import type { RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
+import { retentionOf, type RoomKeysOptions } from '../room-keys/room-keys-options.interface.js';
 import { ExportRepository } from '../room-keys/storage/export.repository.js';
 import { ImportRepository } from '../room-keys/storage/import.repository.js';
 import { RoomKeysRepository } from '../room-keys/storage/room-keys.repository.js';

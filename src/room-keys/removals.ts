@@ -3,10 +3,10 @@ import type { KeySelection, KeysState } from './room-key.js';
 import { unknownBackup } from './room-keys.errors.js';
 import type { RoomKeysBackupEvent, RoomKeysObserver } from './room-keys.events.js';
 import type { Erased } from './storage/backup-rows.js';
-import type { HostTransaction } from './storage/database/host-transaction.js';
+import type { HostTransaction, Joining } from './storage/database/host-transaction.js';
 import type { LockedUser } from './storage/locked-user.js';
 import type { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
-import type { Joining, RoomKeysRepository } from './storage/room-keys.repository.js';
+import type { RoomKeysRepository } from './storage/room-keys.repository.js';
 
 type Transaction = HostTransaction | null | undefined;
 type DeviceId = string | null | undefined;

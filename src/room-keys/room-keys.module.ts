@@ -15,6 +15,7 @@ import { observerOf } from './observer.js';
 import { checkOptions } from './options-check.js';
 import { type OPTIONS_TYPE, RoomKeysModuleClass } from './room-keys.module-definition.js';
 import {
+  retentionOf,
   ROOM_KEYS_DATA_SOURCE,
   ROOM_KEYS_OPTIONS,
   type RoomKeysOptions,
@@ -22,7 +23,6 @@ import {
 import { Removals } from './removals.js';
 import { RoomKeysMaintenance } from '../operations/room-keys.maintenance.js';
 import { RoomKeysService } from './room-keys.service.js';
-import { retentionOf } from './retention.js';
 import { HistoryRepository } from './storage/backup-history.js';
 import { RetiredKeysSweeper } from './storage/retired-keys.sweeper.js';
 import { StorageCheck } from './storage/storage-check.js';

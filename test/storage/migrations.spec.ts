@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import { roomKeysEntities, roomKeysMigrations, runMigrations } from '../../src/index.js';
 import { RoomKeysMaintenance } from '../../src/operations/index.js';
-import { idHash } from '../../src/room-keys/storage/id-hash.js';
+import { idHash } from '../../src/room-keys/storage/rows.js';
 import { databases, type TestDatabase } from '../support/databases.js';
 import { numberOf, query } from '../support/sql.js';
 

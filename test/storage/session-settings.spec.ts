@@ -148,7 +148,7 @@ describe.each(mysqlDatabases)('sessions on $name', ({ name, create }) => {
           ? [...found].map(([Variable_name, Value]) => ({ Variable_name, Value }))
           : [],
       )) as never);
-    await expect(prepareDataSource(dataSource)).rejects.toThrow('set binlog_format=ROW');
+    await expect(prepareDataSource(dataSource)).rejects.toThrow('Set binlog_format=ROW');
     found.set('binlog_format', 'ROW');
     await expect(prepareDataSource(dataSource)).resolves.toEqual({ isCluster: false });
     query.mockRestore();

@@ -1,7 +1,7 @@
 /** The SQL of the history of backups: see `HistoryEntryEntity`. */
 import type { DataSource } from 'typeorm';
 import type { RoomKeysBackupChange, RoomKeysHistoryEntry } from '../room-keys.events.js';
-import { DAY_MS } from '../retention.js';
+import { DAY_MS } from '../room-keys-options.interface.js';
 import type { Connection } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import { asOfNow } from './database/dialect.js';

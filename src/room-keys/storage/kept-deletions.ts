@@ -1,4 +1,4 @@
-import { DAY_MS } from '../retention.js';
+import { DAY_MS } from '../room-keys-options.interface.js';
 import type { Connection } from './database/connection.js';
 import type { Storage } from './key-rows.js';
 import { bytes } from './rows.js';

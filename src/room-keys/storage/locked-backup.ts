@@ -1,7 +1,7 @@
 import type { KeyId, KeySelection, KeysState, RoomKey } from '../room-key.js';
 import type { Connection, Row } from './database/connection.js';
 import { asOfNow } from './database/dialect.js';
-import { idHash } from './id-hash.js';
+import { bytes, idHash, text } from './rows.js';
 import { appendAuthData } from './backup-rows.js';
 import {
   insertKeys,
@@ -12,7 +12,6 @@ import {
   writeRooms,
 } from './key-rows.js';
 import type { DeletedFrom, KeptDeletions } from './kept-deletions.js';
-import { bytes, text } from './rows.js';
 import {
   findRanks,
   type RowVersion,

@@ -1,5 +1,5 @@
-import type { KeySelection } from '../room-key.js';
-import type { Row } from './database/connection.js';
+import type { KeyId, KeySelection, RoomKey } from '../room-key.js';
+import type { Connection, Row } from './database/connection.js';
 import type { Database } from './database/database.js';
 import type { KeyPosition } from './database/dialect.js';
 import { BusyError } from './database/errors.js';
@@ -8,7 +8,8 @@ import type { RestoreReader } from './database/restores.js';
 import { KeyPage } from './key-page.js';
 import { KeyPages, type PageSource } from './key-pages.js';
 import { KeySetPages, type Query, queryOf, readRooms, roomOf } from './key-set-pages.js';
-import { bytes } from './rows.js';
+import type { Storage } from './key-rows.js';
+import { asKey, bytes, idHash } from './rows.js';
 
 /** Beside the position, `room_no` and `seq`. */
 const COLUMNS = 'first_message_index, forwarded_count, is_verified, session_id, session_data';
@@ -62,6 +63,31 @@ export async function openKeyPages(
     await reader.close();
     throw error;
   }
+}
+
+/**
+ * 1 statement, no lock.
+ *
+ * @returns undefined if the backup does not exist, null if the key does not
+ */
+export async function readKey(
+  connection: Connection,
+  { tables: { backups, rooms, keys } }: Storage,
+  userId: string,
+  version: number,
+  id: KeyId,
+): Promise<RoomKey | null | undefined> {
+  const [row] = await connection.rows(
+    `SELECT k.session_id, k.first_message_index, k.forwarded_count, k.is_verified, k.session_data
+     FROM ${backups} b
+     LEFT JOIN ${rooms} r ON r.key_set_id = b.key_set_id AND r.room_id = ?
+     LEFT JOIN ${keys} k ON k.key_set_id = b.key_set_id AND k.id_hash = ?
+       AND k.room_no = r.room_no AND k.session_id = ?
+     WHERE b.user_id = ? AND b.version = ?`,
+    [bytes(id.roomId), Buffer.from(idHash(id), 'hex'), bytes(id.sessionId), bytes(userId), version],
+  );
+  if (!row) return undefined;
+  return row.session_id === null ? null : asKey(row, id.roomId);
 }
 
 /** What {@link PageSource} reads: keys that were there when the restore began, also after its snapshot is given up. */

@@ -8,25 +8,18 @@ import type {
   KeySelection,
   RoomKey,
 } from '../room-key.js';
-import type { Connection, Row, SqlValue } from './database/connection.js';
+import type { Connection, SqlValue } from './database/connection.js';
 import { type Conflict, Database } from './database/database.js';
-import type { HostTransaction } from './database/host-transaction.js';
-import { retentionOf } from '../retention.js';
-import { idHash } from './id-hash.js';
+import type { Joining } from './database/host-transaction.js';
+import { retentionOf } from '../room-keys-options.interface.js';
+import { bytes, text, versionNumber } from './rows.js';
 import type { KeyPages } from './key-pages.js';
 import { deleteBackups, type Erased, insertBackup } from './backup-rows.js';
 import { BackupHistory } from './backup-history.js';
 import { KeptDeletions } from './kept-deletions.js';
 import { type LockedUser, lockUser, type Traces } from './locked-user.js';
-import { openKeyPages } from './restore.js';
-import { asKey, bytes, text, versionNumber } from './rows.js';
+import { openKeyPages, readKey } from './restore.js';
 import { readForUpload, type UploadSnapshot } from './stored-ranks.js';
-
-/** A transaction of the host that a change joins, which costs 3 more statements, and what follows its commit. */
-export interface Joining {
-  transaction: HostTransaction;
-  onCommit: () => void;
-}
 
 /** No database takes less than that in one value. */
 const SMALL_VALUE = 256 * 1024;
@@ -75,24 +68,17 @@ export class RoomKeysRepository {
    */
   createBackup(
     userId: string,
-    { algorithm, authData }: BackupInformation,
+    information: BackupInformation,
     check?: (backupCount: number) => void,
     deviceId?: string | null,
   ): Promise<string> {
     const { history } = this.traces;
     return this.change(userId, async (connection) => {
       const user = bytes(userId);
-      const information = { algorithm, authData };
       const made = await insertBackup(connection, this.database, user, information, check);
-      const { version, former } = made;
-      await history?.write(connection, user, {
-        what: 'created',
-        deviceId,
-        version,
-        currentBefore: former,
-        count: 0,
-        etag: 0,
-      });
+      const { version, former: currentBefore } = made;
+      const entry = { deviceId, version, currentBefore, count: 0, etag: 0 };
+      await history?.write(connection, user, { what: 'created', ...entry });
       return String(version);
     });
   }
@@ -100,26 +86,24 @@ export class RoomKeysRepository {
   /** 1 statement, no lock: the newest backup that is not deleted. */
   async currentBackup(userId: string): Promise<Backup | undefined> {
     const { users, backups } = this.database.tables;
-    const [row] = await this.read(
+    return this.readBackup(
       userId,
       `SELECT ${backupColumns} FROM ${users} u
        JOIN ${backups} b ON b.user_id = u.user_id AND b.version = u.current_version
        WHERE u.user_id = ?`,
       [bytes(userId)],
     );
-    return row && asBackup(row);
   }
 
   /** 1 statement, no lock. */
   async backup(userId: string, version: string): Promise<Backup | undefined> {
     const id = versionNumber(version);
     if (id === undefined) return undefined;
-    const [row] = await this.read(
+    return this.readBackup(
       userId,
       `SELECT ${backupColumns} FROM ${this.database.tables.backups} b WHERE b.user_id = ? AND b.version = ?`,
       [bytes(userId), id],
     );
-    return row && asBackup(row);
   }
 
   /**
@@ -166,27 +150,11 @@ export class RoomKeysRepository {
    * @returns undefined if the backup does not exist, null if the key does not
    */
   async key(userId: string, version: string, id: KeyId): Promise<RoomKey | null | undefined> {
-    const { backups, rooms, keys } = this.database.tables;
     const versionId = versionNumber(version);
     if (versionId === undefined) return undefined;
-    const [row] = await this.read(
-      userId,
-      `SELECT k.session_id, k.first_message_index, k.forwarded_count, k.is_verified, k.session_data
-       FROM ${backups} b
-       LEFT JOIN ${rooms} r ON r.key_set_id = b.key_set_id AND r.room_id = ?
-       LEFT JOIN ${keys} k ON k.key_set_id = b.key_set_id AND k.id_hash = ?
-         AND k.room_no = r.room_no AND k.session_id = ?
-       WHERE b.user_id = ? AND b.version = ?`,
-      [
-        bytes(id.roomId),
-        Buffer.from(idHash(id), 'hex'),
-        bytes(id.sessionId),
-        bytes(userId),
-        versionId,
-      ],
+    return this.database.read(userId, (connection) =>
+      readKey(connection, this.database, userId, versionId, id),
     );
-    if (!row) return undefined;
-    return row.session_id === null ? null : asKey(row, id.roomId);
   }
 
   /**
@@ -259,17 +227,24 @@ export class RoomKeysRepository {
       : this.database.change(userId, work, this.onConflict);
   }
 
-  private read(userId: string, sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
-    return this.database.read(userId, (connection) => connection.rows(sql, parameters));
+  private async readBackup(
+    userId: string,
+    sql: string,
+    parameters: readonly SqlValue[],
+  ): Promise<Backup | undefined> {
+    const [row] = await this.database.read(userId, (connection) =>
+      connection.rows(sql, parameters),
+    );
+    return (
+      row && {
+        version: String(Number(row.version)),
+        algorithm: text(row.algorithm),
+        authData: row.auth_data as string,
+        count: Number(row.key_count),
+        etag: String(Number(row.etag)),
+      }
+    );
   }
 }
 
 const backupColumns = 'b.version, b.algorithm, b.auth_data, b.etag, b.key_count';
-
-const asBackup = (row: Row): Backup => ({
-  version: String(Number(row.version)),
-  algorithm: text(row.algorithm),
-  authData: row.auth_data as string,
-  count: Number(row.key_count),
-  etag: String(Number(row.etag)),
-});

@@ -1,8 +1,7 @@
 import type { Connection } from './database/connection.js';
 import { type Database, THE_SERVER } from './database/database.js';
-import { idHash } from './id-hash.js';
+import { idHash, type KeyOfDevice } from './rows.js';
 import { insertKeys, insertKeySet, type RoomChange, writeRooms } from './key-rows.js';
-import type { KeyOfDevice } from './rows.js';
 
 /** How long the keys of an import that was killed stay, by the database's clock; one that goes on puts it off. */
 const LEASE_MS = 60 * 60 * 1000;

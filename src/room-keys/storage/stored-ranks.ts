@@ -2,9 +2,8 @@
 import type { KeyId, KeyRank, KeysState } from '../room-key.js';
 import type { Connection, Row } from './database/connection.js';
 import { asOfNow } from './database/dialect.js';
-import { idHash } from './id-hash.js';
+import { asRank, chunks, hex, idHash, text } from './rows.js';
 import type { Storage } from './key-rows.js';
-import { asRank, chunks, hex, text } from './rows.js';
 
 /** A stored key as far as a new one is compared with it. */
 export interface StoredRank extends KeyRank {

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { RoomKeysFinding, RoomKeysFindingCode } from './verification.js';
 import type { Row } from './database/connection.js';
 import { MAX_ID_BYTES } from '../json/ids.js';
-import { idHash } from './id-hash.js';
+import { idHash } from './rows.js';
 
 /** What a finding is about. */
 export type Location = Omit<RoomKeysFinding, 'code' | 'message'>;

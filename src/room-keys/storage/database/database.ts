@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { StorageUnavailableError, TransactionConflictError } from '../../storage.errors.js';
 import type { Activity } from '../../room-key.js';
+import type { RoomKeysConflictEvent } from '../../room-keys.events.js';
 import { tableNames, type Tables } from '../tables.js';
 import type { Connection, Executor, Snapshot } from './connection.js';
 import type { Dialect } from './dialect.js';
@@ -22,14 +23,7 @@ const SHARE = 0.7;
 const SAVEPOINT = 'room_keys_joined';
 
 /** A transaction that the database gave up in favour of another. */
-export interface Conflict {
-  /** The database's own code. */
-  code: string;
-  /** From 1. */
-  attempt: number;
-  /** Whether it is not begun again. */
-  gaveUp: boolean;
-}
+export type Conflict = Omit<RoomKeysConflictEvent, 'type'>;
 
 /** For whom work is done that no user asked for; it waits for its turn as a user does. */
 export const THE_SERVER = '';
@@ -51,8 +45,8 @@ export class Database {
   readonly dialect: Dialect;
   readonly tables: Tables;
   private readonly executor: Executor;
-  private places: Places;
-  private restores: Restores;
+  private places!: Places;
+  private restores!: Restores;
 
   private constructor(private readonly dataSource: DataSource) {
     const { options } = dataSource;
@@ -61,13 +55,12 @@ export class Database {
       this.dialect.table(name, dataSource),
     );
     this.executor = this.dialect.executor(dataSource);
-    this.places = this.placesFor(Math.floor(this.dialect.connectionsOf(options) * SHARE));
-    this.restores = new Restores(this.places.restores, this.places.restoresUnderWay);
+    this.limitConnections(Math.floor(this.dialect.connectionsOf(options) * SHARE));
   }
 
   /** @param connections of the pool that may be in use at once, 1 at least; to be said before anything is read */
   limitConnections(connections: number): void {
-    this.places = this.placesFor(connections);
+    this.places = this.dialect.worksElsewhere ? sharedPlaces(Math.max(1, connections)) : onePlace();
     this.restores = new Restores(this.places.restores, this.places.restoresUnderWay);
   }
 
@@ -190,10 +183,6 @@ export class Database {
       readsWaiting: reads === changes ? 0 : reads.waiting,
       connections: this.dialect.connectionCounts(this.dataSource),
     };
-  }
-
-  private placesFor(connections: number): Places {
-    return this.dialect.worksElsewhere ? sharedPlaces(Math.max(1, connections)) : onePlace();
   }
 
   private async open(user: string, timeoutMs: number, readsAtOnce: boolean): Promise<Snapshot> {

@@ -1,7 +1,7 @@
 /** Proves that the hash by which keys are found is the one that is documented, whatever the ids are. */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { idHash } from './id-hash.js';
+import { idHash } from './rows.js';
 
 const id = fc.oneof(
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: 255 }),

@@ -1,6 +1,7 @@
 // A network between a database and its clients, as a process of its own: each piece that a client sends is passed on
 // later. Arguments: host, port, milliseconds. Prints its own port.
 import { connect, createServer } from 'node:net';
+import { setTimeout } from 'node:timers';
 
 const [host, port, ms] = process.argv.slice(2);
 

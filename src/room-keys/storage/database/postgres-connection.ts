@@ -155,7 +155,8 @@ export class PostgresConnection extends LentConnection {
       const isConfirming = !session.readsAreConfirmed;
       const answer = (await this.end(isConfirming ? CONFIRMING_COMMIT : 'COMMIT')) as Answer;
       // the answer to COMMIT in a transaction in which a statement failed, and no error
-      if (lastOf(answer).command !== 'COMMIT') throw new Error('The database rolled the transaction back.');
+      if (lastOf(answer).command !== 'COMMIT')
+        throw new Error('The database rolled the transaction back.');
       if (notices.has(WARNING)) {
         this.pool.onUnconfirmed();
         throw new UnconfirmedError();

@@ -187,8 +187,6 @@ function mysqlOptions(settings: DatabaseSettings) {
         ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' },
       }),
     poolSize: settings.databaseConnections,
-    // an upload takes 3 round trips instead of 7; every value is a literal of the module
-    multipleStatements: true,
     // The system's own two hours are how long an idle connection to a host that is gone would look well.
     extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
   };

@@ -98,7 +98,7 @@ export function describeStandby(pair: () => PostgresPair): void {
     it('to a standby at its start: it does not start, and says why', async () => {
       const starting = start({ url: urlOf(pair().standby.at) });
       starting.then(({ close }) => close()).catch(() => undefined);
-      await expect(starting).rejects.toThrow(/is a standby.*connect to the primary/);
+      await expect(starting).rejects.toThrow(/is a standby.*Connect to the primary/);
     });
 
     it('to a primary that did not wait for its standby: the upload is not acknowledged', async () => {

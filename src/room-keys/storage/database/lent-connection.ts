@@ -87,12 +87,8 @@ export abstract class LentConnection implements Connection {
     if (!this.isDiscarded) await this.restore();
   }
 
-  /**
-   * Sends a message whose text is complete, and takes the driver's answer.
-   *
-   * @param statements how many the message holds
-   */
-  protected abstract ask(message: string, statements: number): Promise<unknown>;
+  /** Sends a message whose text is complete, and takes the driver's answer. */
+  protected abstract ask(message: string): Promise<unknown>;
   protected abstract sendRollBack(): Promise<unknown>;
   /** Takes the connection out of the pool permanently. */
   protected abstract close(error?: Error): void;
@@ -151,7 +147,7 @@ export abstract class LentConnection implements Connection {
       const message = statements
         .slice(1)
         .reduce((all, { text }) => `${all}; ${text}`, statements[0]?.text ?? '');
-      return await this.answer(message, ask, statements.length);
+      return await this.answer(message, ask);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {
         logger.logQueryError(error as Error, sql, parameters(), this.runner);
@@ -166,12 +162,8 @@ export abstract class LentConnection implements Connection {
   }
 
   /** Without the host's log. @throws NoAnswerError when the answer does not come in time; the connection is closed then */
-  protected answer<T = unknown>(
-    message: string,
-    ask?: (sql: string) => Promise<T>,
-    statements = 1,
-  ): Promise<T> {
-    const asked = ask ? ask(message) : (this.ask(message, statements) as Promise<T>);
+  protected answer<T = unknown>(message: string, ask?: (sql: string) => Promise<T>): Promise<T> {
+    const asked = ask ? ask(message) : (this.ask(message) as Promise<T>);
     return within(asked, this.timeoutMs, () => {
       const error = new NoAnswerError('The database does not answer.');
       this.discard(error);

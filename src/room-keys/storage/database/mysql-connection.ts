@@ -20,11 +20,14 @@ export class MysqlConnection extends LentConnection {
     private readonly connection: PoolConnection,
   ) {
     super(dataSource, runner, timeoutMs, mysqlSyntax);
-    this.takesSeveral = connection.config.multipleStatements === true;
   }
 
-  /** Where the host's DataSource has `multipleStatements`: the driver agrees on it with the server when it connects. */
-  protected readonly takesSeveral: boolean;
+  /**
+   * Not even where the host's DataSource has `multipleStatements`. Galera may roll a transaction back between two
+   * statements of a message: the rest of it, with COMMIT, then runs as if nothing had happened, and keys that were
+   * acknowledged are gone.
+   */
+  protected readonly takesSeveral = false;
 
   readonly readsAreConfirmed = true;
 
@@ -46,7 +49,7 @@ export class MysqlConnection extends LentConnection {
   }
 
   async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
-    const rows = await this.send(sql, parameters, (text) => this.ask(text, 1, true));
+    const rows = await this.send(sql, parameters, (text) => this.ask(text, true));
     return new ValueRows(rows as (number | string | Buffer)[][], shape);
   }
 
@@ -88,7 +91,7 @@ export class MysqlConnection extends LentConnection {
     if (error) closeIdle(this.dataSource);
   }
 
-  protected ask(message: string, statements: number, rowsAsArray = false): Promise<unknown> {
+  protected ask(message: string, rowsAsArray = false): Promise<unknown> {
     const { typeCast } = this.connection.config;
     const options: QueryOptions & { values: null } = {
       sql: message,
@@ -105,8 +108,7 @@ export class MysqlConnection extends LentConnection {
     return new Promise((resolve, reject) => {
       this.connection.query(options, (error, result) => {
         if (!error) {
-          // of several statements there are as many results
-          resolve(statements > 1 ? (result as unknown[]).at(-1) : result);
+          resolve(result);
           return;
         }
         const code = mysqlCode(error);

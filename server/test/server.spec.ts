@@ -256,7 +256,10 @@ describe('the standalone server', () => {
     [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL is 'loud'\. Set 'fatal', .* or 'debug'\.$/],
     [{ METRICS_HOST: '10.0.0.5' }, /^METRICS_HOST has no effect without METRICS_PORT\. Set /],
     [{ DATABSE_URL: 'mysql://x:secret@h/d' }, /^DATABSE_URL is not a setting\. Set DATABASE_URL/],
-    [{ DATABASE_URL: 'mysql://x:secret%@h/d' }, /^DATABASE_URL contains a '%' .*\. Replace it with '%25'/],
+    [
+      { DATABASE_URL: 'mysql://x:secret%@h/d' },
+      /^DATABASE_URL contains a '%' .*\. Replace it with '%25'/,
+    ],
     [{ DATABASE_URL: 'mysql://x:secret@h/d?ssl=true' }, /^DATABASE_URL .*set DATABASE_TLS=/],
     [
       { DATABASE_TLS_CA: 'secret' },

@@ -81,7 +81,7 @@ function outcomeOf(error: unknown): TokenOutcome {
 }
 
 /**
- * A verifier that frees some users of limits of requests. Whoever checks tokens by whoami cannot know
+ * A verifier that frees some users of limits of requests. A check of tokens by whoami cannot know
  * which of them are a bridge's.
  *
  * @param patterns user ids, in which `*` stands for any characters

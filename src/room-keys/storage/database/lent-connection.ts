@@ -138,7 +138,8 @@ export abstract class LentConnection implements Connection {
   ): Promise<T> {
     const { logger } = this.dataSource;
     const { maxQueryExecutionTime } = this.dataSource.options;
-    const sql = statements.map((one) => one.sql).join('; ');
+    // only for a log: it may be as long as the message
+    const sql = () => statements.map((one) => one.sql).join('; ');
     const parameters = () => statements.flatMap((one) => one.parameters);
     if (this.transaction === 'deferred') this.transaction = 'open';
     const begun = maxQueryExecutionTime ? performance.now() : 0;
@@ -150,13 +151,14 @@ export abstract class LentConnection implements Connection {
       return await this.answer(message, ask);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {
-        logger.logQueryError(error as Error, sql, parameters(), this.runner);
+        logger.logQueryError(error as Error, sql(), parameters(), this.runner);
       }
-      throw asFailedQuery(error as Error, sql, parameters());
+      throw asFailedQuery(error as Error, sql(), parameters());
     } finally {
       if (maxQueryExecutionTime) {
         const took = performance.now() - begun;
-        if (took > maxQueryExecutionTime) logger.logQuerySlow(took, sql, parameters(), this.runner);
+        if (took > maxQueryExecutionTime)
+          logger.logQuerySlow(took, sql(), parameters(), this.runner);
       }
     }
   }

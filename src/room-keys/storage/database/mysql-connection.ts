@@ -23,9 +23,9 @@ export class MysqlConnection extends LentConnection {
   }
 
   /**
-   * Not even where the host's DataSource has `multipleStatements`. Galera may roll a transaction back between two
-   * statements of a message: the rest of it, with COMMIT, then runs as if nothing had happened, and keys that were
-   * acknowledged are gone.
+   * Not even where the host's DataSource has `multipleStatements`: with several statements in a message, acknowledged
+   * keys were lost when a node of a Galera cluster was killed (`reliability/cluster`). Presumably Galera rolls a
+   * transaction back between two of them, and the rest of the message, with COMMIT, runs all the same.
    */
   protected readonly takesSeveral = false;
 

@@ -103,6 +103,7 @@ export class GaleraCluster implements DatabaseCluster {
     await run(this.programs.install, [
       '--no-defaults',
       `--datadir=${first!.data}`,
+      `--tmpdir=${first!.data}`,
       '--auth-root-authentication-method=normal',
       '--skip-test-db',
       ...asSomebody,
@@ -278,6 +279,8 @@ export class GaleraNode implements ClusterNode {
     return [
       '--no-defaults', // has to come first
       `--datadir=${this.data}`,
+      // not the system's, where a server that starts removes the temporary tables of the others
+      `--tmpdir=${this.data}`,
       `--port=${port}`,
       '--bind-address=127.0.0.1',
       '--skip-name-resolve',

@@ -35,14 +35,14 @@ describe.each(mysqlDatabases)('sessions on $name', ({ name, create }) => {
       prepared.add(connection);
       connection.query(statement);
     });
-    // those that the start has made and used are known already
-    await Promise.all(
-      Array.from({ length: 3 }, async () => {
-        const runner = application.dataSource.createQueryRunner();
-        ((await runner.connect()) as { destroy: () => void }).destroy();
-        await runner.release();
-      }),
+    // Those that the start has made and used are known already. All are lent first: one may still be in use.
+    const { poolSize } = application.dataSource.options;
+    const runners = Array.from({ length: poolSize! }, () =>
+      application.dataSource.createQueryRunner(),
     );
+    const lent = await Promise.all(runners.map((runner) => runner.connect()));
+    for (const connection of lent) (connection as { destroy: () => void }).destroy();
+    await Promise.all(runners.map((runner) => runner.release()));
   };
 
   const everythingHolds = () => expectAllPromises(database, alice);

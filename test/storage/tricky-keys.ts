@@ -64,15 +64,19 @@ export async function seesOnlyCommitted(
   await alice.put(ALL, roomsBody([['!r:hs1', 's', TRICKY]]));
   const other = await new DataSource(database.dataSourceOptions).initialize();
   const stranger = other.createQueryRunner();
-  await stranger.query('BEGIN');
-  await stranger.query('UPDATE room_keys_keys SET is_verified = 1');
-  // worse than what is not committed, better than what is
-  const better = { ...TRICKY, first_message_index: 1 };
-  const upload = alice.put(ALL, roomsBody([['!r:hs1', 's', better]]));
-  expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', TRICKY]]));
-  await stranger.query('ROLLBACK');
-  expect((await upload).body).toEqual({ count: 1, etag: '2' });
-  expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', better]]));
-  await stranger.release();
-  await other.destroy();
+  try {
+    await stranger.query('BEGIN');
+    await stranger.query('UPDATE room_keys_keys SET is_verified = 1');
+    // worse than what is not committed, better than what is
+    const better = { ...TRICKY, first_message_index: 1 };
+    const upload = alice.put(ALL, roomsBody([['!r:hs1', 's', better]]));
+    expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', TRICKY]]));
+    await stranger.query('ROLLBACK');
+    expect((await upload).body).toEqual({ count: 1, etag: '2' });
+    expect((await alice.get(ALL)).body).toEqual(roomsBody([['!r:hs1', 's', better]]));
+  } finally {
+    // also ends its transaction, for which dropping the database would wait
+    await stranger.release();
+    await other.destroy();
+  }
 }

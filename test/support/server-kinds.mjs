@@ -35,6 +35,8 @@ const mysqlServer = {
     program,
     '--no-defaults', // has to come first
     `--datadir=${folder}/data`,
+    // not the system's: a server that starts removes the temporary tables that it finds there, another server's too
+    `--tmpdir=${folder}`,
     `--socket=${folder}/server.sock`,
     `--pid-file=${folder}/server.pid`,
     `--init-file=${folder}/init.sql`,
@@ -79,6 +81,7 @@ const mariadb = {
     programsOnThisMachine(['mariadb-install-db', 'mysql_install_db'])[0] ?? 'mariadb-install-db',
     '--no-defaults',
     `--datadir=${folder}/data`,
+    `--tmpdir=${folder}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
     ...asRoot,
@@ -98,6 +101,7 @@ const mysqlKind = {
     '--no-defaults',
     '--initialize-insecure',
     `--datadir=${folder}/data`,
+    `--tmpdir=${folder}`,
     ...asRoot,
   ],
   command: (...where) => [

@@ -2,9 +2,9 @@
  * Validates the arguments of the service, with the errors of the endpoints: stored values are sent to clients unchanged,
  * and one invalid key would break the whole restore of its user.
  */
-import { idFault } from './json/ids.js';
-import { findJsonFault } from './json/json-validator.js';
-import { MAX_JSON_DEPTH, toAscii } from './json/opaque-json.js';
+import { checkId } from './json/ids.js';
+import { findJsonFault, MAX_JSON_DEPTH } from './json/json-validator.js';
+import { toAscii } from './json/raw-json.js';
 import type { BackupInformation, KeyId, KeySelection, RoomKey } from './room-key.js';
 import { badJson, invalidParameter, notJson, tooLarge } from './room-keys.errors.js';
 
@@ -90,8 +90,7 @@ export function validateKeys(keys: readonly RoomKey[]): RoomKey[] {
 
 function checkText(what: string, id: unknown): void {
   if (typeof id !== 'string') throw invalidParameter(`${what} must be a string.`);
-  const fault = idFault(id);
-  if (fault !== undefined) throw invalidParameter(`${what} ${fault}.`);
+  checkId(what, id);
 }
 
 function validateWhole(what: string, value: unknown): number {
@@ -106,9 +105,7 @@ function validateObject(what: string, value: unknown): string {
   if (typeof value !== 'string') throw badJson(`${what} must be the text of a JSON object`);
   const json = value.trim();
   // a lone surrogate cannot be encoded in UTF-8
-  const fault = json.isWellFormed()
-    ? findJsonFault(json, { maxDepth: MAX_JSON_DEPTH })
-    : 'not JSON';
+  const fault = json.isWellFormed() ? findJsonFault(json) : 'not JSON';
   if (fault === 'too deep') throw badJson(`${what} is nested deeper than ${MAX_JSON_DEPTH} levels`);
   if (fault !== undefined) throw notJson(`${what} is not JSON.`);
   if (!json.startsWith('{')) throw badJson(`${what} must be an object`);

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Request } from 'express';
 import { readJson } from '../../src/room-keys/http/json-body.interceptor.js';
-import { allRoomsBody } from '../../src/room-keys/http/room-keys.body.js';
+import { allRoomsBody } from '../../src/room-keys/http/bodies.js';
 import { MatrixError } from '../../src/room-keys/room-keys.errors.js';
 
 const LOOK_EVERY_MS = 5;

@@ -14,7 +14,7 @@ const ERRORS = 'src/room-keys/storage/database/errors.ts';
 const RETIRED = 'src/room-keys/storage/retired-keys.repository.ts';
 const STORED_RANKS = 'src/room-keys/storage/stored-ranks.ts';
 const JSON_BODY = 'src/room-keys/http/json-body.interceptor.ts';
-const KEYS_BODY = 'src/room-keys/http/room-keys.body.ts';
+const KEYS_BODY = 'src/room-keys/http/bodies.ts';
 
 const SWEEPER = 'src/room-keys/storage/retired-keys.sweeper.ts';
 

@@ -4,11 +4,13 @@ import type { Request } from 'express';
 import fc from 'fast-check';
 import { MatrixError } from '../../src/index.js';
 import {
+  allRoomsBody,
   createBackupBody,
+  oneKeyBody,
+  oneRoomBody,
   updateBackupBody,
-} from '../../src/room-keys/http/backup-version.body.js';
+} from '../../src/room-keys/http/bodies.js';
 import { readJson } from '../../src/room-keys/http/json-body.interceptor.js';
-import { allRoomsBody, oneKeyBody, oneRoomBody } from '../../src/room-keys/http/room-keys.body.js';
 import type { RoomKey } from '../../src/room-keys/room-key.js';
 import { type Bytes, bodyOf, edited, JSON_PIECES, rightBody, SHAPE_NAMES } from './fuzz.bodies.js';
 import { JsonObject, readJson as readLossless } from './json-text.js';

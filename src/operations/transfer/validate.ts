@@ -1,6 +1,6 @@
 import { idFault, MAX_ID_BYTES } from '../../room-keys/json/ids.js';
-import { findJsonFault } from '../../room-keys/json/json-validator.js';
-import { MAX_JSON_DEPTH, toAscii } from '../../room-keys/json/opaque-json.js';
+import { findJsonFault, MAX_JSON_DEPTH } from '../../room-keys/json/json-validator.js';
+import { toAscii } from '../../room-keys/json/raw-json.js';
 import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
 import type { SourceBackup, SourceKey, SourceUser } from './backup-source.js';
 
@@ -142,7 +142,7 @@ async function validateJson(
   if (typeof value !== 'string') return new ValidationError(`${what} is not text.`);
   if (!value.isWellFormed()) return new ValidationError(`${what} is not valid Unicode.`);
   const json = value.trim();
-  const fault = findJsonFault(json, { maxDepth: MAX_JSON_DEPTH });
+  const fault = findJsonFault(json);
   if (fault === 'too deep') {
     return new ValidationError(`${what} is nested deeper than ${MAX_JSON_DEPTH} levels.`);
   }

@@ -16,7 +16,7 @@ import {
   RoomKeysDto,
   RoomKeysUpdateResponseDto,
 } from './room-key.dto.js';
-import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
+import { allRoomsBody, oneKeyBody, oneRoomBody } from './bodies.js';
 
 const notFound = { description: 'The backup was not found.', error: 'Unknown backup version' };
 const stored = {

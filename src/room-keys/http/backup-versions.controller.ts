@@ -2,7 +2,7 @@ import { Delete, Get, Post, Put, Req } from '@nestjs/common';
 import type { Request } from 'express';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as responses from './responses.js';
-import { createBackupBody, updateBackupBody } from './backup-version.body.js';
+import { createBackupBody, updateBackupBody } from './bodies.js';
 import {
   BackupDto,
   CreateBackupDto,

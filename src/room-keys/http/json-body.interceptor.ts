@@ -10,8 +10,7 @@ import {
 } from '@nestjs/common';
 import type { Request } from 'express';
 import { finalize, type Observable } from 'rxjs';
-import { findJsonFault, type JsonFault } from '../json/json-validator.js';
-import { MAX_JSON_DEPTH } from '../json/opaque-json.js';
+import { findJsonFault, type JsonFault, MAX_JSON_DEPTH } from '../json/json-validator.js';
 import { badJson, type MatrixError, notJson, tooLarge } from '../room-keys.errors.js';
 import { ROOM_KEYS_OPTIONS, type RoomKeysOptions } from '../room-keys-options.interface.js';
 import { BodyMemoryLimit, DEFAULT_MAX_BODY_BYTES } from './body-memory-limit.js';
@@ -89,7 +88,7 @@ export function hideBodyFromParsers(request: IncomingMessage): void {
  */
 export async function readJson(request: Request, bounds: BodyBounds): Promise<JsonBody> {
   const text = await textOf(request, bounds);
-  const fault = findJsonFault(text, { maxDepth: MAX_JSON_DEPTH, maxValues: MAX_VALUES });
+  const fault = findJsonFault(text, { maxValues: MAX_VALUES });
   if (fault) throw REFUSALS[fault]();
   // lets other requests run before the keys are parsed
   if (text.length > LONG) await setImmediate();

@@ -1,9 +1,12 @@
+/** Maximum nesting depth of JSON: real keys have two levels, and clients have to parse them in a restore. */
+export const MAX_JSON_DEPTH = 1000;
+
 /** What is wrong with a text that should be JSON. */
 export type JsonFault = 'not JSON' | 'too deep' | 'too many values';
 
-export interface JsonLimits {
-  /** Maximum nesting depth of arrays and objects. */
-  maxDepth: number;
+interface JsonLimits {
+  /** Maximum nesting depth of arrays and objects. Default: {@link MAX_JSON_DEPTH}. */
+  maxDepth?: number;
   /** Maximum number of values; an empty array or object counts as two. Unlimited if not set. */
   maxValues?: number;
 }
@@ -16,7 +19,7 @@ export interface JsonLimits {
  */
 export function findJsonFault(
   text: string,
-  { maxDepth, maxValues = Infinity }: JsonLimits,
+  { maxDepth = MAX_JSON_DEPTH, maxValues = Infinity }: JsonLimits = {},
 ): JsonFault | undefined {
   /** The closing bracket of each open array or object. */
   const closing = new Uint8Array(maxDepth);

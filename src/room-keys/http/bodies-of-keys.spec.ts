@@ -9,7 +9,7 @@ import { MatrixError } from '../room-keys.errors.js';
 import type { JsonBody } from './room-keys.request.js';
 import { RawJson } from '../json/raw-json.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
-import { allRoomsBody, oneKeyBody, oneRoomBody } from './room-keys.body.js';
+import { allRoomsBody, oneKeyBody, oneRoomBody } from './bodies.js';
 
 const body = (text: string): JsonBody => ({ text });
 

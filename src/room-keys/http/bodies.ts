@@ -1,17 +1,55 @@
-import type { RoomKey } from '../room-key.js';
-import { badJson, tooLarge } from '../room-keys.errors.js';
-import { MAX_KEYS } from '../service-arguments.js';
-import { checkDto } from './backup-version.body.js';
-import { MAX_MEMBERS } from './json-body.interceptor.js';
-import type { JsonBody } from './room-keys.request.js';
-import { JsonCursor } from '../json/json-cursor.js';
+/**
+ * What the bodies of requests become. They are read by hand: class-transformer drops members named `__proto__` or
+ * `constructor`, which are ids like any other here, and JSON.parse would rewrite opaque values.
+ */
+import { validateSync } from 'class-validator';
 import { checkId } from '../json/ids.js';
+import { JsonCursor } from '../json/json-cursor.js';
 import { RawJson } from '../json/raw-json.js';
+import type { BackupInformation, RoomKey } from '../room-key.js';
+import { badJson, tooLarge, versionMismatch } from '../room-keys.errors.js';
+import { MAX_KEYS } from '../service-arguments.js';
+import { CreateBackupDto, UpdateBackupDto } from './backup-version.dto.js';
+import { MAX_MEMBERS } from './json-body.interceptor.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
+import type { JsonBody } from './room-keys.request.js';
 
-// The three shapes of an upload, each flattened into one list of keys. Maps are read by hand:
-// class-transformer drops members named `__proto__` or `constructor`, which are ids like any other
-// here.
+// --- backups -----------------------------------------------------------------------------------
+
+/** @throws 400 for a body that is not a {@link CreateBackupDto} */
+export function createBackupBody(body: JsonBody): BackupInformation {
+  return information(fill(new CreateBackupDto(), body));
+}
+
+/**
+ * @param version the version in the path
+ * @throws 400 for a body that is not an {@link UpdateBackupDto}, or has another version
+ */
+export function updateBackupBody(body: JsonBody, version: string): BackupInformation {
+  const dto = fill(new UpdateBackupDto(), body);
+  if (dto.version !== undefined && dto.version !== version) throw versionMismatch();
+  return information(dto);
+}
+
+function fill<T extends CreateBackupDto | UpdateBackupDto>(dto: T, { text }: JsonBody): T {
+  const cursor = new JsonCursor(text);
+  readObject(cursor, here, (name) => {
+    if (name === 'auth_data') dto.auth_data = new RawJson(cursor.value());
+    else if (name === 'algorithm') dto.algorithm = JSON.parse(cursor.value()) as string;
+    else if (name === 'version' && dto instanceof UpdateBackupDto) {
+      dto.version = JSON.parse(cursor.value()) as string;
+    }
+  });
+  return checkDto(dto, '');
+}
+
+function information({ algorithm, auth_data }: CreateBackupDto): BackupInformation {
+  // an empty one is refused by the service
+  if (algorithm !== '') checkId('algorithm', algorithm);
+  return { algorithm, authData: auth_data.ascii };
+}
+
+// --- keys: the three shapes of an upload, each flattened into one list -------------------------
 
 /**
  * The body of `PUT keys`: `{rooms: {roomId: {sessions: {sessionId: key}}}}`.
@@ -39,11 +77,6 @@ export function oneRoomBody({ text }: JsonBody, roomId: string): RoomKey[] {
 export function oneKeyBody({ text }: JsonBody, roomId: string, sessionId: string): RoomKey[] {
   return [readKey(new JsonCursor(text), roomId, sessionId, here)];
 }
-
-/** Prefix of the field name in an error; built only if there is an error. */
-type Path = () => string;
-
-const here: Path = () => '';
 
 function readRoom(cursor: JsonCursor, roomId: string, path: Path, keys: RoomKey[]): void {
   readMap(cursor, 'sessions', path, (sessionId) => {
@@ -97,6 +130,13 @@ const isValid = (dto: Partial<KeyBackupDataDto>): dto is KeyBackupDataDto =>
 const isWhole = (value: unknown) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
+// --- objects of either -------------------------------------------------------------------------
+
+/** Prefix of the field name in an error; built only if there is an error. */
+type Path = () => string;
+
+const here: Path = () => '';
+
 /** Reads an object with a required member `name`, which must be an object: calls `entry` for each of its members. */
 function readMap(cursor: JsonCursor, name: string, path: Path, entry: (id: string) => void): void {
   const map = { found: false };
@@ -148,3 +188,19 @@ class Names {
 
 /** An id in the text of an error; ids are at most 255 bytes long. */
 const quoted = (id: string) => JSON.stringify(id);
+
+/**
+ * Validates a DTO by the decorators of its class.
+ *
+ * @param where prefix of the field name in the error
+ * @throws 400 `M_BAD_JSON` naming the first invalid field
+ */
+function checkDto<T extends object>(dto: T, where: string): T {
+  const [fault] = validateSync(dto, {
+    stopAtFirstError: true,
+    validationError: { target: false, value: false },
+  });
+  if (fault)
+    throw badJson(`${where}${Object.values(fault.constraints ?? {})[0] ?? fault.property}`);
+  return dto;
+}

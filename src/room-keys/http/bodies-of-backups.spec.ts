@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { MatrixError } from '../room-keys.errors.js';
-import { createBackupBody, updateBackupBody } from './backup-version.body.js';
+import { createBackupBody, updateBackupBody } from './bodies.js';
 import type { JsonBody } from './room-keys.request.js';
 
 const body = (text: string): JsonBody => ({ text });

@@ -187,6 +187,8 @@ function mysqlOptions(settings: DatabaseSettings) {
         ssl: { ...(ca && { ca }), verifyIdentity: databaseTls === 'verify-full' },
       }),
     poolSize: settings.databaseConnections,
+    // BEGIN shares a message with the next statement; every value is a literal of the module
+    multipleStatements: true,
     // The system's own two hours are how long an idle connection to a host that is gone would look well.
     extra: { keepAliveInitialDelay: KEEP_ALIVE_MS },
   };

@@ -27,6 +27,8 @@ const LEFT = [
 const cases = serverDatabases.flatMap((database) => LEFT.map((left) => ({ ...database, ...left })));
 
 describe.each(cases)('statements on $name with $what', ({ name, create, options, ...more }) => {
+  /** MySQL and MariaDB change the counts of known rooms in the statement that changes the backup. */
+  const rooms = name === 'PostgreSQL' ? 1 : 0;
   /** Those of a change beside the ones that lock the user. */
   const change = (others: number) => LOCK_STATEMENTS[name] + others;
   let database: TestDatabase;
@@ -55,13 +57,14 @@ describe.each(cases)('statements on $name with $what', ({ name, create, options,
     return own.flat().length;
   };
 
-  it(`an upload of 100 new keys takes ${change(6)} in rooms that are new and in known ones, at any size of the backup`, async () => {
+  const known = change(5 + rooms);
+  it(`an upload of 100 new keys takes ${change(6)} in new rooms, and ${known} in known ones, at any size of the backup`, async () => {
     expect(await costOf(() => alice.put('/keys?version=1', batch(0, 100)))).toBe(change(6));
-    expect(await costOf(() => alice.put('/keys?version=1', batch(100, 100)))).toBe(change(6));
-    expect(await costOf(() => alice.put('/keys?version=1', batch(200, 500)))).toBe(change(6));
+    expect(await costOf(() => alice.put('/keys?version=1', batch(100, 100)))).toBe(known);
+    expect(await costOf(() => alice.put('/keys?version=1', batch(200, 500)))).toBe(known);
     // several statements are not one consistent read, so these are looked for under the lock only
-    expect(await costOf(() => alice.put('/keys?version=1', batch(1000, 501)))).toBe(change(8));
-    expect(await costOf(() => alice.put('/keys?version=1', batch(1501, 100)))).toBe(change(6));
+    expect(await costOf(() => alice.put('/keys?version=1', batch(1000, 501)))).toBe(known + 2);
+    expect(await costOf(() => alice.put('/keys?version=1', batch(1501, 100)))).toBe(known);
   });
 
   it(`an upload of 100 keys that are all stored takes 1, and of better ones ${change(5)}`, async () => {
@@ -96,7 +99,7 @@ describe.each(cases)('statements on $name with $what', ({ name, create, options,
     await alice.put(`${keyPath('!r0:hs1', 's0')}?version=1`, keyData());
     const path = `${keyPath('!r0:hs1', 's0')}?version=1`;
     const undo = more.deletion === 3 ? 2 : 0;
-    expect(await costOf(() => alice.delete(path))).toBe(change(6 + undo));
+    expect(await costOf(() => alice.delete(path))).toBe(change(5 + rooms + undo));
   });
 
   it('creating a backup, and changing its auth_data, takes 2 more with a history', async () => {

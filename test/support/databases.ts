@@ -102,7 +102,12 @@ export async function createOn(
   url.pathname = `/${name}`;
   return {
     url: url.href,
-    dataSourceOptions: { type, url: url.href },
+    // of the two that speak MySQL's dialect, one is as the server has it, and one as hosts have it by default
+    dataSourceOptions: {
+      type,
+      url: url.href,
+      ...(type === 'mysql' && { multipleStatements: true }),
+    },
     drop: () => drop(server, name),
   };
 }

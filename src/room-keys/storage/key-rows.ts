@@ -1,7 +1,7 @@
 /** Writes the rows of keys, of their rooms and of key sets. */
 import type { RoomKey } from '../room-key.js';
 import type { Connection, SqlValue } from './database/connection.js';
-import type { Dialect } from './database/dialect.js';
+import type { Dialect, TableUpdate } from './database/dialect.js';
 import { chunks } from './rows.js';
 import type { Tables } from './tables.js';
 
@@ -51,37 +51,45 @@ export async function insertKeySet(
 }
 
 /**
- * 1 statement per 500 new rooms, and 1 per 500 others whose count or bytes change. New ones come in by a plain
- * INSERT, which fails where the room has got another number meanwhile.
+ * 1 statement per 500 new rooms. A plain INSERT, which fails where the room has got another number meanwhile.
+ *
+ * @returns updates of the other rooms whose count or bytes change, up to 500 in each
  */
-export async function writeRooms(
+export async function insertRooms(
   connection: Connection,
   { dialect, tables }: Storage,
   keySetId: number,
   changes: ReadonlyMap<string, RoomChange>,
-): Promise<void> {
+): Promise<TableUpdate[]> {
   const all = [...changes];
   const added = all.filter(([, { isNew }]) => isNew);
   const changed = all.filter(([, { isNew, keys, bytes }]) => !isNew && (keys !== 0 || bytes !== 0));
-  const addUp = ['key_count', 'byte_count']
-    .map((column) => `${column} = ${tables.rooms}.${column} + ${dialect.inserted(column)}`)
-    .join(', ');
-  for (const [rows, end] of [
-    [added, ''],
-    [changed, `${dialect.onConflict('key_set_id, room_id')} ${addUp}`],
-  ] as const) {
-    for (const some of chunks(rows, dialect.rowsPerStatement)) {
-      const values = dialect.values();
-      const row = ([roomId, { roomNo, keys, bytes }]: [string, RoomChange]) =>
-        `(${values.integer(keySetId)}, ${values.bytesOf(roomId)}, ${values.integer(roomNo)}, ` +
-        `${values.integer(keys)}, ${values.integer(bytes)})`;
-      await connection.defer(
-        `INSERT INTO ${tables.rooms} (key_set_id, room_id, room_no, key_count, byte_count)
-         VALUES ${some.map(row).join()} ${end}`,
-        values.parameters,
-      );
-    }
+  for (const some of chunks(added, dialect.rowsPerStatement)) {
+    const values = dialect.values();
+    const row = ([roomId, { roomNo, keys, bytes }]: [string, RoomChange]) =>
+      `(${values.integer(keySetId)}, ${values.bytesOf(roomId)}, ${values.integer(roomNo)}, ` +
+      `${values.integer(keys)}, ${values.integer(bytes)})`;
+    await connection.defer(
+      `INSERT INTO ${tables.rooms} (key_set_id, room_id, room_no, key_count, byte_count)
+       VALUES ${some.map(row).join()}`,
+      values.parameters,
+    );
   }
+  return [...chunks(changed, dialect.rowsPerStatement)].map((some) => {
+    const values = dialect.values();
+    const added = (column: string, by: (change: RoomChange) => number) =>
+      `r.${column} + CASE r.room_no ${some.map(([, change]) => `WHEN ${change.roomNo} THEN ${by(change)}`).join(' ')} END`;
+    return {
+      table: tables.rooms,
+      alias: 'r',
+      set: {
+        key_count: added('key_count', ({ keys }) => keys),
+        byte_count: added('byte_count', ({ bytes }) => bytes),
+      },
+      where: `r.key_set_id = ${values.integer(keySetId)} AND r.room_id IN (${some.map(([roomId]) => values.bytesOf(roomId)).join()})`,
+      parameters: values.parameters,
+    };
+  });
 }
 
 /**

@@ -1,15 +1,15 @@
 import type { KeyId, KeySelection, KeysState, RoomKey } from '../room-key.js';
 import type { Connection, Row } from './database/connection.js';
-import { asOfNow } from './database/dialect.js';
+import { asOfNow, type TableUpdate } from './database/dialect.js';
 import { bytes, idHash, text } from './rows.js';
 import { appendAuthData } from './backup-rows.js';
 import {
   insertKeys,
   insertKeySet,
+  insertRooms,
   replaceKeys,
   type RoomChange,
   type Storage,
-  writeRooms,
 } from './key-rows.js';
 import type { DeletedFrom, KeptDeletions } from './kept-deletions.js';
 import {
@@ -193,18 +193,28 @@ export class LockedBackup {
   }
 
   private async write(): Promise<KeysState> {
-    const { dialect, tables } = this.storage;
-    await writeRooms(this.connection, this.storage, this.keySetId, this.roomChanges);
-    for (const { keys, bytes } of this.roomChanges.values()) {
+    const { connection, storage, roomChanges } = this;
+    const { dialect, tables } = storage;
+    const rooms = await insertRooms(connection, storage, this.keySetId, roomChanges);
+    for (const { keys, bytes } of roomChanges.values()) {
       this.keyCount += keys;
       this.byteCount += bytes;
     }
-    this.roomChanges.clear();
-    await this.connection.defer(
-      `UPDATE ${tables.backups} SET etag = ?, key_count = ?, byte_count = ?, largest_key = ?,
-         next_seq = ?, key_set_id = ?, changed_at = ${dialect.greatest('changed_at', dialect.now)}
-       WHERE user_id = ? AND version = ?`,
-      [
+    roomChanges.clear();
+    const backup: TableUpdate = {
+      table: tables.backups,
+      alias: 'b',
+      set: {
+        etag: '?',
+        key_count: '?',
+        byte_count: '?',
+        largest_key: '?',
+        next_seq: '?',
+        key_set_id: '?',
+        changed_at: dialect.greatest('b.changed_at', dialect.now),
+      },
+      where: 'b.user_id = ? AND b.version = ?',
+      parameters: [
         this.etag,
         this.keyCount,
         this.byteCount,
@@ -214,7 +224,10 @@ export class LockedBackup {
         this.user,
         this.versionId,
       ],
-    );
+    };
+    const last = rooms.pop();
+    const updates = [...rooms.map((some) => dialect.update(some)), dialect.update(backup, last)];
+    for (const [sql, parameters] of updates.flat()) await connection.defer(sql, parameters);
     return this.state;
   }
 

@@ -1,7 +1,7 @@
 import type { Connection } from './database/connection.js';
 import { type Database, THE_SERVER } from './database/database.js';
 import { idHash, type KeyOfDevice } from './rows.js';
-import { insertKeys, insertKeySet, type RoomChange, writeRooms } from './key-rows.js';
+import { insertKeys, insertKeySet, insertRooms, type RoomChange } from './key-rows.js';
 
 /** How long the keys of an import that was killed stay, by the database's clock; one that goes on puts it off. */
 const LEASE_MS = 60 * 60 * 1000;
@@ -53,7 +53,11 @@ export class StagedKeySet {
     });
     await database.change(THE_SERVER, async (connection) => {
       await this.lock(connection);
-      await writeRooms(connection, database, keySetId, rooms);
+      for (const update of await insertRooms(connection, database, keySetId, rooms)) {
+        for (const [sql, parameters] of database.dialect.update(update)) {
+          await connection.defer(sql, parameters);
+        }
+      }
       // a source may give a key twice, pages apart: then the checksum of that backup is not right
       await insertKeys(connection, database, keySetId, placed, database.dialect.skipExisting);
     });

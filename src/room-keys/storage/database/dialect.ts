@@ -10,6 +10,31 @@ export interface KeyPosition {
   seq: number;
 }
 
+/** A change of rows of one table. */
+export interface TableUpdate {
+  table: string;
+  /** Its name in the values, and in `where`. */
+  alias: string;
+  /** Each column's new value, in SQL. */
+  set: Readonly<Record<string, string>>;
+  where: string;
+  /** For each `?` of `set`, then of `where`. */
+  parameters: readonly SqlValue[];
+}
+
+/** {@link Dialect.update} where a statement changes one table. */
+export const updateEach: Dialect['update'] = (...tables) =>
+  tables.flatMap((one) => {
+    if (!one) return [];
+    const set = Object.entries(one.set).map(([column, value]) => `${column} = ${value}`);
+    return [
+      [
+        `UPDATE ${one.table} AS ${one.alias} SET ${set.join(', ')} WHERE ${one.where}`,
+        one.parameters,
+      ],
+    ];
+  });
+
 /** What {@link Dialect.deleteSome} has deleted. */
 export interface DeletedKeys {
   rows: number;
@@ -91,6 +116,15 @@ export interface Dialect {
   onConflict(primaryKey: string): string;
   /** In those assignments: the value that the INSERT had for a column. */
   inserted(column: string): string;
+  /**
+   * 1 statement, 2 for two tables where one statement cannot change both.
+   *
+   * @param other has no `?` in `set`
+   */
+  update(
+    one: TableUpdate,
+    other?: TableUpdate,
+  ): (readonly [sql: string, parameters: readonly SqlValue[]])[];
   /** Ends an INSERT whose rows are left out where they exist. */
   readonly skipExisting: string;
   /** Ends an INSERT whose answer is to have the number that the database gave to the row. */

@@ -23,8 +23,8 @@ interface Statement {
 export abstract class LentConnection implements Connection {
   abstract readonly textLimits: TextLimits;
   abstract readonly readsAreConfirmed: boolean;
-  /** Whether one message may hold several statements. */
-  protected abstract readonly takesSeveral: boolean;
+  /** What may share a message with the statement after it: BEGIN, or each statement of a transaction that writes. */
+  protected abstract readonly defers: 'nothing' | 'begin' | 'all';
   protected isDiscarded = false;
   /** Set for one that the host has begun a transaction on. */
   isJoined = false;
@@ -51,12 +51,11 @@ export abstract class LentConnection implements Connection {
   abstract commit(): Promise<void>;
 
   async defer(sql: string, parameters: readonly SqlValue[] = []): Promise<void> {
-    if (this.transaction === 'none' || !this.takesSeveral) {
+    if (this.transaction === 'none' || this.defers !== 'all') {
       await this.send(sql, parameters);
       return;
     }
-    this.dataSource.logger.logQuery(sql, [...parameters], this.runner);
-    const statement = { sql, parameters, text: withLiterals(sql, parameters, this.syntax) };
+    const statement = this.logged(sql, parameters);
     if (!this.fitsWithDeferred(statement)) await this.sendDeferred();
     this.deferred.push(statement);
   }
@@ -87,8 +86,12 @@ export abstract class LentConnection implements Connection {
     if (!this.isDiscarded) await this.restore();
   }
 
-  /** Sends a message whose text is complete, and takes the driver's answer. */
-  protected abstract ask(message: string): Promise<unknown>;
+  /**
+   * Sends a message whose text is complete, and takes the driver's answer.
+   *
+   * @param statements how many the message holds
+   */
+  protected abstract ask(message: string, statements: number): Promise<unknown>;
   protected abstract sendRollBack(): Promise<unknown>;
   /** Takes the connection out of the pool permanently. */
   protected abstract close(error?: Error): void;
@@ -98,10 +101,15 @@ export abstract class LentConnection implements Connection {
     // nothing was
   }
 
-  /** @param isDeferred whether it may be sent with the next statement */
-  protected async begin(sql: string, isDeferred: boolean): Promise<void> {
-    this.transaction = isDeferred && this.takesSeveral ? 'deferred' : 'open';
-    await (isDeferred ? this.defer(sql) : this.send(sql));
+  /** @param canWait whether it may be sent with the next statement */
+  protected async begin(sql: string, canWait: boolean): Promise<void> {
+    if (canWait && this.defers !== 'nothing') {
+      this.transaction = 'deferred';
+      this.deferred.push(this.logged(sql, []));
+    } else {
+      this.transaction = 'open';
+      await this.send(sql);
+    }
   }
 
   protected async end(sql: string): Promise<unknown> {
@@ -116,10 +124,14 @@ export abstract class LentConnection implements Connection {
     parameters: readonly SqlValue[] = [],
     ask?: (sql: string) => Promise<T>,
   ): Promise<T> {
-    this.dataSource.logger.logQuery(sql, [...parameters], this.runner);
-    const statement = { sql, parameters, text: withLiterals(sql, parameters, this.syntax) };
+    const statement = this.logged(sql, parameters);
     if (ask !== undefined || !this.fitsWithDeferred(statement)) await this.sendDeferred();
     return this.sendAll([...this.deferred.splice(0), statement], ask);
+  }
+
+  private logged(sql: string, parameters: readonly SqlValue[]): Statement {
+    this.dataSource.logger.logQuery(sql, [...parameters], this.runner);
+    return { sql, parameters, text: withLiterals(sql, parameters, this.syntax) };
   }
 
   private fitsWithDeferred({ text }: Statement): boolean {
@@ -148,7 +160,7 @@ export abstract class LentConnection implements Connection {
       const message = statements
         .slice(1)
         .reduce((all, { text }) => `${all}; ${text}`, statements[0]?.text ?? '');
-      return await this.answer(message, ask);
+      return await this.answer(message, ask, statements.length);
     } catch (error) {
       if (!(error instanceof NoAnswerError)) {
         logger.logQueryError(error as Error, sql(), parameters(), this.runner);
@@ -164,8 +176,12 @@ export abstract class LentConnection implements Connection {
   }
 
   /** Without the host's log. @throws NoAnswerError when the answer does not come in time; the connection is closed then */
-  protected answer<T = unknown>(message: string, ask?: (sql: string) => Promise<T>): Promise<T> {
-    const asked = ask ? ask(message) : (this.ask(message) as Promise<T>);
+  protected answer<T = unknown>(
+    message: string,
+    ask?: (sql: string) => Promise<T>,
+    statements = 1,
+  ): Promise<T> {
+    const asked = ask ? ask(message) : (this.ask(message, statements) as Promise<T>);
     return within(asked, this.timeoutMs, () => {
       const error = new NoAnswerError('The database does not answer.');
       this.discard(error);

@@ -20,14 +20,16 @@ export class MysqlConnection extends LentConnection {
     private readonly connection: PoolConnection,
   ) {
     super(dataSource, runner, timeoutMs, mysqlSyntax);
+    this.defers = connection.config.multipleStatements ? 'begin' : 'nothing';
   }
 
   /**
-   * Not even where the host's DataSource has `multipleStatements`: with several statements in a message, acknowledged
-   * keys were lost when a node of a Galera cluster was killed (`reliability/cluster`). Presumably Galera rolls a
-   * transaction back between two of them, and the rest of the message, with COMMIT, runs all the same.
+   * BEGIN where the host's DataSource has `multipleStatements`, and never more. With all statements of an upload in
+   * two messages, acknowledged keys were lost when a node of a Galera cluster was killed (`reliability/cluster`):
+   * presumably Galera rolls a transaction back between two statements of a message, and the rest of it, with COMMIT,
+   * runs all the same. After BEGIN alone there is nothing to roll back.
    */
-  protected readonly takesSeveral = false;
+  protected readonly defers: 'nothing' | 'begin';
 
   readonly readsAreConfirmed = true;
 
@@ -49,7 +51,7 @@ export class MysqlConnection extends LentConnection {
   }
 
   async rawRows(sql: string, parameters: readonly SqlValue[], shape: RowShape): Promise<RawRows> {
-    const rows = await this.send(sql, parameters, (text) => this.ask(text, true));
+    const rows = await this.send(sql, parameters, (text) => this.ask(text, 1, true));
     return new ValueRows(rows as (number | string | Buffer)[][], shape);
   }
 
@@ -91,7 +93,7 @@ export class MysqlConnection extends LentConnection {
     if (error) closeIdle(this.dataSource);
   }
 
-  protected ask(message: string, rowsAsArray = false): Promise<unknown> {
+  protected ask(message: string, statements: number, rowsAsArray = false): Promise<unknown> {
     const { typeCast } = this.connection.config;
     const options: QueryOptions & { values: null } = {
       sql: message,
@@ -108,7 +110,8 @@ export class MysqlConnection extends LentConnection {
     return new Promise((resolve, reject) => {
       this.connection.query(options, (error, result) => {
         if (!error) {
-          resolve(result);
+          // of several statements there are as many results
+          resolve(statements > 1 ? (result as unknown[]).at(-1) : result);
           return;
         }
         const code = mysqlCode(error);

@@ -1,7 +1,7 @@
 import type { PoolConnection } from 'mysql2';
 import type { DataSource, DataSourceOptions, QueryRunner } from 'typeorm';
 import type { Executor } from './connection.js';
-import type { Dialect } from './dialect.js';
+import { type Dialect, updateEach } from './dialect.js';
 import { mysqlSyntax } from './literals.js';
 import { MysqlConnection } from './mysql-connection.js';
 import { runMysqlMigrations } from './mysql-migrations.js';
@@ -64,6 +64,20 @@ export const mysqlDialect: Dialect = {
   onConflict: () => 'ON DUPLICATE KEY UPDATE',
   // VALUES() is deprecated from MySQL 8.0.20 on, but MariaDB has no alternative
   inserted: (column) => `VALUES(${column})`,
+  update: (one, other) => {
+    if (!other) return updateEach(one);
+    const set = [one, other].flatMap(({ alias, set }) =>
+      Object.entries(set).map(([column, value]) => `${alias}.${column} = ${value}`),
+    );
+    return [
+      [
+        // LEFT: what is found in the other table decides nothing for the one
+        `UPDATE ${one.table} AS ${one.alias} LEFT JOIN ${other.table} AS ${other.alias} ON ${other.where}
+         SET ${set.join(', ')} WHERE ${one.where}`,
+        [...other.parameters, ...one.parameters],
+      ],
+    ];
+  },
   skipExisting: 'ON DUPLICATE KEY UPDATE key_set_id = key_set_id',
   returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no = ? AND seq > ? OR room_no > ?)', [roomNo, seq, roomNo]],

@@ -95,7 +95,7 @@ export class PostgresConnection extends LentConnection {
     super(dataSource, runner, timeoutMs, postgresSyntax);
   }
 
-  protected readonly takesSeveral = true;
+  protected readonly defers = 'all';
 
   get readsAreConfirmed(): boolean {
     return this.session.readsAreConfirmed;

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { DataSource, DataSourceOptions } from 'typeorm';
-import type { Dialect, KeyPosition } from './dialect.js';
+import { type Dialect, type KeyPosition, updateEach } from './dialect.js';
 import { postgresExecutor } from './postgres.executor.js';
 import { StandbyError } from './postgres-connection.js';
 import { postgresSyntax } from './literals.js';
@@ -75,6 +75,7 @@ export const postgresDialect: Dialect = {
   greatest: (one, other) => `GREATEST(${one}, ${other})`,
   onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,
   inserted: (column) => `excluded.${column}`,
+  update: updateEach,
   skipExisting: 'ON CONFLICT DO NOTHING',
   returning: (column) => ` RETURNING ${column}`,
   after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],

@@ -1,4 +1,4 @@
-import type { Dialect } from './dialect.js';
+import { type Dialect, updateEach } from './dialect.js';
 import { SqlValues, type ValueSyntax } from './sql-values.js';
 import { runSqliteMigrations } from './sqlite-migrations.js';
 import { SqliteExecutor } from './sqlite.executor.js';
@@ -43,6 +43,7 @@ export const sqliteDialect: Dialect = {
   greatest: (one, other) => `MAX(${one}, ${other})`,
   onConflict: (primaryKey) => `ON CONFLICT (${primaryKey}) DO UPDATE SET`,
   inserted: (column) => `excluded.${column}`,
+  update: updateEach,
   skipExisting: 'ON CONFLICT DO NOTHING',
   returning: () => '',
   after: ({ roomNo, seq }) => ['(room_no, seq) > (?, ?)', [roomNo, seq]],

@@ -8,9 +8,8 @@ import type { Connection, Executor, Snapshot } from './connection.js';
 import type { Dialect } from './dialect.js';
 import { dialectOf } from './dialects.js';
 import { asStorageError, conflictCode } from './errors.js';
-import type { FairSemaphore } from './fair-semaphore.js';
 import { afterCommit, type HostTransaction, runnerOf } from './host-transaction.js';
-import { onePlace, type Places, sharedPlaces } from './places.js';
+import { type FairSemaphore, onePlace, type Places, sharedPlaces } from './places.js';
 import { type RestoreReader, Restores } from './restores.js';
 import { timeouts } from './timeouts.js';
 

@@ -1,6 +1,6 @@
 import type { Reader, Row, Snapshot, SqlValue } from './connection.js';
 import type { RawRows, RowShape } from './raw-rows.js';
-import type { FairSemaphore } from './fair-semaphore.js';
+import type { FairSemaphore } from './places.js';
 
 const LOOK_EVERY_MS = 20;
 /** How old a snapshot is at least before it can be asked for. */

@@ -62,6 +62,21 @@ export interface Snapshot extends Reader {
   readonly blocksOthers: boolean;
 }
 
+/** What a connection reads in a transaction that has begun. */
+export function snapshotOf(
+  reader: Reader,
+  blocksOthers: boolean,
+  close: () => Promise<void>,
+): Snapshot {
+  let closed: Promise<void> | undefined;
+  return {
+    blocksOthers,
+    rows: (sql, parameters) => reader.rows(sql, parameters),
+    rawRows: (sql, parameters, shape) => reader.rawRows(sql, parameters, shape),
+    close: () => (closed ??= close()),
+  };
+}
+
 /** Runs statements on the connections of one DataSource. One implementation for each driver. */
 export interface Executor {
   /**

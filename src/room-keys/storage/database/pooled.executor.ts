@@ -1,5 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
-import type { Connection, Executor, Snapshot } from './connection.js';
+import { type Connection, type Executor, type Snapshot, snapshotOf } from './connection.js';
 import { BusyError, connectFailure } from './errors.js';
 import type { LentConnection } from './lent-connection.js';
 import { timeouts, within } from './timeouts.js';
@@ -55,7 +55,6 @@ export class PooledExecutor<Driver> implements Executor {
 
   async snapshot(timeoutMs: number): Promise<Snapshot> {
     const connection = await this.acquire(timeoutMs);
-    let closed: Promise<void> | undefined;
     const close = async () => {
       await connection.rollBack();
       await connection.release();
@@ -66,12 +65,7 @@ export class PooledExecutor<Driver> implements Executor {
       await close();
       throw error;
     }
-    return {
-      blocksOthers: false,
-      rows: (sql, parameters) => connection.rows(sql, parameters),
-      rawRows: (sql, parameters, shape) => connection.rawRows(sql, parameters, shape),
-      close: () => (closed ??= close()),
-    };
+    return snapshotOf(connection, false, close);
   }
 
   async joined<T>(

@@ -25,7 +25,7 @@ const crashes = {
 const silence = { suite: 'test/storage/silent-database.spec.ts', file: LENT_CONNECTION };
 
 const IMPORT = 'src/room-keys/storage/import.repository.ts';
-const CAUSAL_READS = 'src/room-keys/storage/database/causal-reads.ts';
+const CAUSAL_READS = 'src/room-keys/storage/database/mysql-settings.ts';
 
 const cluster = { suite: 'test/reliability/cluster.spec.ts' };
 const group = { suite: 'test/reliability/group.spec.ts' };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { causalReads } from '../../src/room-keys/storage/database/causal-reads.js';
+import { causalReads } from '../../src/room-keys/storage/database/mysql-settings.js';
 import { StorageCheck } from '../../src/room-keys/storage/storage-check.js';
 import { keyData, keyPath, MatrixClient } from '../support/matrix-client.js';
 import type { ClusterExtent, ClusterUnderTest } from './cluster.suite.js';

@@ -1,6 +1,6 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { roomKeysEntities } from '../../src/index.js';
-import { causalReads } from '../../src/room-keys/storage/database/causal-reads.js';
+import { causalReads } from '../../src/room-keys/storage/database/mysql-settings.js';
 import { build } from '../../server/test/operating/server-process.js';
 import { serverProgram } from '../../server/test/proxy/processes.js';
 import { describeClusterConflicts } from './cluster.conflicts.js';

@@ -1,6 +1,6 @@
 /** Migrations on MySQL and MariaDB, for one process at a time. */
 import { type DataSource, type Migration, MigrationExecutor } from 'typeorm';
-import { causalReads, checkCausalReads } from './causal-reads.js';
+import { causalReads, checkCausalReads } from './mysql-settings.js';
 import { conflictCode, mysqlCode } from './errors.js';
 import { MIGRATIONS_MS, migrateOn, stillMigrating, withinMigrationTime } from './migration-lock.js';
 

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { causalReads } from './causal-reads.js';
+import { causalReads } from './mysql-settings.js';
 import { dialectOf } from './dialects.js';
 
 /** Those whose settings were checked: the module does not check, or warn, again. */

@@ -6,8 +6,7 @@ import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
 import type { KeyPosition } from './database/dialect.js';
 import { ByteRows } from './database/raw-rows.js';
-import { KeyPage } from './key-page.js';
-import { KeyPages, type PageSource } from './key-pages.js';
+import { KeyPage, KeyPages, type PageSource } from './key-pages.js';
 
 interface Row {
   position: KeyPosition;

@@ -1,6 +1,6 @@
 /** What the form of a statement costs: the driver alone, without the module. */
 import { idHash } from '../../src/room-keys/storage/rows.js';
-import { postgresSyntax as sql } from '../../src/room-keys/storage/database/literals.js';
+import { postgresSyntax as sql } from '../../src/room-keys/storage/database/sql-values.js';
 import { type Key, KeySource } from '../keys.js';
 import { median } from '../statistics.js';
 import type { Part } from './parts.js';

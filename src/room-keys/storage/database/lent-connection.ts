@@ -2,8 +2,7 @@ import { type DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
 import type { Connection, Row, SqlValue, TextLimits, Written } from './connection.js';
 import { NoAnswerError } from './errors.js';
 import type { RawRows, RowShape } from './raw-rows.js';
-import { withLiterals } from './literals.js';
-import type { ValueSyntax } from './sql-values.js';
+import { type ValueSyntax, withLiterals } from './sql-values.js';
 import { within } from './timeouts.js';
 
 /** Longest message of several statements, in characters: a longer one saves nothing that is noticed. */

@@ -3,10 +3,10 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { mysqlCode } from './errors.js';
 import { asFailedQuery, LentConnection } from './lent-connection.js';
-import { mysqlSyntax } from './literals.js';
 import { closeIdle, discard } from './mysql-pool.js';
 import { type MysqlSession, mysqlSession } from './mysql-session.js';
 import { type RawRows, type RowShape, ValueRows } from './raw-rows.js';
+import { mysqlSyntax } from './sql-values.js';
 
 /** A connection of mysql2. */
 export class MysqlConnection extends LentConnection {

@@ -2,13 +2,12 @@ import type { PoolConnection } from 'mysql2';
 import type { DataSource, DataSourceOptions, QueryRunner } from 'typeorm';
 import type { Executor } from './connection.js';
 import { type Dialect, updateEach } from './dialect.js';
-import { mysqlSyntax } from './literals.js';
 import { MysqlConnection } from './mysql-connection.js';
 import { runMysqlMigrations } from './mysql-migrations.js';
 import { mysqlConnectionCounts, onEachConnection, watchIdle } from './mysql-pool.js';
 import { checkMysqlSettings } from './mysql-settings.js';
 import { PooledExecutor } from './pooled.executor.js';
-import { SqlValues } from './sql-values.js';
+import { mysqlSyntax, SqlValues } from './sql-values.js';
 
 /** mysql2's own default. */
 const DEFAULT_CONNECTIONS = 10;

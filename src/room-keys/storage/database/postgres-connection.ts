@@ -3,9 +3,9 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { Row, SqlValue, TextLimits, Written } from './connection.js';
 import { postgresCode, READ_ONLY, takesNoWrites } from './errors.js';
 import { LentConnection } from './lent-connection.js';
-import { parseBytea, postgresSyntax } from './literals.js';
 import { canCopy, copiedRows } from './postgres-copy.js';
 import { ByteRows, type RawRows, type RowShape } from './raw-rows.js';
+import { postgresSyntax } from './sql-values.js';
 import { timeouts } from './timeouts.js';
 
 /** What every database takes: PostgreSQL itself 1 GB. */
@@ -67,6 +67,15 @@ const BYTEA = 17;
 const types = {
   getTypeParser: (type: number) => (type === BYTEA ? parseBytea : (text: string) => text),
 };
+
+/** The bytes of a value of type bytea, in either form of `bytea_output`. */
+function parseBytea(text: string): Buffer {
+  if (text.startsWith('\\x')) return Buffer.from(text.slice(2), 'hex');
+  const plain = text.replace(/\\(\\|[0-7]{3})/g, (_all, escaped: string) =>
+    escaped === '\\' ? '\\' : String.fromCharCode(parseInt(escaped, 8)),
+  );
+  return Buffer.from(plain, 'latin1');
+}
 
 /** A result, or one for each statement of a message. */
 type Answer = QueryResult<Row> | QueryResult<Row>[];

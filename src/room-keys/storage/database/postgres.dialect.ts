@@ -3,10 +3,9 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import { type Dialect, type KeyPosition, updateEach } from './dialect.js';
 import { postgresExecutor } from './postgres.executor.js';
 import { StandbyError } from './postgres-connection.js';
-import { postgresSyntax } from './literals.js';
 import { runPostgresMigrations } from './postgres-migrations.js';
 import { checkPostgresSettings } from './postgres-settings.js';
-import { SqlValues } from './sql-values.js';
+import { postgresSyntax, SqlValues } from './sql-values.js';
 
 /** pg's own default. */
 const DEFAULT_CONNECTIONS = 10;

@@ -1,12 +1,7 @@
 import { type Dialect, updateEach } from './dialect.js';
-import { SqlValues, type ValueSyntax } from './sql-values.js';
+import { SqlValues } from './sql-values.js';
 import { runSqliteMigrations } from './sqlite-migrations.js';
 import { SqliteExecutor } from './sqlite.executor.js';
-
-const unused = () => {
-  throw new Error('SQLite takes placeholders only.');
-};
-const syntax: ValueSyntax = { placeholders: true, hex: unused, ascii: unused, plainBytes: unused };
 
 /** SQLite through better-sqlite3. */
 export const sqliteDialect: Dialect = {
@@ -34,7 +29,7 @@ export const sqliteDialect: Dialect = {
   checkWritable: () => Promise.resolve(),
   checkSettings: () => Promise.resolve(),
 
-  values: () => new SqlValues(syntax),
+  values: () => new SqlValues(),
   quote: (name) => `\`${name}\``,
   table: (name) => `\`${name}\``,
   now: "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",

@@ -458,7 +458,7 @@ export const breaks = [
   {
     ...standby,
     name: 'a standby is read',
-    file: 'src/room-keys/storage/database/postgres.executor.ts',
+    file: 'src/room-keys/storage/database/postgres.dialect.ts',
     code: 'await connection.checkPrimary();',
     broken: '',
     words: /✕ to a standby: it reads and stores nothing/,

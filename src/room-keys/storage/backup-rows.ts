@@ -1,9 +1,9 @@
 /** Writes the rows of backups. */
 import type { BackupInformation } from '../room-key.js';
 import type { Connection } from './database/connection.js';
+import type { Tables } from './database/dialect.js';
 import { appendRest, insertKeySet, type Storage } from './key-rows.js';
 import { bytes, chunks, numberOrUndefined, placeholders } from './rows.js';
-import type { Tables } from './tables.js';
 
 /** A backup with an existing key set. */
 export interface FilledBackup {

@@ -1,9 +1,8 @@
 /** Writes the rows of keys, of their rooms and of key sets. */
 import type { RoomKey } from '../room-key.js';
 import type { Connection, SqlValue } from './database/connection.js';
-import type { Dialect, TableUpdate } from './database/dialect.js';
+import type { Dialect, Tables, TableUpdate } from './database/dialect.js';
 import { chunks } from './rows.js';
-import type { Tables } from './tables.js';
 
 /** Characters per statement at most, unless a connection allows fewer. */
 const CHARACTERS_PER_STATEMENT = 1024 * 1024;

@@ -1,7 +1,7 @@
 /** The SQL of a verification that reads sets as a whole: what their keys come to, and rows that belong to nothing. */
 import type { Snapshot } from './database/connection.js';
+import type { Tables } from './database/dialect.js';
 import { WHOLE_SET } from './kept-deletions.js';
-import type { Tables } from './tables.js';
 import type { RoomKeysFinding } from './verification.js';
 import { finding, type KeyFacts, plural, shown } from './verification-rules.js';
 

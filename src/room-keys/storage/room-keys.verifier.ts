@@ -7,7 +7,7 @@ import { Database, THE_SERVER } from './database/database.js';
 import { timeouts } from './database/timeouts.js';
 import { KeySetPages, positionOf, queryOf, rowsPerPage, START } from './key-set-pages.js';
 import { factsOf, orphanedRows } from './orphaned-rows.js';
-import type { Tables } from './tables.js';
+import type { Tables } from './database/dialect.js';
 import {
   asText,
   badId,

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import type { DialectId } from '../database/dialects.js';
-import type { Tables } from '../tables.js';
+import type { Tables } from '../database/dialect.js';
 import { migrationTarget } from './migration-target.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { type DialectId, dialectOf } from '../database/dialects.js';
 import type { SqlValues } from '../database/sql-values.js';
-import { tableNames, type Tables } from '../tables.js';
+import { tableNames, type Tables } from '../database/dialect.js';
 
 /** What a migration has to know of the database that it runs on. */
 export interface MigrationTarget {

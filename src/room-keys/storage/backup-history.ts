@@ -88,12 +88,11 @@ export class HistoryRepository {
 
   /** 1 statement, no lock: of one user, oldest first. */
   async entries(userId: string): Promise<RoomKeysHistoryEntry[]> {
-    const rows = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT happened_at, what, device_id, version, current_before, current_after, key_count, etag
-         FROM ${this.database.tables.history} WHERE user_id = ? ORDER BY entry_no`,
-        [bytes(userId)],
-      ),
+    const rows = await this.database.rows(
+      THE_SERVER,
+      `SELECT happened_at, what, device_id, version, current_before, current_after, key_count, etag
+       FROM ${this.database.tables.history} WHERE user_id = ? ORDER BY entry_no`,
+      [bytes(userId)],
     );
     const id = (value: unknown) => numberOrUndefined(value)?.toString();
     return rows.map((row) => ({
@@ -117,10 +116,9 @@ export class HistoryRepository {
   async trim(days: number, limit: number): Promise<boolean> {
     const { dialect, tables } = this.database;
     const old = `happened_at <= ${dialect.now} - ${Math.trunc(days * DAY_MS)}`;
-    const found = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT happened_at FROM ${tables.history} WHERE ${old} ORDER BY happened_at LIMIT ${limit}`,
-      ),
+    const found = await this.database.rows(
+      THE_SERVER,
+      `SELECT happened_at FROM ${tables.history} WHERE ${old} ORDER BY happened_at LIMIT ${limit}`,
     );
     const newest = found.at(-1);
     if (!newest) return false;

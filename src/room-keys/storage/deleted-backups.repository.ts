@@ -103,11 +103,10 @@ export class DeletedBackupsRepository {
 
   /** 1 statement, no lock: the keys that a backup has. */
   async count(userId: string, version: number): Promise<number> {
-    const [row] = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT key_count FROM ${this.database.tables.backups} WHERE user_id = ? AND version = ?`,
-        [bytes(userId), version],
-      ),
+    const [row] = await this.database.rows(
+      THE_SERVER,
+      `SELECT key_count FROM ${this.database.tables.backups} WHERE user_id = ? AND version = ?`,
+      [bytes(userId), version],
     );
     return Number(row?.key_count ?? 0);
   }

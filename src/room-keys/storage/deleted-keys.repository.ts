@@ -51,16 +51,15 @@ export class DeletedKeysRepository {
   /** 1 statement, no lock: of one user, in the order in which they were deleted. */
   async deletions(userId: string): Promise<KeptDeletion[]> {
     const { dialect, tables } = this.database;
-    const rows = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT d.key_set_id, d.room_no, d.version, d.kind, d.room_id, d.key_count, d.largest_key, d.deleted_at,
-           m.retired_at FROM ${tables.deleted} d JOIN (
-             SELECT key_set_id, ${WHOLE_SET} AS room_no, retired_at FROM ${tables.keySets}
-             UNION ALL SELECT key_set_id, room_no, retired_at FROM ${tables.retiredRooms}
-           ) m ON m.key_set_id = d.key_set_id AND m.room_no = d.room_no
-         WHERE d.user_id = ? AND m.retired_at > ${dialect.now} ORDER BY d.deleted_at, d.key_set_id, d.room_no`,
-        [bytes(userId)],
-      ),
+    const rows = await this.database.rows(
+      THE_SERVER,
+      `SELECT d.key_set_id, d.room_no, d.version, d.kind, d.room_id, d.key_count, d.largest_key, d.deleted_at,
+         m.retired_at FROM ${tables.deleted} d JOIN (
+           SELECT key_set_id, ${WHOLE_SET} AS room_no, retired_at FROM ${tables.keySets}
+           UNION ALL SELECT key_set_id, room_no, retired_at FROM ${tables.retiredRooms}
+         ) m ON m.key_set_id = d.key_set_id AND m.room_no = d.room_no
+       WHERE d.user_id = ? AND m.retired_at > ${dialect.now} ORDER BY d.deleted_at, d.key_set_id, d.room_no`,
+      [bytes(userId)],
     );
     return rows.map((row) => ({
       kind: text(row.kind) as RoomKeysDeletion['kind'],

@@ -1,6 +1,5 @@
 /** The SQL of exports: users with all of their keys. */
 import type { DataSource } from 'typeorm';
-import type { Row, SqlValue } from './database/connection.js';
 import { Database, THE_SERVER } from './database/database.js';
 import {
   KeySetPages,
@@ -28,7 +27,8 @@ export class ExportRepository {
 
   /** 1 statement, no lock: ids of users after one, in order. */
   async userIds(after: string | undefined, limit: number): Promise<string[]> {
-    const found = await this.read(
+    const found = await this.database.rows(
+      THE_SERVER,
       `SELECT user_id FROM ${this.database.tables.users} ${after === undefined ? '' : 'WHERE user_id > ?'}
        ORDER BY user_id LIMIT ${limit}`,
       after === undefined ? [] : [bytes(after)],
@@ -41,11 +41,13 @@ export class ExportRepository {
     const { tables } = this.database;
     const where = userId === undefined ? '' : ' WHERE user_id = ?';
     const parameters = userId === undefined ? [] : [bytes(userId)];
-    const [users] = await this.read(
+    const [users] = await this.database.rows(
+      THE_SERVER,
       `SELECT COUNT(*) AS count FROM ${tables.users}${where}`,
       parameters,
     );
-    const [keys] = await this.read(
+    const [keys] = await this.database.rows(
+      THE_SERVER,
       `SELECT SUM(key_count) AS count FROM ${tables.backups}${where}`,
       parameters,
     );
@@ -99,9 +101,5 @@ export class ExportRepository {
       if (page.length < limit) return;
       after = positionOf(last);
     }
-  }
-
-  private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
-    return this.database.read(THE_SERVER, (connection) => connection.rows(sql, parameters));
   }
 }

@@ -83,11 +83,10 @@ export class RetiredKeysRepository {
     const oldest = (table: string, roomNo: string, alias: string) =>
       `SELECT key_set_id, ${roomNo} AS room_no, retired_at FROM (SELECT * FROM ${table}
          WHERE retired_at <= ${dialect.now} ORDER BY retired_at, key_set_id LIMIT ${limit}) ${alias}`;
-    const found = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `${oldest(tables.keySets, 'NULL', 'sets')} UNION ALL ${oldest(tables.retiredRooms, 'room_no', 'rooms')}
-         ORDER BY retired_at, key_set_id LIMIT ${limit}`,
-      ),
+    const found = await this.database.rows(
+      THE_SERVER,
+      `${oldest(tables.keySets, 'NULL', 'sets')} UNION ALL ${oldest(tables.retiredRooms, 'room_no', 'rooms')}
+       ORDER BY retired_at, key_set_id LIMIT ${limit}`,
     );
     return found.map((row) => ({
       keySetId: Number(row.key_set_id),
@@ -101,18 +100,17 @@ export class RetiredKeysRepository {
     const marks = `SELECT key_set_id, ${WHOLE_SET} AS room_no, retired_at FROM ${tables.keySets}
          WHERE retired_at IS NOT NULL
        UNION ALL SELECT key_set_id, room_no, retired_at FROM ${tables.retiredRooms}`;
-    const rows = await this.database.read(THE_SERVER, (connection) =>
-      connection.rows(
-        `SELECT kind, COUNT(*) AS count, SUM(key_count) AS key_count, MIN(retired_at) AS first_at,
-           MAX(retired_at) AS last_at, MAX(now_at) AS now_at
-         FROM (SELECT m.retired_at, d.key_count, ${dialect.now} AS now_at, CASE
-             WHEN m.retired_at <= ${dialect.now} THEN CASE WHEN m.room_no = ${WHOLE_SET} THEN 'set' ELSE 'room' END
-             WHEN d.key_set_id IS NOT NULL THEN 'kept'
-             WHEN m.room_no = ${WHOLE_SET} THEN 'staged' ELSE 'kept' END AS kind
-           FROM (${marks}) m
-           LEFT JOIN ${tables.deleted} d ON d.key_set_id = m.key_set_id AND d.room_no = m.room_no) waiting
-         GROUP BY kind`,
-      ),
+    const rows = await this.database.rows(
+      THE_SERVER,
+      `SELECT kind, COUNT(*) AS count, SUM(key_count) AS key_count, MIN(retired_at) AS first_at,
+         MAX(retired_at) AS last_at, MAX(now_at) AS now_at
+       FROM (SELECT m.retired_at, d.key_count, ${dialect.now} AS now_at, CASE
+           WHEN m.retired_at <= ${dialect.now} THEN CASE WHEN m.room_no = ${WHOLE_SET} THEN 'set' ELSE 'room' END
+           WHEN d.key_set_id IS NOT NULL THEN 'kept'
+           WHEN m.room_no = ${WHOLE_SET} THEN 'staged' ELSE 'kept' END AS kind
+         FROM (${marks}) m
+         LEFT JOIN ${tables.deleted} d ON d.key_set_id = m.key_set_id AND d.room_no = m.room_no) waiting
+       GROUP BY kind`,
     );
     const of = (kind: string) => rows.find((row) => String(row.kind) === kind);
     const waiting = (kind: string): Waiting => {
@@ -138,14 +136,12 @@ export class RetiredKeysRepository {
   /** 1 statement, no lock: the keys that {@link Backlog.staged} is about, which are counted one by one. */
   async stagedKeys(): Promise<number> {
     const { dialect, tables } = this.database;
-    const [row] = await this.database.read(
+    const [row] = await this.database.rows(
       THE_SERVER,
-      (connection) =>
-        connection.rows(
-          `SELECT COUNT(*) AS count FROM ${tables.keySets} s JOIN ${tables.keys} k ON k.key_set_id = s.key_set_id
-           LEFT JOIN ${tables.deleted} d ON d.key_set_id = s.key_set_id AND d.room_no = ${WHOLE_SET}
-           WHERE s.retired_at > ${dialect.now} AND d.key_set_id IS NULL`,
-        ),
+      `SELECT COUNT(*) AS count FROM ${tables.keySets} s JOIN ${tables.keys} k ON k.key_set_id = s.key_set_id
+       LEFT JOIN ${tables.deleted} d ON d.key_set_id = s.key_set_id AND d.room_no = ${WHOLE_SET}
+       WHERE s.retired_at > ${dialect.now} AND d.key_set_id IS NULL`,
+      [],
       timeouts.operatorMs,
     );
     return Number(row?.count);
@@ -158,7 +154,7 @@ export class RetiredKeysRepository {
   async retireStaged(): Promise<void> {
     const { dialect, tables } = this.database;
     const waits = `SELECT s.key_set_id FROM ${tables.keySets} s WHERE s.retired_at > ${dialect.now}`;
-    const found = await this.database.read(THE_SERVER, (connection) => connection.rows(waits));
+    const found = await this.database.rows(THE_SERVER, waits);
     for (const { key_set_id: id } of found) {
       const which = [Number(id)];
       await this.database.change(THE_SERVER, async (connection) => {

@@ -232,9 +232,7 @@ export class RoomKeysRepository {
     sql: string,
     parameters: readonly SqlValue[],
   ): Promise<Backup | undefined> {
-    const [row] = await this.database.read(userId, (connection) =>
-      connection.rows(sql, parameters),
-    );
+    const [row] = await this.database.rows(userId, sql, parameters);
     return (
       row && {
         version: String(Number(row.version)),

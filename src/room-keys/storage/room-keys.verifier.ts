@@ -79,13 +79,10 @@ export class RoomKeysVerifier {
   }
 
   private async countKeys(only: Buffer | undefined): Promise<void> {
-    const [row] = await this.database.read(
+    const [row] = await this.database.rows(
       THE_SERVER,
-      (connection) =>
-        connection.rows(
-          `SELECT SUM(key_count) AS count FROM ${this.tables.backups}${only ? ' WHERE user_id = ?' : ''}`,
-          only ? [only] : [],
-        ),
+      `SELECT SUM(key_count) AS count FROM ${this.tables.backups}${only ? ' WHERE user_id = ?' : ''}`,
+      only ? [only] : [],
       timeouts.operatorMs,
     );
     this.progress.keysInAll = Number(row?.count ?? 0);

@@ -218,11 +218,7 @@ export class StatisticsRepository {
   }
 
   private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
-    return this.database.read(
-      THE_SERVER,
-      (connection) => connection.rows(sql, parameters),
-      timeouts.operatorMs,
-    );
+    return this.database.rows(THE_SERVER, sql, parameters, timeouts.operatorMs);
   }
 }
 

@@ -1,14 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { StorageUnavailableError, TransactionConflictError } from '../../storage.errors.js';
+import { TransactionConflictError } from '../../storage.errors.js';
 import type { Activity } from '../../room-key.js';
 import type { RoomKeysConflictEvent } from '../../room-keys.events.js';
-import type { Connection, Executor, Snapshot } from './connection.js';
+import type { Connection, Executor, Row, Snapshot, SqlValue } from './connection.js';
 import { type Dialect, tableNames, type Tables } from './dialect.js';
 import { dialectOf } from './dialects.js';
 import { asStorageError, conflictCode } from './errors.js';
 import { afterCommit, type HostTransaction, runnerOf } from './host-transaction.js';
-import { type FairSemaphore, onePlace, type Places, sharedPlaces } from './places.js';
+import { inPlace, onePlace, type Places, sharedPlaces } from './places.js';
 import { type RestoreReader, Restores } from './restores.js';
 import { timeouts } from './timeouts.js';
 
@@ -150,6 +150,16 @@ export class Database {
     );
   }
 
+  /** 1 statement that reads, as {@link read} does. */
+  rows(
+    user: string,
+    sql: string,
+    parameters?: readonly SqlValue[],
+    timeoutMs?: number,
+  ): Promise<Row[]> {
+    return this.read(user, (connection) => connection.rows(sql, parameters), timeoutMs);
+  }
+
   /** As {@link read}, past all queues: for a health check. */
   unqueued<T>(work: (connection: Connection) => Promise<T>, timeoutMs: number): Promise<T> {
     return translated(this.executor.single(work, timeoutMs));
@@ -196,18 +206,6 @@ export class Database {
       leave();
       throw error;
     }
-  }
-}
-
-async function inPlace<T>(places: FairSemaphore, user: string, work: () => Promise<T>): Promise<T> {
-  const leave = await places.acquire(user);
-  try {
-    return await work();
-  } catch (error) {
-    leave(!(asStorageError(error) instanceof StorageUnavailableError));
-    throw error;
-  } finally {
-    leave();
   }
 }
 

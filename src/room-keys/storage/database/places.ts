@@ -1,6 +1,6 @@
 /** Who may use the connections of a database at once, and who is next. */
-import { TooManyWaitingError } from '../../storage.errors.js';
-import { BusyError } from './errors.js';
+import { StorageUnavailableError, TooManyWaitingError } from '../../storage.errors.js';
+import { asStorageError, BusyError } from './errors.js';
 import { timeouts } from './timeouts.js';
 
 /** How many requests of one user can wait for each kind of work; beyond it, that user gets 429. */
@@ -66,6 +66,23 @@ const underWay = () =>
     waitingPerUser: 0,
     timeoutMs: timeouts.turnMs,
   });
+
+/** Does work in a place. What failed because the database is not available was not served. */
+export async function inPlace<T>(
+  places: FairSemaphore,
+  user: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const leave = await places.acquire(user);
+  try {
+    return await work();
+  } catch (error) {
+    leave(!(asStorageError(error) instanceof StorageUnavailableError));
+    throw error;
+  } finally {
+    leave();
+  }
+}
 
 /** Milliseconds after which a refused user can try again. */
 const RETRY_AFTER_MS = 2000;

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { harmless } from '../room-keys/observer.js';
+import { MAX_TIMER_MS } from '../room-keys/option-rules.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { type Check, CheckQueue } from './check-queue.js';
 import { clientAddressOf } from './client-address.js';
 import { masqueradeOf } from './application-service-tokens.js';
-import { checkWhole, MAX_TIMER_MS } from './option-checks.js';
+import { checkWhole } from './option-checks.js';
 import { type Verdict, VerdictCache } from './verdict-cache.js';
 
 /**

@@ -1,8 +1,9 @@
+import { MAX_TIMER_MS } from '../room-keys/option-rules.js';
 import { MatrixError } from '../room-keys/room-keys.errors.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { fetchJson, type ServiceAnswer, unusable } from './fetch-json.js';
 import { masqueradeOf } from './application-service-tokens.js';
-import { checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
+import { checkWhole, serviceUrl } from './option-checks.js';
 
 /**
  * The homeserver that verifies tokens, and its timeout.

@@ -1,6 +1,7 @@
+import { MAX_TIMER_MS } from '../room-keys/option-rules.js';
 import type { AccessTokenVerifier } from '../room-keys/room-keys-options.interface.js';
 import { fetchJson, type ServiceAnswer, unusable } from './fetch-json.js';
-import { checkText, checkWhole, MAX_TIMER_MS, serviceUrl } from './option-checks.js';
+import { checkText, checkWhole, serviceUrl } from './option-checks.js';
 import type { ExpiringTokenOwner } from './verdict-cache.js';
 
 /**

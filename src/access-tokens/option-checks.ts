@@ -27,6 +27,3 @@ export function serviceUrl(name: string, value: string, example: string): string
   }
   return url.href;
 }
-
-/** Node treats a longer timer as one of 1 ms. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;

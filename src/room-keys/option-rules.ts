@@ -38,3 +38,6 @@ export const isWhole =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (value: unknown): boolean =>
     Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+
+/** Node treats a longer timer as one of 1 ms. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -5,19 +5,18 @@ import {
   isFunction,
   isObject,
   isWhole,
+  MAX_TIMER_MS,
   type OptionRule,
 } from './option-rules.js';
 import type { RoomKeysLimits, RoomKeysOptions } from './room-keys-options.interface.js';
 
 /** A hundred years. */
 const MOST_DAYS = 36_500;
-/** Node treats a longer timer as one of 1 ms. */
-const MOST_MS = 2 ** 31 - 1;
 
 const positive = (set: string): OptionRule => [isWhole(1), 'a whole number above 0', set];
 const milliseconds = (least: number, set: string): OptionRule => [
-  isWhole(least, MOST_MS),
-  `a whole number of milliseconds from ${least} to ${MOST_MS}`,
+  isWhole(least, MAX_TIMER_MS),
+  `a whole number of milliseconds from ${least} to ${MAX_TIMER_MS}`,
   set,
 ];
 const days = (set: string): OptionRule => [

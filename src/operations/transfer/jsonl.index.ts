@@ -1,7 +1,12 @@
 import { KeysChecksum } from './checksum.js';
 import { SourceError, type SourceKey } from './backup-source.js';
-import { FORMAT_VERSION, type Line, reservedVersions } from './jsonl.format.js';
-import { readLines, TRUNCATED } from './jsonl.lines.js';
+import {
+  FORMAT_VERSION,
+  type Line,
+  readLines,
+  reservedVersions,
+  TRUNCATED,
+} from './jsonl.format.js';
 import { isVersion } from './validate.js';
 
 /** Where in a file the lines of a user begin. */

@@ -6,9 +6,14 @@ import type {
   SourceKey,
   SourceUser,
 } from './backup-source.js';
-import { type BackupLine, reservedVersions, type UserLine } from './jsonl.format.js';
+import {
+  type BackupLine,
+  readLine,
+  readLines,
+  reservedVersions,
+  type UserLine,
+} from './jsonl.format.js';
 import { indexFile, type UserPosition } from './jsonl.index.js';
-import { readLine, readLines } from './jsonl.lines.js';
 
 const USERS_PER_PAGE = 200;
 const KEYS_PER_PAGE = 1000;

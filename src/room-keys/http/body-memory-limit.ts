@@ -1,4 +1,5 @@
 import { bodiesAtOnce } from '../room-keys.errors.js';
+import type { RoomKeysOptions } from '../room-keys-options.interface.js';
 
 export const DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024;
 const SHARE = 1 / 4;
@@ -37,10 +38,7 @@ export class BodyMemoryLimit {
   constructor({
     maxBodyBytes = DEFAULT_MAX_BODY_BYTES,
     maxBodyBytesAtOnce = LARGEST_BODIES_AT_ONCE * maxBodyBytes,
-  }: {
-    maxBodyBytes?: number | undefined;
-    maxBodyBytesAtOnce?: number | undefined;
-  }) {
+  }: Pick<RoomKeysOptions, 'maxBodyBytes' | 'maxBodyBytesAtOnce'>) {
     this.total = maxBodyBytesAtOnce;
     // a body of the maximum size can always be sent when there is little else
     this.share = Math.max(maxBodyBytes, this.total * SHARE);

@@ -240,7 +240,7 @@ export const breaks = [
     ...silence,
     name: 'a connection goes back in the middle of a transaction',
     title: 'could not be rolled back on MariaDB',
-    code: 'if (this.inTransaction) this.discard();',
+    code: "if (this.transaction !== 'none') this.discard();",
     broken: '',
     words: /✕ is not what the next request finds itself in/,
   },

@@ -1,5 +1,6 @@
 import { Delete, Get, Put, Req } from '@nestjs/common';
 import type { Request } from 'express';
+import type { RoomKey } from '../room-key.js';
 import { RoomKeysService } from '../room-keys.service.js';
 import * as responses from './responses.js';
 import {
@@ -60,11 +61,7 @@ export class BackupKeysController {
   })
   async putAll(@Req() incoming: Request) {
     const request = RoomKeysRequest.of(incoming);
-    const { userId, deviceId, version } = request;
-    const keys = allRoomsBody(request.takeBody());
-    return responses.keysState(
-      await this.service.putValidatedKeys(userId, version, keys, deviceId),
-    );
+    return this.store(request, allRoomsBody(request.takeBody()));
   }
 
   @Get('keys')
@@ -108,11 +105,8 @@ export class BackupKeysController {
   })
   async putRoom(@Req() incoming: Request) {
     const request = RoomKeysRequest.of(incoming);
-    const { userId, deviceId, version, roomId } = request;
-    const keys = oneRoomBody(request.takeBody(), roomId);
-    return responses.keysState(
-      await this.service.putValidatedKeys(userId, version, keys, deviceId),
-    );
+    const { roomId } = request;
+    return this.store(request, oneRoomBody(request.takeBody(), roomId));
   }
 
   @Get('keys/:roomId')
@@ -162,11 +156,8 @@ export class BackupKeysController {
   })
   async putKey(@Req() incoming: Request) {
     const request = RoomKeysRequest.of(incoming);
-    const { userId, deviceId, version, roomId, sessionId } = request;
-    const keys = oneKeyBody(request.takeBody(), roomId, sessionId);
-    return responses.keysState(
-      await this.service.putValidatedKeys(userId, version, keys, deviceId),
-    );
+    const { roomId, sessionId } = request;
+    return this.store(request, oneKeyBody(request.takeBody(), roomId, sessionId));
   }
 
   @Get('keys/:roomId/:sessionId')
@@ -201,6 +192,12 @@ export class BackupKeysController {
     const { userId, deviceId, version, roomId, sessionId } = RoomKeysRequest.of(incoming);
     return responses.keysState(
       await this.service.deleteKeys(userId, version, { roomId, sessionId }, null, deviceId),
+    );
+  }
+
+  private async store({ userId, deviceId, version }: RoomKeysRequest, keys: RoomKey[]) {
+    return responses.keysState(
+      await this.service.putValidatedKeys(userId, version, keys, deviceId),
     );
   }
 }

@@ -206,7 +206,7 @@ export const badId = (what: string, value: unknown, place: Location) =>
     place,
   );
 
-export const sameNumber = (one: unknown, other: unknown) =>
+const sameNumber = (one: unknown, other: unknown) =>
   one === null || other === null ? one === other : Number(one) === Number(other);
 
 export const asText = (value: unknown) =>

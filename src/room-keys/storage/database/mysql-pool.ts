@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm';
 import type { ConnectionCounts } from '../../room-key.js';
 
 /** The pool of a DataSource; undefined with `replication`, where TypeORM has a cluster of pools. */
-export function poolOf({ driver }: DataSource): Pool | undefined {
+function poolOf({ driver }: DataSource): Pool | undefined {
   return (driver as { pool?: Pool }).pool;
 }
 

@@ -13,19 +13,22 @@ const MOST_CHARACTERS = 256 * 1024 * 1024;
 /** Characters of one value per statement: bounds the memory and the time that its literal takes. */
 const CHARACTERS_PER_STATEMENT = 4 * 1024 * 1024;
 
+/** Time limits of one transaction in milliseconds, 0 for none. PostgreSQL 17 has one more. */
+export const timeLimits = (lockMs: number, statementMs: number, idleMs: number) =>
+  `set_config('lock_timeout', '${lockMs}', true), set_config('statement_timeout', '${statementMs}', true),
+     set_config('idle_in_transaction_session_timeout', '${idleMs}', true),
+     CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END`;
+
 /**
  * Settings for one transaction, whatever those of the role, the database or the session are, and whatever uses
- * the connection next: a pooler may give each transaction another one. PostgreSQL 17 has a time-out more.
+ * the connection next: a pooler may give each transaction another one.
  *
  * Without statistics, as for some time after many keys were added, PostgreSQL would rather sort what is left of a
  * key set for each page or step than read on in an index: it sorts only what no index has in order. A plan with
  * such a cost must not be compiled.
  */
-const settings = (lockMs: number, statementMs: number, idleMs: number) =>
-  `SELECT set_config('client_min_messages', 'warning', true), set_config('lock_timeout', '${lockMs}', true),
-     set_config('statement_timeout', '${statementMs}', true),
-     set_config('idle_in_transaction_session_timeout', '${idleMs}', true),
-     CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END,
+const settings = (...limits: Parameters<typeof timeLimits>) =>
+  `SELECT set_config('client_min_messages', 'warning', true), ${timeLimits(...limits)},
      set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`;
 
 const WRITE = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE';

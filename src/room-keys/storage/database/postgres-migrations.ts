@@ -6,6 +6,7 @@ import {
   transactionMode,
   withinMigrationTime,
 } from './migration-lock.js';
+import { timeLimits } from './postgres-connection.js';
 
 /** An advisory lock belongs to one database: its key says which schema it is about. */
 const KEY =
@@ -43,9 +44,7 @@ async function beginLocked({ options }: DataSource, runner: QueryRunner): Promis
     // it sees what the one before it has made, whatever `default_transaction_isolation` says
     await runner.startTransaction('READ COMMITTED');
     await runner.query('SET TRANSACTION READ WRITE');
-    await runner.query(`SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true),
-      set_config('idle_in_transaction_session_timeout', '0', true),
-      CASE WHEN current_setting('transaction_timeout', true) IS NULL THEN '' ELSE set_config('transaction_timeout', '0', true) END`);
+    await runner.query(`SELECT ${timeLimits(0, 0, 0)}`);
     const [row] = (await runner.query(
       `SELECT CASE WHEN pg_try_advisory_xact_lock(${KEY}) THEN 1 END AS got`,
       [schema ?? null],

@@ -2,8 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { ConnectionLimit } from './connection-limit.js';
-import { connectionsWithin, openFilesLimit } from './open-files.js';
+import { ConnectionLimit, connectionsWithin, openFilesLimit } from './connection-limit.js';
 
 const MOST = 3;
 

@@ -4,7 +4,7 @@
  */
 import { checkId } from './json/ids.js';
 import { findJsonFault, MAX_JSON_DEPTH } from './json/json-validator.js';
-import { toAscii } from './json/raw-json.js';
+import { toAscii } from './json/json-text.js';
 import type { BackupInformation, KeyId, KeySelection, RoomKey } from './room-key.js';
 import { badJson, invalidParameter, notJson, tooLarge } from './room-keys.errors.js';
 

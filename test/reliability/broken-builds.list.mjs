@@ -316,7 +316,7 @@ export const breaks = [
   {
     ...jsonReader,
     name: 'an escaped quote ends a string',
-    file: 'src/room-keys/json/json-cursor.ts',
+    file: 'src/room-keys/json/json-text.ts',
     code: 'if ((quote - before) % 2 === 1) return quote + 1;',
     broken: 'return quote + 1;',
     words:

@@ -1,6 +1,6 @@
 import { idFault, MAX_ID_BYTES } from '../../room-keys/json/ids.js';
 import { findJsonFault, MAX_JSON_DEPTH } from '../../room-keys/json/json-validator.js';
-import { toAscii } from '../../room-keys/json/raw-json.js';
+import { toAscii } from '../../room-keys/json/json-text.js';
 import type { KeyOfDevice } from '../../room-keys/storage/rows.js';
 import type { SourceBackup, SourceKey, SourceUser } from './backup-source.js';
 

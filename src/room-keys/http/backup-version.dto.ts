@@ -1,5 +1,5 @@
 import { IsString, ValidateIf } from 'class-validator';
-import { IsJsonObject, type RawJson } from '../json/raw-json.js';
+import { IsJsonObject, type RawJson } from '../json/json-text.js';
 import { DocumentedProperty, DocumentedSchema } from './documentation.js';
 
 const ALGORITHM = 'm.megolm_backup.v1.curve25519-aes-sha2';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { RoomKey } from '../room-key.js';
 import { MatrixError } from '../room-keys.errors.js';
 import type { JsonBody } from './room-keys.request.js';
-import { RawJson } from '../json/raw-json.js';
+import { RawJson } from '../json/json-text.js';
 import { KeyBackupDataDto } from './room-key.dto.js';
 import { allRoomsBody, oneKeyBody, oneRoomBody } from './bodies.js';
 

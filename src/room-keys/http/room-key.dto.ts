@@ -1,5 +1,5 @@
 import { IsBoolean, IsInt, Max, Min } from 'class-validator';
-import { IsJsonObject, type RawJson } from '../json/raw-json.js';
+import { IsJsonObject, type RawJson } from '../json/json-text.js';
 import { DocumentedProperty, DocumentedSchema } from './documentation.js';
 
 const SESSION_DATA = {

@@ -3,7 +3,7 @@
  * written: against generated texts whose parts are known.
  */
 import fc from 'fast-check';
-import { JsonCursor } from './json-cursor.js';
+import { JsonCursor } from './json-text.js';
 
 /** A piece of JSON text, and what the generator that wrote it knows about it. */
 interface Written {

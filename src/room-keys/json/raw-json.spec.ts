@@ -4,7 +4,7 @@
  */
 import { validateSync } from 'class-validator';
 import fc from 'fast-check';
-import { IsJsonObject, RawJson } from './raw-json.js';
+import { IsJsonObject, RawJson } from './json-text.js';
 
 const ASCII = /^[\0-\x7f]*$/;
 

@@ -3,7 +3,7 @@ import type { Snapshot } from './database/connection.js';
 import type { Tables } from './database/dialect.js';
 import { WHOLE_SET } from './kept-deletions.js';
 import type { RoomKeysFinding } from './verification.js';
-import { finding, type KeyFacts, plural, shown } from './verification-rules.js';
+import { finding, type KeyFacts, plural, shown, withoutUser } from './verification-rules.js';
 
 /**
  * 7 statements, each of which goes once through the index of a table: rows that are not reached from any
@@ -16,17 +16,10 @@ export async function* orphanedRows(
   const ownerless = await snapshot.rows(
     `SELECT b.user_id, b.version FROM ${backups} b LEFT JOIN ${users} u ON u.user_id = b.user_id
        WHERE u.user_id IS NULL`,
-    [],
   );
-  for (const row of ownerless) {
-    yield finding('backup-without-user', 'The backup belongs to a user who has no row.', {
-      userId: shown(row.user_id),
-      version: String(Number(row.version)),
-    });
-  }
+  for (const row of ownerless) yield withoutUser(row);
   const shared = await snapshot.rows(
     `SELECT key_set_id, COUNT(*) AS count FROM ${backups} GROUP BY key_set_id HAVING COUNT(*) > 1`,
-    [],
   );
   for (const row of shared) {
     yield finding('key-set-shared', `${Number(row.count)} backups have the same key set.`, {
@@ -36,7 +29,6 @@ export async function* orphanedRows(
   const forgotten = await snapshot.rows(
     `SELECT key_set_id FROM ${keySets}
        WHERE retired_at IS NULL AND key_set_id NOT IN (SELECT key_set_id FROM ${backups})`,
-    [],
   );
   for (const row of forgotten) {
     const keySetId = Number(row.key_set_id);
@@ -54,7 +46,6 @@ export async function* orphanedRows(
        LEFT JOIN ${retiredRooms} r ON r.key_set_id = d.key_set_id AND r.room_no = d.room_no
        WHERE u.user_id IS NULL OR (d.room_no = ${WHOLE_SET} AND s.key_set_id IS NULL)
          OR (d.room_no <> ${WHOLE_SET} AND r.key_set_id IS NULL)`,
-    [],
   );
   for (const row of orphaned) {
     yield finding(
@@ -77,7 +68,6 @@ export async function* orphanedRows(
     const unknown = await snapshot.rows(
       `SELECT DISTINCT key_set_id FROM ${table}
          WHERE key_set_id NOT IN (SELECT key_set_id FROM ${keySets})`,
-      [],
     );
     for (const row of unknown) {
       const keySetId = Number(row.key_set_id);

@@ -21,6 +21,7 @@ import {
   roomsByNumber,
   shown,
   versionsOf,
+  withoutUser,
   wrongInKey,
 } from './verification-rules.js';
 
@@ -116,13 +117,7 @@ export class RoomKeysVerifier {
       yield* this.user(snapshot, user);
       return;
     }
-    const backups = await this.backupsOf(snapshot, userId);
-    for (const row of backups) {
-      yield finding('backup-without-user', 'The backup belongs to a user who has no row.', {
-        userId: shown(row.user_id),
-        version: String(Number(row.version)),
-      });
-    }
+    for (const row of await this.backupsOf(snapshot, userId)) yield withoutUser(row);
   }
 
   private backupsOf(snapshot: Snapshot, userId: Buffer): Promise<Row[]> {

@@ -149,16 +149,14 @@ export class StatisticsRepository {
   /** 4 statements, 5 where an import is under way or broke off, of which 3 read all rows of users and backups; no lock. */
   async statistics(largest: number): Promise<RoomKeysStatistics> {
     const { users, backups } = this.database.tables;
-    const [user] = await this.read(`SELECT COUNT(*) AS count FROM ${users}`, []);
+    const [user] = await this.read(`SELECT COUNT(*) AS count FROM ${users}`);
     const [sum] = await this.read(
       `SELECT COUNT(*) AS backups, COUNT(DISTINCT user_id) AS users, SUM(key_count) AS count,
          SUM(byte_count) AS bytes FROM ${backups}`,
-      [],
     );
     const top = await this.read(
       `SELECT user_id, version, key_count, byte_count, changed_at FROM ${backups}
        ORDER BY key_count DESC, user_id, version LIMIT ${Math.max(0, Math.trunc(largest))}`,
-      [],
     );
     const { keySets, rooms, oldestMs, kept, staged } = await this.retired.backlog();
     const stagedKeys = staged.count === 0 ? 0 : await this.retired.stagedKeys();
@@ -217,7 +215,7 @@ export class StatisticsRepository {
     }
   }
 
-  private read(sql: string, parameters: readonly SqlValue[]): Promise<Row[]> {
+  private read(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
     return this.database.rows(THE_SERVER, sql, parameters, timeouts.operatorMs);
   }
 }

@@ -233,3 +233,10 @@ export function finding(
 ): RoomKeysFinding {
   return { code, message, ...place };
 }
+
+/** Of a backup whose user has no row. */
+export const withoutUser = (backup: Row): RoomKeysFinding =>
+  finding('backup-without-user', 'The backup belongs to a user who has no row.', {
+    userId: shown(backup.user_id),
+    version: String(Number(backup.version)),
+  });

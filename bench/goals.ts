@@ -209,6 +209,22 @@ export function goals({
       large?.sweep.calm.p99,
       million,
     ),
+    ...(['upload', 'read-one'] as const).map((id) =>
+      atMost(
+        `${id === 'upload' ? 'upload of 100 keys' : 'reading one key'} at ten million keys in the database against a hundred thousand`,
+        1.5,
+        median(phase(`users-${id}-2`), 'ours'),
+        median(phase(`users-${id}-0`), 'ours'),
+        (phase(`users-${id}-2`)?.stored ?? 0) >= 10_000_000,
+      ),
+    ),
+    atMost(
+      "upload of 100 keys at ten million against the bare driver's transaction into a small table",
+      2,
+      median(phase('users-upload-2'), 'ours'),
+      median(phase('users-upload-2'), 'floor'),
+      (phase('users-upload-2')?.stored ?? 0) >= 10_000_000,
+    ),
     ...neighboursGoals(neighbours, database.startsWith('SQLite')),
     ...(start?.rests ?? []).map((seconds, n) =>
       memory(`idle server ${seconds} s after its start`, 120, start?.idle[n]),

@@ -16,6 +16,7 @@ import type { Results } from './results.js';
 import type { Run } from './run.js';
 import { ServerProcess } from './server-process.js';
 import { start } from './start.stage.js';
+import { USERS, users } from './users.stage.js';
 import { warmUp } from './warm-up.js';
 
 const options = readOptions(process.argv.slice(2));
@@ -46,7 +47,7 @@ const results: Results = {
  */
 const rests = [3, options.rest];
 
-const tokens = Array.from({ length: CROWD }, (_, n) => `token-${n}`);
+const tokens = Array.from({ length: Math.max(CROWD, USERS) }, (_, n) => `token-${n}`);
 const settings = {
   DATABASE_URL: database.url,
   WORKERS: String(options.workers),
@@ -122,6 +123,7 @@ try {
     const { warmUp: seconds, neighbours: sizes } = options;
     results.neighbours = await neighbours(withPeerOf(NEIGHBOURS), sizes, seconds);
   }
+  if (stages.includes('users')) await users(run, options.usersKeys, options.rest);
   if (stages.includes('start')) results.start = await start(progress, rests);
 } finally {
   for (const contestant of [ours, before, floor, peer]) await contestant?.close();

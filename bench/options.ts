@@ -4,7 +4,8 @@ import { SERVERS } from './database.js';
 import { BATCH } from './keys.js';
 import type { NeighboursSizes } from './neighbours.stage.js';
 
-export const STAGES = ['compare', 'crowd', 'delay', 'large', 'neighbours', 'start'] as const;
+const BY_DEFAULT = ['compare', 'crowd', 'delay', 'large', 'neighbours', 'start'] as const;
+export const STAGES = [...BY_DEFAULT, 'users'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** What the command line says. */
@@ -14,6 +15,8 @@ export interface Options {
   workers: number;
   keys: number;
   large: number;
+  /** Of all users together. */
+  usersKeys: number;
   peerLarge: number;
   peer: { url: string; name: string; tokens: string[] } | undefined;
   stages: readonly Stage[];
@@ -34,6 +37,7 @@ interface Given {
   workers: number;
   keys: number;
   large?: number;
+  usersKeys: number;
   peerLarge?: number;
   peer?: string;
   peerName: string;
@@ -65,6 +69,7 @@ export function readOptions(argv: readonly string[]): Options {
     .option('--workers <count>', 'processes that serve; one with SQLite', whole, 1)
     .option('--keys <count>', 'keys in a backup that is compared', keys, 100_000)
     .option('--large <count>', 'keys in a large one (default: ten times as many)', keys)
+    .option('--users-keys <count>', 'users: keys in the whole database', keys, 10_000_000)
     .option('--peer <url>', 'another homeserver with the key backup API, which does the same work')
     .option(
       '--peer-tokens <file or tokens>',
@@ -77,7 +82,7 @@ export function readOptions(argv: readonly string[]): Options {
       keys,
     )
     .option('--peer-name <name>', 'what the plot calls the peer', 'the peer')
-    .option('--stages <list>', `some of ${STAGES.join(',')}`, stages, [...STAGES])
+    .option('--stages <list>', `some of ${STAGES.join(',')}`, stages, [...BY_DEFAULT])
     .option(
       '--room <count>',
       'neighbours: keys of a room that is deleted beside others (default: 200000; 20000 with SQLite)',
@@ -130,6 +135,7 @@ export function readOptions(argv: readonly string[]): Options {
     workers: given.workers,
     keys: given.keys,
     large: given.large ?? given.keys * 10,
+    usersKeys: given.usersKeys,
     peerLarge: given.peerLarge ?? given.keys * 3,
     peer:
       given.peer === undefined

@@ -67,6 +67,16 @@ it('writes a table, JSON and a plot', async () => {
   expect(await readFile(svg, 'utf8')).toMatch(/^<svg [^]*<polyline class="ours" points="\d/);
 });
 
+it('measures a database that many users fill', async () => {
+  const json = join(folder, 'users.json');
+  await bench(...['--stages', 'users', '--users-keys', '10000', '--rest', '1', '--json', json]);
+  const { phases } = JSON.parse(await readFile(json, 'utf8'));
+  expect(phases.map(({ id }: { id: string }) => id)).toEqual(
+    [0, 1, 2].flatMap((n) => ['read-one', 'upload', 'restore'].map((what) => `users-${what}-${n}`)),
+  );
+  for (const { stored } of phases.slice(6)) expect(stored).toBeGreaterThan(10_000);
+});
+
 it.each(postgres)('measures $name beside the bare driver', async ({ create }) => {
   const database = await create();
   const json = join(folder, 'server.json');

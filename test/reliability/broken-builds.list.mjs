@@ -1,5 +1,6 @@
 // Ways to break the code, and the suite that each of them must not get past.
 const LOCKED_USER = 'src/room-keys/storage/locked-user.ts';
+const BACKUP_ROW = 'src/room-keys/storage/backup-row.ts';
 const LOCKED_BACKUP = 'src/room-keys/storage/locked-backup.ts';
 const BACKUP_ROWS = 'src/room-keys/storage/backup-rows.ts';
 const SERVICE = 'src/room-keys/room-keys.service.ts';
@@ -116,7 +117,7 @@ export const breaks = [
   {
     ...concurrency,
     name: 'the etag stays where it is',
-    file: LOCKED_BACKUP,
+    file: BACKUP_ROW,
     code: 'this.etag = Math.max(this.etag + 1, least);',
     broken: '',
     words: /No serial order gives these answers/,
@@ -155,8 +156,8 @@ export const breaks = [
   {
     ...concurrency,
     name: 'keys that changed since the snapshot are taken for the same',
-    file: LOCKED_BACKUP,
-    code: 'return keySetId === this.keySetId && etag === this.etag && changedAt === this.changedAt;',
+    file: BACKUP_ROW,
+    code: 'return keySetId === this.setId && etag === this.etag && changedAt === this.changedAt;',
     broken: 'return keySetId + etag + changedAt > 0;',
     words: /No serial order gives these answers|"status": 500/,
   },
@@ -172,8 +173,8 @@ export const breaks = [
     ...concurrency,
     name: 'a deleted backup leaves no current one',
     file: LOCKED_BACKUP,
-    code: '(SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,\n      [this.user, this.user],',
-    broken: 'NULL WHERE user_id = ?`,\n      [this.user],',
+    code: '(SELECT MAX(version) FROM ${backups} WHERE user_id = ?) WHERE user_id = ?`,\n      [this.row.user, this.row.user],',
+    broken: 'NULL WHERE user_id = ?`,\n      [this.row.user],',
     words: /No serial order gives these answers/,
   },
   {
@@ -188,8 +189,8 @@ export const breaks = [
     ...concurrency,
     name: 'deleted keys are not retired',
     file: LOCKED_BACKUP,
-    code: 'await this.retireKeySet();\n    this.keySetId = await insertKeySet(',
-    broken: 'this.keySetId = await insertKeySet(',
+    code: 'await this.retireKeySet();\n    row.empty(',
+    broken: 'row.empty(',
     words: /is nobody's, and not retired/,
   },
   {
@@ -205,12 +206,12 @@ export const breaks = [
     ...crashes,
     name: 'an upload is two transactions',
     file: LOCKED_BACKUP,
-    code: 'for (const { sessionData } of keys) this.noteSize(sessionData.length);',
+    code: 'for (const { sessionData } of keys) this.row.noteSize(sessionData);',
     broken:
       "await this.connection.execute('COMMIT');\n" +
       '    await new Promise((resolve) => setTimeout(resolve, 20));\n' +
       "    await this.connection.execute('START TRANSACTION');\n" +
-      '    for (const { sessionData } of keys) this.noteSize(sessionData.length);',
+      '    for (const { sessionData } of keys) this.row.noteSize(sessionData);',
     words: /No serial order gives these answers|rows, not/,
   },
   {

@@ -57,6 +57,7 @@ export class BackupRow {
     return keySetId === this.setId && etag === this.etag && changedAt === this.changedAt;
   }
 
+  /** Counts with the next etag. */
   changeRoom(roomId: string, { roomNo, isNew, keys, bytes }: RoomChange): void {
     const change = this.roomChanges.get(roomId);
     if (!change) this.roomChanges.set(roomId, { roomNo, isNew, keys, bytes });
@@ -64,7 +65,6 @@ export class BackupRow {
       change.keys += keys;
       change.bytes += bytes;
     }
-    this.subtract(-keys, -bytes);
   }
 
   /** Counts keys no more, but leaves the row of their room as it is. */
@@ -96,6 +96,10 @@ export class BackupRow {
     const { dialect, tables } = storage;
     this.etag = Math.max(this.etag + 1, least);
     const rooms = await insertRooms(connection, storage, this.setId, this.roomChanges);
+    for (const { keys, bytes } of this.roomChanges.values()) {
+      this.keys += keys;
+      this.bytes += bytes;
+    }
     this.roomChanges.clear();
     const backup: TableUpdate = {
       table: tables.backups,

@@ -273,19 +273,22 @@ describe.each(serverDatabases)(
               }
             : Reflect.get(target, name, receiver),
       });
-      const opened = Database.of(dataSource);
-      await expect(
-        opened.change('user', async (connection) => {
-          await connection.execute('INSERT INTO numbers VALUES (1)');
-          throw new Error('given up');
-        }),
-      ).rejects.toThrow('given up');
-      await opened.change('user', (connection) =>
-        connection.execute('INSERT INTO numbers VALUES (2)'),
-      );
-      expect(await dataSource.query('SELECT n FROM numbers')).toEqual([{ n: 2 }]);
-      await dataSource.destroy();
-      await database.drop();
+      try {
+        const opened = Database.of(dataSource);
+        await expect(
+          opened.change('user', async (connection) => {
+            await connection.execute('INSERT INTO numbers VALUES (1)');
+            throw new Error('given up');
+          }),
+        ).rejects.toThrow('given up');
+        await opened.change('user', (connection) =>
+          connection.execute('INSERT INTO numbers VALUES (2)'),
+        );
+        expect(await dataSource.query('SELECT n FROM numbers')).toEqual([{ n: 2 }]);
+      } finally {
+        await dataSource.destroy();
+        await database.drop();
+      }
     });
   },
 );

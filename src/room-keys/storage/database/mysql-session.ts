@@ -2,9 +2,6 @@
 import type { PoolConnection } from 'mysql2';
 import type { Row, TextLimits } from './connection.js';
 
-/** Sends a statement whose text is complete. */
-export type Send = (sql: string) => Promise<unknown>;
-
 export interface MysqlSession {
   textLimits: TextLimits;
   /** Whether a transaction is a consistent snapshot by default. */

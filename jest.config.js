@@ -52,9 +52,9 @@ export default {
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
 
-  // Jest's default leaves one core idle, which on two cores means one file at a time. Four is
-  // enough: all of them share one server of each kind.
-  maxWorkers: Math.min(availableParallelism(), 4),
+  // One more than there are cores, since many suites mostly wait. Four are enough: all of them share one server of
+  // each kind.
+  maxWorkers: Math.min(availableParallelism() + 1, 4),
   // A worker with nothing left open still needs a second to free its memory on a busy machine; Jest's
   // half a second would call that a leak.
   workerGracefulExitTimeout: 10_000,

@@ -4,13 +4,25 @@
 //   npm run test:broken-builds            all of them, a minute or two each
 //   npm run test:broken-builds -- etag    those whose name holds this
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AROUND } from '../../jest.config.js';
 import { breaks } from './broken-builds.list.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Where npm links those of the workspace to. */
+const OWN_PACKAGES = { 'nestjs-room-keys': '..', 'room-keys-server': '../server' };
 const wanted = process.argv.slice(2);
 const chosen = breaks.filter(
   ({ name }) => wanted.length === 0 || wanted.some((word) => name.includes(word)),
@@ -46,15 +58,26 @@ function tryBreak({ file, code, broken, suite, title, words }, number) {
     const env = { ...process.env, CI: '', RELIABILITY_SEED: seed };
     const { status, stdout, stderr } = spawnSync(
       'npm',
-      ['test', '--', suite, ...(title ? ['-t', title] : [])],
+      ['test', '--', ...configOf(suite), suite, ...(title ? ['-t', title] : [])],
       { cwd: copy, env, encoding: 'utf8', maxBuffer: 1e9 },
     );
     const line = (stdout + stderr).split('\n').find((text) => words.test(text));
     if (status !== 0 && line) return { caught: true, told: `${suite}: ${line.trim()}` };
-    return { told: status === 0 ? `${suite} passes` : `${suite} fails otherwise: ${stderr}` };
+    return {
+      told:
+        status === 0
+          ? `${suite} passes`
+          : `${suite} fails otherwise: ${(stderr || stdout).slice(-2000)}`,
+    };
   } finally {
     rmSync(copy, { recursive: true, force: true, maxRetries: 10 });
   }
+}
+
+/** The configuration of Jest that has a suite. */
+function configOf(suite) {
+  const isAround = AROUND.some((pattern) => new RegExp(pattern).test(`/${suite}`));
+  return isAround ? ['--config', 'jest.around.config.js'] : [];
 }
 
 /** The code as it lies here, committed or not. */
@@ -66,5 +89,10 @@ function copyTo(folder) {
   for (const file of stdout.split('\n').filter(Boolean)) {
     cpSync(join(ROOT, file), join(folder, file), { recursive: true });
   }
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  // not the folder as a whole: the links in it to this project's own packages would lead back to the code that is whole
+  const modules = join(folder, 'node_modules');
+  mkdirSync(modules);
+  for (const name of readdirSync(join(ROOT, 'node_modules'))) {
+    symlinkSync(OWN_PACKAGES[name] ?? join(ROOT, 'node_modules', name), join(modules, name));
+  }
 }

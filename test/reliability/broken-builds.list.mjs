@@ -205,6 +205,8 @@ export const breaks = [
   {
     ...crashes,
     name: 'an upload is two transactions',
+    // a kill has to come between the two
+    tries: 5,
     file: LOCKED_BACKUP,
     code: 'for (const { sessionData } of keys) this.row.noteSize(sessionData);',
     broken:

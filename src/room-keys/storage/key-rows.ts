@@ -76,8 +76,9 @@ export async function insertRooms(
   }
   return [...chunks(changed, dialect.rowsPerStatement)].map((some) => {
     const values = dialect.values();
+    // ELSE 0: without strict mode, MySQL would store the NULL of a room that has another number as 0
     const added = (column: string, by: (change: RoomChange) => number) =>
-      `r.${column} + CASE r.room_no ${some.map(([, change]) => `WHEN ${change.roomNo} THEN ${by(change)}`).join(' ')} END`;
+      `r.${column} + CASE r.room_no ${some.map(([, change]) => `WHEN ${change.roomNo} THEN ${by(change)}`).join(' ')} ELSE 0 END`;
     return {
       table: tables.rooms,
       alias: 'r',
